@@ -1,0 +1,318 @@
+// The public values' own functions: names, addresses and checks (include/datapunk/mesh/).
+
+#include <datapunk/mesh/endpoint.h>
+#include <datapunk/mesh/policy.h>
+#include <datapunk/mesh/registration.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace datapunk::mesh {
+
+namespace {
+
+constexpr std::size_t kNameBytesMax = 63;  // RFC 1123 label
+constexpr std::size_t kMetaPairsMax = 64;  // Consul's limits
+constexpr std::size_t kMetaKeyBytesMax = 128;
+constexpr std::size_t kMetaValueBytesMax = 512;
+constexpr std::size_t kTagsMax = 64;
+constexpr std::size_t kTagBytesMax = 255;
+constexpr std::size_t kIdBytesMax = 255;
+constexpr std::uint32_t kWeightMax = 65535;
+
+bool is_alphanumeric(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+std::string shown(char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte > 0x20 && byte < 0x7f ? fmt::format("'{}'", c) : fmt::format("byte 0x{:02x}", byte);
+}
+
+// Gathers every problem, so that a user fixes a config in one go.
+class Problems {
+  public:
+    template <class... Args>
+    void need(bool good, fmt::format_string<Args...> format, Args&&... args) {
+        if (good) return;
+        if (!text_.empty()) text_ += "; ";
+        text_ += fmt::format(format, std::forward<Args>(args)...);
+    }
+
+    Result<> result(std::string_view of) const {
+        if (text_.empty()) return Ok{};
+        return Error{.code = Code::invalid, .what = fmt::format("{}: {}", of, text_)};
+    }
+
+  private:
+    std::string text_;
+};
+
+bool has_control(std::string_view text) {
+    return std::any_of(text.begin(), text.end(), [](char c) {
+        const auto byte = static_cast<unsigned char>(c);
+        return byte < 0x20 || byte == 0x7f;
+    });
+}
+
+bool is_meta_key(std::string_view key) {
+    return !key.empty() && key.size() <= kMetaKeyBytesMax &&
+           std::all_of(key.begin(), key.end(), [](char c) {
+               return is_alphanumeric(c) || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
+           });
+}
+
+bool is_host(std::string_view host) {
+    return !host.empty() && host.size() <= 253 && std::all_of(host.begin(), host.end(), [](char c) {
+        return is_alphanumeric(c) || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_' ||
+               c == ':';
+    });
+}
+
+void check_health_check(const HealthCheck& check, Problems& problems) {
+    using Kind = HealthCheck::Kind;
+    if (check.kind == Kind::none) return;
+    if (check.kind == Kind::http) {
+        problems.need(
+            !check.path.empty() && check.path.front() == '/' && !has_control(check.path) &&
+                check.path.find(' ') == std::string::npos,
+            "check.path must start with '/' and have no blanks, is \"{}\"",
+            check.path
+        );
+    }
+    if (check.kind == Kind::ttl) {
+        problems.need(check.ttl >= std::chrono::seconds(1), "check.ttl must be at least 1s");
+    } else {
+        problems.need(
+            check.interval >= std::chrono::seconds(1) && check.interval <= std::chrono::hours(1),
+            "check.interval must be 1s..1h"
+        );
+        problems.need(
+            check.timeout > Duration::zero() && check.timeout <= std::chrono::minutes(10),
+            "check.timeout must be positive and at most 10m"
+        );
+    }
+    problems.need(
+        check.failures_before_critical >= 1, "check.failures_before_critical must be at least 1"
+    );
+    problems.need(
+        check.successes_before_passing >= 1, "check.successes_before_passing must be at least 1"
+    );
+    problems.need(
+        check.deregister_after >= Duration::zero(), "check.deregister_after must not be negative"
+    );
+}
+
+}  // namespace
+
+std::string_view to_string(Health health) noexcept {
+    switch (health) {
+        case Health::passing:
+            return "passing";
+        case Health::warning:
+            return "warning";
+        case Health::critical:
+            return "critical";
+    }
+    return "unknown";
+}
+
+std::string_view to_string(Origin origin) noexcept {
+    switch (origin) {
+        case Origin::registry:
+            return "registry";
+        case Origin::cache:
+            return "cache";
+        case Origin::shared_cache:
+            return "shared cache";
+        case Origin::snapshot:
+            return "snapshot";
+        case Origin::fixed:
+            return "fixed";
+    }
+    return "unknown";
+}
+
+std::string ServiceEndpoint::address() const {
+    return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
+                                               : fmt::format("[{}]:{}", host, port);
+}
+
+const ServiceEndpoint* EndpointSet::find(std::string_view id) const noexcept {
+    const auto at = std::lower_bound(
+        endpoints.begin(),
+        endpoints.end(),
+        id,
+        [](const ServiceEndpoint& e, std::string_view i) { return e.id < i; }
+    );
+    return at != endpoints.end() && at->id == id ? &*at : nullptr;
+}
+
+Result<> check_service_name(std::string_view name) {
+    const auto bad = [&](std::string why) {
+        return Error{
+            .code = Code::invalid,
+            .what = fmt::format(
+                "service name \"{}\": {} (lowercase letters, digits, '-' and '_' inside, at most "
+                "63)",
+                name.substr(0, 80),
+                why
+            )
+        };
+    };
+    if (name.empty()) return bad("it is empty");
+    if (name.size() > kNameBytesMax) return bad(fmt::format("{} bytes are too many", name.size()));
+    for (std::size_t i = 0; i < name.size(); ++i) {
+        const char c = name[i];
+        const bool edge = i == 0 || i + 1 == name.size();
+        if (is_alphanumeric(c) || (!edge && (c == '_' || c == '-'))) continue;
+        if (edge && (c == '_' || c == '-')) {
+            return bad(fmt::format("{} may not stand at the {}", shown(c), i == 0 ? "start" : "end")
+            );
+        }
+        return bad(fmt::format("{} at position {} is not allowed", shown(c), i + 1));
+    }
+    return Ok{};
+}
+
+Result<ServiceConfig> checked(ServiceConfig config) {
+    Problems problems;
+    if (const auto name = check_service_name(config.name); !name) {
+        problems.need(false, "{}", name.error().what);
+    }
+    problems.need(
+        is_host(config.host),
+        "host \"{}\" is not an address or host name",
+        config.host.substr(0, 80)
+    );
+    problems.need(config.port != 0, "port must be 1..65535");
+    problems.need(
+        config.weight >= 1 && config.weight <= kWeightMax,
+        "weight must be 1..65535, is {}",
+        config.weight
+    );
+    problems.need(
+        config.tags.size() <= kTagsMax, "{} tags, at most {}", config.tags.size(), kTagsMax
+    );
+    for (const std::string& tag : config.tags) {
+        problems.need(
+            !tag.empty() && tag.size() <= kTagBytesMax && !has_control(tag),
+            "bad tag \"{}\"",
+            tag.substr(0, 80)
+        );
+    }
+    problems.need(
+        config.meta.size() <= kMetaPairsMax,
+        "{} metadata pairs, at most {}",
+        config.meta.size(),
+        kMetaPairsMax
+    );
+    for (const auto& [key, value] : config.meta) {
+        problems.need(
+            is_meta_key(key),
+            "metadata key \"{}\" must be 1..128 of [A-Za-z0-9_-]",
+            key.substr(0, 80)
+        );
+        problems.need(
+            value.size() <= kMetaValueBytesMax && !has_control(value),
+            "metadata value of \"{}\" must be at most 512 bytes of printable text",
+            key.substr(0, 80)
+        );
+    }
+    check_health_check(config.check, problems);
+    if (config.id.empty())
+        config.id = fmt::format("{}-{}-{}", config.name, config.host, config.port);
+    problems.need(
+        config.id.size() <= kIdBytesMax && !has_control(config.id) &&
+            config.id.find('/') == std::string::npos,
+        "id \"{}\" must be at most 255 printable bytes without '/'",
+        config.id.substr(0, 80)
+    );
+    if (auto verdict = problems.result("service configuration"); !verdict) return verdict.error();
+    return config;
+}
+
+Result<> check(const ServicePolicy& policy) {
+    Problems problems;
+    std::visit(
+        [&](const auto& balance) {
+            if constexpr (requires { balance.choices; }) {
+                problems.need(
+                    balance.choices >= 2 && balance.choices <= 64, "balance.choices must be 2..64"
+                );
+            }
+            if constexpr (requires { balance.decay; }) {
+                problems.need(
+                    balance.decay >= std::chrono::milliseconds(1) &&
+                        balance.decay <= std::chrono::minutes(10),
+                    "balance.decay must be 1ms..10m"
+                );
+                problems.need(
+                    balance.initial > Duration::zero(), "balance.initial must be positive"
+                );
+            }
+        },
+        policy.balance
+    );
+    const auto& b = policy.breaker;
+    problems.need(
+        b.window_calls >= 1 && b.window_calls <= 10'000, "breaker.window_calls must be 1..10000"
+    );
+    problems.need(
+        b.failure_rate > 0 && b.failure_rate <= 1, "breaker.failure_rate must be in (0, 1]"
+    );
+    problems.need(
+        b.min_calls >= 1 && b.min_calls <= b.window_calls,
+        "breaker.min_calls must be 1..window_calls"
+    );
+    problems.need(b.open_for > Duration::zero(), "breaker.open_for must be positive");
+    problems.need(b.open_max >= b.open_for, "breaker.open_max must be at least open_for");
+    problems.need(
+        b.half_open_probes >= 1 && b.half_open_probes <= 1000,
+        "breaker.half_open_probes must be 1..1000"
+    );
+    const auto& o = policy.outlier;
+    problems.need(o.interval > Duration::zero(), "outlier.interval must be positive");
+    problems.need(
+        o.failure_percentage > 0 && o.failure_percentage <= 100,
+        "outlier.failure_percentage must be in (0, 100]"
+    );
+    problems.need(
+        o.stdev_factor >= 0 && std::isfinite(o.stdev_factor),
+        "outlier.stdev_factor must not be negative"
+    );
+    problems.need(o.base_ejection > Duration::zero(), "outlier.base_ejection must be positive");
+    problems.need(
+        o.max_ejection >= o.base_ejection, "outlier.max_ejection must be at least base_ejection"
+    );
+    problems.need(
+        o.max_ejected_percent >= 0 && o.max_ejected_percent <= 100,
+        "outlier.max_ejected_percent must be 0..100"
+    );
+    const auto& r = policy.retry;
+    problems.need(r.attempts >= 1 && r.attempts <= 10, "retry.attempts must be 1..10");
+    problems.need(
+        r.attempt_timeout >= Duration::zero(), "retry.attempt_timeout must not be negative"
+    );
+    problems.need(r.backoff.base >= Duration::zero(), "retry.backoff.base must not be negative");
+    problems.need(r.backoff.max >= r.backoff.base, "retry.backoff.max must be at least base");
+    problems.need(r.budget.ratio >= 0 && r.budget.ratio <= 10, "retry.budget.ratio must be 0..10");
+    problems.need(
+        r.budget.min_per_second >= 0 && r.budget.min_per_second <= 1000,
+        "retry.budget.min_per_second must be 0..1000"
+    );
+    problems.need(
+        r.budget.window >= std::chrono::seconds(1) && r.budget.window <= std::chrono::seconds(60),
+        "retry.budget.window must be 1s..60s"
+    );
+    const auto& l = policy.limits;
+    problems.need(
+        l.connections >= 1 && l.connections <= 1'000'000, "limits.connections must be 1..1000000"
+    );
+    problems.need(l.requests >= 1 && l.requests <= 1'000'000, "limits.requests must be 1..1000000");
+    problems.need(policy.deadline > Duration::zero(), "deadline must be positive");
+    return problems.result("policy");
+}
+
+}  // namespace datapunk::mesh
