@@ -1,0 +1,56 @@
+#pragma once
+
+// Whole messages, owned: for APIs, probes and registry calls, where a body is small and wanted at
+// once. The proxy streams instead (http1_server.h, http1_client.h). Values.
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/address.h"
+
+namespace datapunk::mesh::http {
+
+struct HeaderLine {
+    std::string name;
+    std::string value;
+
+    friend bool operator==(const HeaderLine&, const HeaderLine&) = default;
+};
+
+// The first field of that name (case does not matter), or "".
+std::string_view find_header(
+    const std::vector<HeaderLine>& headers, std::string_view name
+) noexcept;
+
+struct Request {
+    std::string method = "GET";
+    std::string target = "/";  // origin form: path and query
+    std::string host;          // Host; a client fills in the address if empty
+    std::vector<HeaderLine> headers;
+    std::string body;
+    io::SocketAddress peer;  // who asked, on the server's side
+
+    // The target's part before '?', and after it.
+    std::string_view path() const noexcept;
+    std::string_view query() const noexcept;
+
+    std::string_view header(std::string_view name) const noexcept {
+        return find_header(headers, name);
+    }
+};
+
+struct Response {
+    int status = 200;
+    std::vector<HeaderLine> headers;  // Content-Length and Date are added when it is sent
+    std::string body;
+
+    std::string_view header(std::string_view name) const noexcept {
+        return find_header(headers, name);
+    }
+};
+
+Response text_response(int status, std::string body);
+Response json_response(int status, std::string body);
+
+}  // namespace datapunk::mesh::http

@@ -1,0 +1,74 @@
+#pragma once
+
+// Server: answers whole requests through a Handler: the admin API, the registry's HTTP door,
+// example services. HTTP/1.1 with keep-alive; every wait has a deadline; limits on connections,
+// heads and bodies. A handler may take long (blocking queries): if its client goes away meanwhile,
+// its task is destroyed. One loop's object.
+
+#include <datapunk/mesh/result.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "core/log.h"
+#include "http/message.h"
+#include "io/network.h"
+#include "io/task.h"
+
+namespace datapunk::mesh::http {
+
+class Handler {
+  public:
+    virtual ~Handler() = default;
+    // Never fails: what goes wrong is a response. Called for each request, possibly many at once.
+    virtual io::Task<Response> handle(Request request) = 0;
+};
+
+struct ServerConfig {
+    std::size_t connections_max = 10'000;  // beyond: accepted and answered 503
+    std::size_t head_bytes_max = 60 * 1024;
+    std::size_t body_bytes_max = 1024 * 1024;
+    Duration idle_timeout = std::chrono::seconds(60);   // between requests
+    Duration head_timeout = std::chrono::seconds(10);   // first to last byte of a head
+    Duration body_timeout = std::chrono::seconds(30);   // a whole request body
+    Duration write_timeout = std::chrono::seconds(30);  // a whole response
+};
+
+class Server {
+  public:
+    // `handler` must outlive the server.
+    Server(io::Network& network, Handler& handler, ServerConfig config, core::Logger log);
+    ~Server();
+
+    Result<> listen(const io::SocketAddress& at);
+    // Where it listens; the real port if 0 was asked for.
+    io::SocketAddress local() const;
+
+    // Stops accepting, lets requests in flight end, closes idle connections; at the deadline
+    // whatever is left is cut.
+    io::Task<void> drain(Instant deadline);
+
+    std::size_t connections() const noexcept;
+
+  private:
+    class Connection;
+
+    io::Task<void> accept_loop();
+    io::Task<void> serve(io::StreamPtr stream);
+
+    io::Network& network_;
+    Handler& handler_;
+    ServerConfig config_;
+    core::Logger log_;
+    std::unique_ptr<io::Listener> listener_;
+    io::SocketAddress local_;
+    io::Event idle_;  // set when the last connection ends
+    bool draining_ = false;
+    core::IntrusiveList<Connection> open_;
+    std::size_t open_count_ = 0;
+    io::TaskGroup tasks_;  // last: destroyed first
+};
+
+}  // namespace datapunk::mesh::http
