@@ -92,7 +92,7 @@ io::Task<Result<Response>> Client::exchange(
     ResponseHead answer;
     do {
         const HeadRead read = co_await reader.read_response(answer, method, deadline);
-        answered = answered || read == HeadRead::done || read == HeadRead::rejected;
+        answered = answered || read == HeadRead::done || !reader.input().empty();
         if (read == HeadRead::failed) co_return reader.error();
         if (read == HeadRead::closed) {
             co_return Error{

@@ -115,7 +115,7 @@ io::Task<Result<Piece>> MessageReader::next_piece(Instant deadline) {
         auto got = co_await input_.fill(kBodyBufferBytes, deadline);
         if (!got) co_return std::move(got).error();
         if (*got == 0) {
-            if (decoder_.eof()) {
+            if (decoder_.eof().state == BodyDecoder::State::done) {
                 body_done_ = true;
                 co_return Piece{.bytes = {}, .last = true};
             }

@@ -55,7 +55,7 @@ class MessageReader {
     // Waits for it. A body that its sender did not finish is an error, never a last piece.
     io::Task<Result<Piece>> next_piece(Instant deadline);
 
-    const std::vector<wire::http1::Field>& trailers() const noexcept { return decoder_.trailers(); }
+    std::vector<wire::http1::Field> trailers() const { return decoder_.trailers(); }
 
     Input& input() noexcept { return input_; }
 
