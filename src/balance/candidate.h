@@ -28,8 +28,8 @@ namespace datapunk::mesh::balance {
 
 inline constexpr std::size_t kCacheLineBytes = 64;
 
-struct alignas(kCacheLineBytes) EndpointLoad {
-    std::atomic<std::uint32_t> in_flight{0};
+struct EndpointLoad {
+    alignas(kCacheLineBytes) std::atomic<std::uint32_t> in_flight{0};
     // Steady-clock nanoseconds; left out of picks before then (ejected, breaker open). The minimum
     // means available.
     std::atomic<std::int64_t> unavailable_until{std::numeric_limits<std::int64_t>::min()};
@@ -55,8 +55,8 @@ struct PickState {
 };
 
 struct PickQuery {
-    Instant now;
-    std::span<const EndpointLoad* const> tried;  // by this call; compared, never looked into
+    Instant now{};
+    std::span<const EndpointLoad* const> tried{};  // by this call; compared, never looked into
 
     bool excludes(const EndpointLoad* load) const noexcept {
         return !load->available(now) || std::find(tried.begin(), tried.end(), load) != tried.end();

@@ -69,19 +69,20 @@ PeakEwmaPicker::PeakEwmaPicker(const PeakEwma& config, std::vector<Candidate> ca
     mean_weight_ = sum / static_cast<double>(candidates_.size());
 }
 
-double PeakEwmaPicker::cost(const Candidate& candidate, Instant now) const noexcept {
+double PeakEwmaPicker::weighted_cost(const Candidate& candidate, Instant now) const noexcept {
     const EndpointLoad& load = *candidate.load;
     const auto in_flight = static_cast<double>(load.in_flight.load(std::memory_order_relaxed));
     const double average = load.latency_ns.load(std::memory_order_relaxed);
-    if (average == 0) return in_flight == 0 ? initial_ns_ : kProbedCost * in_flight;
-    const double latency = average * decay_factor(elapsed_ns(load, now) * per_decay_);
-    return latency * (in_flight * mean_weight_ / candidate.weight + 1);
+    const double calls = in_flight * mean_weight_ + candidate.weight;
+    if (average == 0) return (in_flight == 0 ? initial_ns_ : kProbedCost) * calls;
+    return average * decay_factor(elapsed_ns(load, now) * per_decay_) * calls;
 }
 
 std::optional<std::uint32_t> PeakEwmaPicker::pick(const PickQuery& query, PickState& state)
     const noexcept {
+    // cost = weighted_cost / weight, compared without dividing.
     const auto cheaper = [&](const Candidate& a, const Candidate& b) {
-        return cost(a, query.now) < cost(b, query.now);
+        return weighted_cost(a, query.now) * b.weight < weighted_cost(b, query.now) * a.weight;
     };
     return best_of(candidates_, draw_, choices_, query, state.rng, cheaper);
 }

@@ -48,7 +48,7 @@ class PeakEwmaPicker {
     std::optional<std::uint32_t> pick(const PickQuery& query, PickState& state) const noexcept;
 
   private:
-    double cost(const Candidate& candidate, Instant now) const noexcept;
+    double weighted_cost(const Candidate& candidate, Instant now) const noexcept;
 
     double per_decay_;  // 1 / ns
     double initial_ns_;
