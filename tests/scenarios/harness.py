@@ -167,7 +167,7 @@ class Process:
 
 def stop_all():
     for process in list(_running):
-        process.stop(signal.SIGKILL)
+        process.stop()
 
 
 atexit.register(stop_all)
