@@ -16,15 +16,12 @@
 #include "policy/service_policies.h"
 #include "proxy/client_watch.h"
 #include "proxy/heads.h"
-#include "proxy/listener_config.h"
+#include "proxy/proxy.h"
 #include "proxy/replies.h"
 #include "proxy/service_metrics.h"
 #include "proxy/upstream_pool.h"
 
 namespace datapunk::mesh::proxy {
-
-class Proxy;
-struct ListenerState;
 
 class Exchange {
   public:
@@ -50,7 +47,7 @@ class Exchange {
     };
 
     // stack.cpp
-    bool route();
+    void enter(Proxy::Routed& routed);
     io::Task<void> serve();
     io::Task<void> answer_without_endpoint(policy::NoEndpoint why);
     io::Task<void> answer_failure(const AttemptResult& failed);

@@ -208,14 +208,23 @@ io::Task<void> Proxy::drain(Instant deadline) {
     pool_.clear();
 }
 
-Proxy::Routed Proxy::route(const ListenerState& listener, const wire::http1::RequestHead& request)
-    const {
-    const routing::RouteTable::Match match = shared_.routes->match(listener.config.name, request);
-    Routed routed;
-    if (match.route == nullptr) return routed;
-    routed.found = true;
-    routed.service = shared_.services.find(match.route->service);
-    routed.timeout = match.route->timeout;
+Proxy::Routed Proxy::route(const ListenerState& listener, const wire::http1::RequestHead& request) {
+    const routing::RouteRequest asked{
+        .listener = listener.config.name,
+        .host = request.host,
+        .path = request.path,
+        .method = request.method_text,
+        .fields = request.fields
+    };
+    const routing::RouteMatch match = shared_.routes->find(asked);
+    if (!match)
+        return {
+            .why_not = routing::explain(asked, match.why),
+            .wrong_method = match.why == routing::NoRoute::method
+        };
+    Routed routed{.route = match.route};
+    routed.service = shared_.services.find(match.split->pick(loop().rng()));
+    if (match.route->rewrite_prefix) routed.target = routing::rewritten(*match.route, request.path);
     return routed;
 }
 

@@ -61,13 +61,14 @@ class Proxy {
     // --- for Exchange
     // ------------------------------------------------------------------------------
     struct Routed {
-        bool found = false;
-        policy::ServicePolicies* service = nullptr;
-        std::string target;  // rewritten; empty = unchanged
-        Duration timeout = Duration::zero();
+        const routing::Route* route = nullptr;       // null: none, see why_not
+        policy::ServicePolicies* service = nullptr;  // null: the route names one that is not here
+        std::string target;                          // rewritten; empty = unchanged
+        std::string why_not;
+        bool wrong_method = false;
     };
 
-    Routed route(const ListenerState& listener, const wire::http1::RequestHead& request) const;
+    Routed route(const ListenerState& listener, const wire::http1::RequestHead& request);
     ServiceMetrics& metrics_of(const policy::ServicePolicies& service);
     void count_rejection(const policy::ServicePolicies& service, ReplyReason reason);
     // The traceparent for the next hop; `starts_trace` if the caller sent none that is valid.

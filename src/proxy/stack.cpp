@@ -13,6 +13,7 @@
 
 #include "http/date.h"
 #include "proxy/exchange.h"
+#include "proxy/paths.h"
 #include "proxy/proxy.h"
 
 namespace datapunk::mesh::proxy {
@@ -42,34 +43,33 @@ io::Task<bool> Exchange::run() {
     if (request_.method == Method::connect) {
         keep_alive_ = false;
         co_await reply(501, ReplyReason::method_not_proxied, "CONNECT is not proxied here");
-    } else if (!route()) {
-        const std::string why = fmt::format(
-            "no route on listener {} for host \"{}\"", listener_.config.name, request_.host
-        );
-        co_await reply(404, ReplyReason::no_route, why);
-    } else if (service_ == nullptr) {
-        co_await reply(
-            503, ReplyReason::unknown_service, "the route names a service that is not configured"
-        );
+    } else if (has_dot_segment(request_.path)) {
+        co_await reply(400, ReplyReason::malformed_request, "the path has a dot segment");
     } else {
-        co_await serve();
+        Proxy::Routed routed = proxy_.route(listener_, request_);
+        if (routed.route == nullptr) {
+            const int status = routed.wrong_method ? 405 : 404;
+            co_await reply(status, ReplyReason::no_route, routed.why_not);
+        } else if (routed.service == nullptr) {
+            const std::string why =
+                fmt::format("route {} names a service that is not configured", routed.route->name);
+            co_await reply(503, ReplyReason::unknown_service, why);
+        } else {
+            enter(routed);
+            co_await serve();
+        }
     }
     finish();
     // A body that was not read would be taken for the next request.
     co_return keep_alive_ && !client_gone_ && client_.body_done();
 }
 
-bool Exchange::route() {
-    const Proxy::Routed routed = proxy_.route(listener_, request_);
-    if (!routed.found) return false;
+void Exchange::enter(Proxy::Routed& routed) {
     service_ = routed.service;
-    target_ = routed.target;
-    if (service_ == nullptr) return true;
+    target_ = std::move(routed.target);
     metrics_ = &proxy_.metrics_of(*service_);
-    deadline_ = started_ +
-                (routed.timeout > Duration::zero() ? routed.timeout : service_->policy().deadline);
+    deadline_ = started_ + routed.route->timeout.value_or(service_->policy().deadline);
     metrics_->in_flight.add(1);
-    return true;
 }
 
 io::Task<void> Exchange::serve() {
