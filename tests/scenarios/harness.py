@@ -231,7 +231,8 @@ def wait_http(url, predicate=lambda answer: answer.status == 200, deadline=10.0,
     try:
         return until(ready, deadline, url)
     except AssertionError as error:
-        raise AssertionError(f'{error}; last answer: {last!r}') from None
+        log = f'\n{process.tail()}' if process and process.exit_code() is None else ''  # else the error has it
+        raise AssertionError(f'{error}; last answer: {last!r}{log}') from None
 
 
 class Origin:
