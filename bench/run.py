@@ -102,7 +102,7 @@ def start_proxies(args, folder, cores, backend_port):
             proxies.append(proxy)
         except AssertionError as error:
             proxy.stop()
-            failed.append(f'{name}: {error}\n{proxy.tail()}')
+            failed.append(f'{name}: {error}')
     return proxies, failed
 
 
@@ -115,7 +115,8 @@ def http1(args, folder, cores):
         cells = sizes[path] = {}
         for connections in CONNECTIONS:
             rounds = {proxy.name: [] for proxy in proxies}
-            for number in range(0 if args.quick else -1, args.rounds):  # round -1 warms up
+            is_cold = not args.quick or connections == CONNECTIONS[0]
+            for number in range(-1 if is_cold else 0, args.rounds):  # round -1 warms up
                 for proxy in proxies:
                     seconds = args.seconds if number >= 0 else 1
                     one = measure.measure(proxy, backend, folder, cores, f'/{path}', connections, seconds)
@@ -134,10 +135,10 @@ def http1(args, folder, cores):
     return sizes, traced, failed
 
 
-def write(lines, data, about, quick):
+def write(lines, data, about, parts):
     folder = HERE / 'results'
     folder.mkdir(exist_ok=True)
-    stem = f'{data["date"]}-{measure.slug(about)}{"-quick" if quick else ""}'
+    stem = f'{data["date"]}-{measure.slug(about)}{"".join(f"-{part}" for part in parts if part)}'
     (folder / f'{stem}.txt').write_text('\n'.join(lines) + '\n')
     (folder / f'{stem}.json').write_text(json.dumps(data, indent=1) + '\n')
     say(f'written: bench/results/{stem}.txt and .json')
@@ -175,7 +176,7 @@ def run(args, folder):
         failed += wrong
         lines += micro.table(data['micro_cpu_ns'])
     print('\n'.join(lines))
-    write(lines, data, about, args.quick)
+    write(lines, data, about, (args.only, args.quick and 'quick'))
     for what in failed:
         say(f'FAILED: {what}')
     return 1 if failed else 0 if has_mesh or args.only == 'micro' else 3
