@@ -6,6 +6,8 @@
 #include <charconv>
 #include <cmath>
 
+#include "core/utf8.h"
+
 namespace datapunk::mesh::config {
 
 namespace {
@@ -69,6 +71,10 @@ bool read_text(std::string& to, const ReadSpot& spot) {
     const std::string& text = spot.tree.text;
     if (text.size() > kTextBytesMax)
         return refuse(spot, fmt::format("short enough: at most {} bytes", kTextBytesMax));
+    if (!core::is_utf8(text)) {
+        spot.reader.fail(spot.tree, spot.path, "is not UTF-8");
+        return false;
+    }
     if (text.starts_with("${"))
         return refuse(spot, "read here", "references like ${env:NAME} work in secret fields only");
     to = text;

@@ -97,6 +97,14 @@ TEST(Environment, RefusesValuesLikeAFileDoes) {
     );
 }
 
+TEST(Environment, RefusesTextThatIsNotUtf8) {
+    EXPECT_EQ(problems_of("", {{"MESH_NODE__ZONE", "caf\xc3\xa9"}}), "");
+    EXPECT_EQ(
+        problems_of("", {{"MESH_NODE__ZONE", "caf\xe9"}}),
+        "  env MESH_NODE__ZONE: node.zone: is not UTF-8\n"
+    );
+}
+
 TEST(Environment, RefusesGroupsDepthAndIndices) {
     EXPECT_THAT(problems_of("", {{"MESH_ADMIN", "x"}}), HasSubstr("admin: is a group of settings"));
     EXPECT_THAT(problems_of("", {{"MESH_SERVICES", "x"}}), HasSubstr("services: is a map: name"));
