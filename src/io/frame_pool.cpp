@@ -7,7 +7,11 @@ namespace datapunk::mesh::io {
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__)
+#if !defined(__has_feature)
+#define __has_feature(x) 0
+#endif
+
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 constexpr bool kPooling = false;  // let the sanitizer see every frame's life
 #else
 constexpr bool kPooling = true;
@@ -21,14 +25,21 @@ struct Block {
     Block* next;
 };
 
+// Trivially destroyed, so that frames freed while the thread ends still find it; the guard empties
+// it. (A destructor of its own could not say "closed": stores into a dying object are dropped.)
 struct Pool {
     std::array<Block*, kClasses> head{};
     std::array<std::size_t, kClasses> count{};
-    bool alive = true;
+    bool guarded = false;
+    bool closed = false;
+};
 
-    ~Pool() {
-        alive = false;
-        for (Block*& list : head) {
+constinit thread_local Pool pool;
+
+struct Guard {
+    ~Guard() {
+        pool.closed = true;
+        for (Block*& list : pool.head) {
             while (list != nullptr) {
                 Block* next = list->next;
                 ::operator delete(list);
@@ -38,7 +49,10 @@ struct Pool {
     }
 };
 
-thread_local Pool pool;
+void guard_pool() {
+    thread_local const Guard guard;
+    pool.guarded = true;
+}
 
 }  // namespace
 
@@ -55,10 +69,11 @@ void* allocate_frame(std::size_t bytes) {
 
 void free_frame(void* frame, std::size_t bytes) noexcept {
     const std::size_t at = (bytes - 1) / kClassBytes;
-    if (!kPooling || at >= kClasses || !pool.alive || pool.count[at] >= kKeptPerClassMax) {
+    if (!kPooling || at >= kClasses || pool.closed || pool.count[at] >= kKeptPerClassMax) {
         ::operator delete(frame);
         return;
     }
+    if (!pool.guarded) guard_pool();
     auto* block = static_cast<Block*>(frame);
     block->next = pool.head[at];
     pool.head[at] = block;

@@ -5,9 +5,10 @@
 //     auto got = co_await stream.read(buffer, deadline);       // 0 bytes = the peer has finished
 //     auto sent = co_await stream.write(slices, deadline);     // all of it, or an error
 //
-// A stream belongs to one loop. At most one reader and one writer wait at a time. Destroying or
-// close()-ing it ends both waits. read/write try at once and only wait if they must; a wait costs
-// no system call but the loop's one epoll_wait and allocates nothing.
+// A stream belongs to one loop. At most one reader and one writer wait at a time. close() ends both
+// waits; destroying a stream that is waited for is a defect (destroy the waiting tasks first).
+// read/write try at once and only wait if they must; a wait costs no system call but the loop's one
+// epoll_wait and allocates nothing. An error stays: after it no read pretends a normal end.
 
 #include <datapunk/mesh/result.h>
 #include <sys/uio.h>

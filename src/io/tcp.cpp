@@ -41,7 +41,9 @@ class TcpStream final : public Stream, FdHandler, Ready {
             if (got >= 0) {
                 // A short read has emptied the socket: the next edge will tell. Not so once the
                 // peer has closed, for that edge may have come with these bytes.
-                if (!hung_up_) {
+                if (got == 0) {
+                    if (error_ != 0) return {.state = Attempt::State::failed, .error = error_};
+                } else if (!hung_up_) {
                     readable_ = static_cast<std::size_t>(got) < into.size() ? Readable::no
                                                                             : Readable::unknown;
                 }
@@ -52,7 +54,7 @@ class TcpStream final : public Stream, FdHandler, Ready {
                 readable_ = Readable::no;
                 return {.state = Attempt::State::would_block};
             }
-            return {.state = Attempt::State::failed, .error = errno};
+            return failed(errno);
         }
     }
 
@@ -73,7 +75,7 @@ class TcpStream final : public Stream, FdHandler, Ready {
                 writable_ = false;
                 return {.state = Attempt::State::would_block};
             }
-            return {.state = Attempt::State::failed, .error = errno};
+            return failed(errno);
         }
     }
 
@@ -127,6 +129,13 @@ class TcpStream final : public Stream, FdHandler, Ready {
     int fd() const noexcept { return fd_; }
 
   private:
+    // The kernel tells an error once, to whichever direction asks first, and then reports a normal
+    // end: a reset that the writer met must not look like a complete answer to the reader.
+    Attempt failed(int error) noexcept {
+        if (error != EPIPE) error_ = error;
+        return {.state = Attempt::State::failed, .error = error};
+    }
+
     void release() noexcept {
         if (fd_ < 0) return;
         loop_.remove(fd_, *this);
@@ -179,6 +188,7 @@ class TcpStream final : public Stream, FdHandler, Ready {
     Readable readable_ = Readable::unknown;
     bool writable_ = true;
     bool hung_up_ = false;
+    int error_ = 0;
 };
 
 class TcpListener final : public Listener, FdHandler, Ready {

@@ -14,7 +14,8 @@ TimerWheel::TimerWheel(Instant now) noexcept : origin_(now) {}
 // Rounded up: a timer never fires early.
 std::uint64_t TimerWheel::tick_of(Instant at) const noexcept {
     if (at <= origin_) return 0;
-    return static_cast<std::uint64_t>((at - origin_ + kTick - Duration(1)) / kTick);
+    const Duration after = at - origin_ - Duration(1);
+    return static_cast<std::uint64_t>(after / kTick) + 1;
 }
 
 void TimerWheel::arm(Timer& timer, Instant due) noexcept {
@@ -56,8 +57,9 @@ void TimerWheel::advance(Instant now) {
         now <= origin_ ? 0 : static_cast<std::uint64_t>((now - origin_) / kTick);
     while (tick_ < target) {
         // Skip empty stretches: nothing can be due before next().
-        const std::uint64_t soonest = next() == kNever ? target : tick_of(next());
-        tick_ = std::max(tick_ + 1, std::min(soonest, target));
+        const Instant soonest = next();
+        tick_ =
+            std::max(tick_ + 1, soonest == kNever ? target : std::min(tick_of(soonest), target));
         const auto slot = static_cast<unsigned>(tick_) & (kSlots - 1);
         if (slot == 0) cascade(1);
         core::IntrusiveList<Timer> due;
