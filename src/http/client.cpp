@@ -1,0 +1,143 @@
+#include "http/client.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "http/message_reader.h"
+#include "wire/http1/encode.h"
+
+namespace datapunk::mesh::http {
+
+using wire::http1::Method;
+using wire::http1::ResponseHead;
+
+struct Client::Idle {
+    io::StreamPtr stream;
+    Instant since;
+};
+
+Client::Client(io::Network& network, ClientConfig config) : network_(network), config_(config) {}
+
+Client::~Client() = default;
+
+io::StreamPtr Client::take_idle(const std::string& key) {
+    const auto found = idle_.find(key);
+    if (found == idle_.end()) return nullptr;
+    while (!found->second.empty()) {
+        Idle idle = std::move(found->second.back());
+        found->second.pop_back();
+        const bool expired = network_.loop().now() - idle.since > config_.idle_timeout;
+        // Something to read on an idle connection is its end, or an answer nobody asked for.
+        if (!expired && !idle.stream->maybe_readable()) return std::move(idle.stream);
+    }
+    idle_.erase(found);
+    return nullptr;
+}
+
+void Client::put_idle(const std::string& key, io::StreamPtr stream) {
+    std::vector<Idle>& list = idle_[key];
+    if (list.size() >= config_.idle_per_peer_max) list.erase(list.begin());
+    list.push_back({std::move(stream), network_.loop().now()});
+}
+
+io::Task<Result<Response>> Client::fetch(
+    std::string host, std::uint16_t port, Request request, Instant deadline
+) {
+    const std::string key = fmt::format("{}:{}", host, port);
+    if (request.host.empty()) request.host = key;
+    const bool idempotent = is_idempotent(wire::http1::method_of(request.method));
+    for (;;) {
+        io::StreamPtr stream = take_idle(key);
+        const bool reused = stream != nullptr;
+        if (!reused) {
+            const Instant connect_deadline =
+                std::min(deadline, network_.loop().now() + config_.connect_timeout);
+            auto connected = co_await io::connect_to(network_, host, port, connect_deadline);
+            if (!connected) co_return std::move(connected).error();
+            stream = *std::move(connected);
+        }
+        bool answered = false;
+        bool reusable = false;
+        auto response = co_await exchange(*stream, request, deadline, answered, reusable);
+        if (response && reusable && config_.keep_alive) put_idle(key, std::move(stream));
+        const bool raced = !response && reused && !answered && idempotent &&
+                           response.error().code == Code::unavailable;
+        if (!raced) co_return std::move(response);
+    }
+}
+
+io::Task<Result<Response>> Client::exchange(
+    io::Stream& stream, const Request& request, Instant deadline, bool& answered, bool& reusable
+) {
+    std::string head;
+    head.reserve(256 + request.target.size());
+    wire::http1::append_request_line(head, request.method, request.target);
+    wire::http1::append_field(head, "Host", request.host);
+    for (const HeaderLine& line : request.headers) {
+        wire::http1::append_field(head, line.name, line.value);
+    }
+    const Method method = wire::http1::method_of(request.method);
+    if (!request.body.empty() || method == Method::put || method == Method::post) {
+        wire::http1::append_field(head, "Content-Length", fmt::to_string(request.body.size()));
+    }
+    if (!config_.keep_alive) wire::http1::append_field(head, "Connection", "close");
+    head += "\r\n";
+    io::Slices slices(head);
+    slices.add(request.body);
+    auto written = co_await stream.write(slices, deadline);
+    if (!written) co_return std::move(written).error();
+
+    MessageReader reader(stream, {.head_bytes_max = config_.head_bytes_max});
+    ResponseHead answer;
+    do {
+        const HeadRead read = co_await reader.read_response(answer, method, deadline);
+        answered = answered || read == HeadRead::done || !reader.input().empty();
+        if (read == HeadRead::failed) co_return reader.error();
+        if (read == HeadRead::closed) {
+            co_return Error{
+                .code = Code::unavailable,
+                .what = fmt::format("{} closed without an answer", stream.peer().to_string()),
+                .source = Source::upstream,
+                .retryable = true
+            };
+        }
+        if (read == HeadRead::rejected) {
+            co_return Error{
+                .code = Code::invalid,
+                .what = fmt::format(
+                    "{} did not answer in HTTP/1.1 ({})",
+                    stream.peer().to_string(),
+                    to_string(reader.why())
+                ),
+                .source = Source::upstream
+            };
+        }
+    } while (answer.is_interim());
+
+    Response response{.status = answer.status};
+    for (const auto& field : answer.fields) {
+        response.headers.push_back({std::string(field.name), std::string(field.value)});
+    }
+    while (!reader.body_done()) {
+        auto piece = co_await reader.next_piece(deadline);
+        if (!piece) co_return std::move(piece).error();
+        if (response.body.size() + piece->bytes.size() > config_.body_bytes_max) {
+            co_return Error{
+                .code = Code::exhausted,
+                .what = fmt::format(
+                    "the answer of {} is over {} bytes",
+                    stream.peer().to_string(),
+                    config_.body_bytes_max
+                ),
+                .source = Source::upstream
+            };
+        }
+        response.body += piece->bytes;
+    }
+    reusable = answer.keep_alive && reader.input().empty() &&
+               answer.framing != wire::http1::Framing::until_close;
+    co_return std::move(response);
+}
+
+}  // namespace datapunk::mesh::http

@@ -1,0 +1,288 @@
+#include "http/server.h"
+
+#include <fmt/format.h>
+
+#include <ctime>
+
+#include "http/date.h"
+#include "http/message_reader.h"
+#include "wire/http1/encode.h"
+
+namespace datapunk::mesh::http {
+
+using wire::http1::Framing;
+using wire::http1::RequestHead;
+
+namespace {
+
+// A client that keeps sending after it was refused is not read for longer than this.
+constexpr std::size_t kDrainBytesMax = 64 * 1024;
+
+bool has_no_body(int status) {
+    return status < 200 || status == 204 || status == 304;
+}
+
+}  // namespace
+
+// One client connection: requests in turn.
+class Server::Connection : public core::ListNode {
+  public:
+    Connection(Server& server, io::StreamPtr stream)
+        : server_(server),
+          stream_(std::move(stream)),
+          reader_(*stream_, {.head_bytes_max = server.config_.head_bytes_max}),
+          response_ready_(stream_->loop()) {}
+
+    io::Task<void> run();
+
+    // Between requests: may be closed without losing anything.
+    bool is_idle() const noexcept { return idle_; }
+
+    void close() { stream_->close(); }
+
+    void reset() { stream_->reset(); }
+
+  private:
+    io::Task<bool> serve_one();
+    io::Task<bool> collect_body(const RequestHead& head, Request& request);
+    io::Task<bool> answer(Request request, bool head_only);
+    io::Task<void> call_handler(Request request);
+    io::Task<void> watch_peer();
+    io::Task<bool> send(Response response, bool head_only);
+    io::Task<void> refuse(int status, std::string_view reason);
+
+    Instant now() const { return server_.network_.loop().now(); }
+
+    Server& server_;
+    io::StreamPtr stream_;
+    MessageReader reader_;
+    RequestHead head_;
+    bool idle_ = true;
+    bool keep_alive_ = true;
+    bool peer_gone_ = false;
+    std::optional<Response> response_;
+    io::Event response_ready_;
+};
+
+io::Task<void> Server::Connection::run() {
+    for (;;) {
+        idle_ = true;
+        if (reader_.input().empty()) {
+            reader_.release();
+            auto ready = co_await stream_->readable(now() + server_.config_.idle_timeout);
+            if (!ready) break;
+        }
+        if (server_.draining_) break;
+        idle_ = false;
+        const bool more = co_await serve_one();
+        if (!more || server_.draining_) break;
+    }
+    stream_->close();
+}
+
+// Whether the connection can carry another request.
+io::Task<bool> Server::Connection::serve_one() {
+    const Instant head_deadline = now() + server_.config_.head_timeout;
+    const HeadRead read = co_await reader_.read_request(head_, head_deadline);
+    if (read == HeadRead::rejected) {
+        co_await refuse(wire::http1::http_status(reader_.why()), to_string(reader_.why()));
+        co_return false;
+    }
+    if (read == HeadRead::failed && reader_.error().code == Code::timeout) {
+        co_await refuse(408, "the request head took too long");
+        co_return false;
+    }
+    if (read != HeadRead::done) co_return false;
+    Request request{
+        .method = std::string(head_.method_text),
+        .target = std::string(head_.path.empty() ? head_.target : head_.path),
+        .host = std::string(head_.host),
+        .peer = stream_->peer()
+    };
+    request.headers.reserve(head_.fields.size());
+    for (const auto& field : head_.fields) {
+        request.headers.push_back({std::string(field.name), std::string(field.value)});
+    }
+    keep_alive_ = head_.keep_alive;
+    const bool whole = co_await collect_body(head_, request);
+    if (!whole) co_return false;
+    const bool head_only = head_.method == wire::http1::Method::head;
+    const bool sent = co_await answer(std::move(request), head_only);
+    co_return sent&& keep_alive_;
+}
+
+io::Task<bool> Server::Connection::collect_body(const RequestHead& head, Request& request) {
+    if (reader_.body_done()) co_return true;
+    const std::size_t bytes_max = server_.config_.body_bytes_max;
+    if (head.framing == Framing::length && head.content_length > bytes_max) {
+        co_await refuse(413, "the body is over the limit");
+        co_return false;
+    }
+    const Instant deadline = now() + server_.config_.body_timeout;
+    if (head.expects_continue) {
+        const io::Slices go_on(std::string_view("HTTP/1.1 100 Continue\r\n\r\n"));
+        auto written = co_await stream_->write(go_on, deadline);
+        if (!written) co_return false;
+    }
+    while (!reader_.body_done()) {
+        auto piece = co_await reader_.next_piece(deadline);
+        if (!piece) {
+            if (piece.error().code == Code::invalid) co_await refuse(400, to_string(reader_.why()));
+            if (piece.error().code == Code::timeout)
+                co_await refuse(408, "the request body took too long");
+            co_return false;
+        }
+        if (request.body.size() + piece->bytes.size() > bytes_max) {
+            co_await refuse(413, "the body is over the limit");
+            co_return false;
+        }
+        request.body += piece->bytes;
+    }
+    co_return true;
+}
+
+io::Task<void> Server::Connection::call_handler(Request request) {
+    response_ = co_await server_.handler_.handle(std::move(request));
+    response_ready_.set();
+}
+
+// Notices a client that leaves while its answer is awaited. Bytes that come instead are the next
+// request: they stay buffered, and watching ends.
+io::Task<void> Server::Connection::watch_peer() {
+    auto ready = co_await stream_->readable(kNever);
+    if (ready) {
+        auto got = co_await reader_.input().fill(kBlockBytes, kNever);
+        if (got && *got > 0) co_return;
+    }
+    peer_gone_ = true;
+    response_ready_.set();
+}
+
+io::Task<bool> Server::Connection::answer(Request request, bool head_only) {
+    response_.reset();
+    response_ready_.clear();
+    {
+        io::TaskGroup tasks;  // destroys the handler's task if the client goes away
+        tasks.spawn(call_handler(std::move(request)));
+        if (!response_ready_.is_set()) {
+            if (reader_.input().empty()) tasks.spawn(watch_peer());
+            co_await response_ready_.wait(kNever);
+        }
+    }
+    if (peer_gone_ || !response_) co_return false;
+    const bool sent = co_await send(std::move(*response_), head_only);
+    co_return sent;
+}
+
+io::Task<bool> Server::Connection::send(Response response, bool head_only) {
+    std::string head;
+    head.reserve(256);
+    wire::http1::append_status_line(head, response.status);
+    for (const HeaderLine& line : response.headers) {
+        wire::http1::append_field(head, line.name, line.value);
+    }
+    wire::http1::append_field(head, "Date", http_date(server_.network_.loop().wall_now()));
+    if (!has_no_body(response.status)) {
+        wire::http1::append_field(head, "Content-Length", fmt::to_string(response.body.size()));
+    }
+    if (server_.draining_) keep_alive_ = false;
+    if (!keep_alive_) wire::http1::append_field(head, "Connection", "close");
+    head += "\r\n";
+    io::Slices slices(head);
+    if (!head_only && !has_no_body(response.status)) slices.add(response.body);
+    auto written = co_await stream_->write(slices, now() + server_.config_.write_timeout);
+    co_return written.ok();
+}
+
+io::Task<void> Server::Connection::refuse(int status, std::string_view reason) {
+    keep_alive_ = false;
+    Response response = text_response(status, fmt::format("{}\n", reason));
+    const bool sent = co_await send(std::move(response), false);
+    if (!sent) co_return;
+    // Closing with unread bytes would reset the connection and could destroy the answer.
+    stream_->shutdown_write();
+    const Instant deadline = now() + std::chrono::seconds(1);
+    std::size_t drained = 0;
+    while (drained < kDrainBytesMax) {
+        reader_.input().consume(reader_.input().data().size());
+        auto got = co_await reader_.input().fill(kBlockBytes, deadline);
+        if (!got || *got == 0) co_return;
+        drained += *got;
+    }
+}
+
+Server::Server(io::Network& network, Handler& handler, ServerConfig config, core::Logger log)
+    : network_(network),
+      handler_(handler),
+      config_(config),
+      log_(std::move(log)),
+      idle_(network.loop()) {
+    idle_.set();
+}
+
+Server::~Server() = default;
+
+Result<> Server::listen(const io::SocketAddress& at) {
+    auto listener = network_.listen(at, {});
+    if (!listener) return std::move(listener).error();
+    listener_ = *std::move(listener);
+    local_ = listener_->local();
+    tasks_.spawn(accept_loop());
+    return Ok{};
+}
+
+io::SocketAddress Server::local() const {
+    return local_;
+}
+
+std::size_t Server::connections() const noexcept {
+    return open_count_;
+}
+
+io::Task<void> Server::accept_loop() {
+    for (;;) {
+        auto stream = co_await listener_->accept();
+        if (!stream) co_return;
+        if (open_count_ >= config_.connections_max) {
+            log_.warn(
+                "connection refused: too many",
+                {{"peer", (*stream)->peer().to_string()}, {"limit", config_.connections_max}}
+            );
+            continue;
+        }
+        tasks_.spawn(serve(*std::move(stream)));
+    }
+}
+
+io::Task<void> Server::serve(io::StreamPtr stream) {
+    struct Open {
+        Open(Server& s, io::StreamPtr st) : server(s), connection(s, std::move(st)) {
+            server.open_.push_back(connection);
+            ++server.open_count_;
+            server.idle_.clear();
+        }
+
+        ~Open() {
+            if (--server.open_count_ == 0) server.idle_.set();
+        }
+
+        Server& server;
+        Connection connection;
+    };
+    Open open(*this, std::move(stream));
+    co_await open.connection.run();
+}
+
+io::Task<void> Server::drain(Instant deadline) {
+    draining_ = true;
+    if (listener_ != nullptr) listener_->close();
+    open_.for_each([](Connection& connection) {
+        if (connection.is_idle()) connection.close();
+    });
+    const bool drained = co_await idle_.wait(deadline);
+    if (drained) co_return;
+    log_.warn("drain deadline passed: cutting connections", {{"connections", open_count_}});
+    open_.for_each([](Connection& connection) { connection.reset(); });
+}
+
+}  // namespace datapunk::mesh::http

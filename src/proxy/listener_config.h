@@ -1,0 +1,25 @@
+#pragma once
+
+// What an operator says of one listener. Plain values; config/ fills them in.
+
+#include <datapunk/mesh/time.h>
+
+#include <cstdint>
+#include <string>
+
+namespace datapunk::mesh::proxy {
+
+struct ListenerConfig {
+    std::string name;
+    std::string address = "127.0.0.1";
+    std::uint16_t port = 0;
+    std::size_t connections_max = 10'000;              // beyond: closed at once and counted
+    std::size_t head_bytes_max = 60UL * 1024;          // larger request heads: 431
+    std::uint64_t body_bytes_max = 0;                  // larger request bodies: 413; 0 = no limit
+    Duration idle_timeout = std::chrono::seconds(60);  // between requests
+    Duration head_timeout = std::chrono::seconds(10);  // first to last byte of a request head
+    Duration body_timeout = std::chrono::seconds(30);  // between two pieces of a body, either way
+    bool access_log = false;
+};
+
+}  // namespace datapunk::mesh::proxy
