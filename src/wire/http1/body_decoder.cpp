@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "wire/hex.h"
 #include "wire/http1/chars.h"
 #include "wire/http1/field_line.h"
 
@@ -9,13 +10,6 @@ namespace datapunk::mesh::wire::http1 {
 namespace {
 
 constexpr std::uint8_t kSizeDigitsMax = 16;  // as many as 64 bits have: it cannot overflow
-
-constexpr int hex_value(char c) noexcept {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
 
 // RFC 9110 6.5.1: what frames, routes or authenticates must not come after the body.
 bool is_forbidden_in_trailer(Header id) noexcept {

@@ -126,6 +126,7 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
 }
 
 void append_field(std::string& out, std::string_view name, std::uint64_t value) {
+    MESH_ASSERT(is_field_name(name));
     out += name;
     out += ": ";
     append_number(out, value, 10);

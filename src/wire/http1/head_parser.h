@@ -8,12 +8,9 @@
 //        |  scan for control bytes, then parse the whole line; each byte is scanned once
 //
 // The verdict does not depend on how the bytes were split. One object belongs to one connection;
-// no allocation once `out.fields` has grown. Cost: README-sized heads (300 bytes, 8 fields) in
-// about 200 ns. Source: RFC 9112 2-6, RFC 9110 5 and 7.2.
-
-#include <cstddef>
-#include <cstdint>
-#include <string_view>
+// no allocation once `out.fields` has grown. Cost: ~200 ns for a request of 8 fields; a call that
+// finds the buffer moved adds ~1 ns per field read so far. Source: RFC 9112 2-6, RFC 9110 5
+// and 7.2.
 
 #include "wire/http1/message.h"
 
