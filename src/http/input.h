@@ -62,6 +62,10 @@ class Input {
     // are here already.
     io::Task<Result<std::size_t>> fill(std::size_t bytes_max, Instant deadline);
 
+    // Takes what has arrived, without waiting. Never beyond `bytes_max`.
+    enum class Filled : std::uint8_t { nothing, bytes, full, ended };
+    Filled fill_now(std::size_t bytes_max);
+
     // Hands over the block that data() stands in, so that views of its first `bytes` (a message
     // head) stay good while the rest of the message is read. What follows them is kept here.
     Block take(std::size_t bytes);

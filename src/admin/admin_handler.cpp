@@ -1,0 +1,94 @@
+#include "admin/admin_handler.h"
+
+#include <fmt/format.h>
+
+#include "core/strings.h"
+
+namespace datapunk::mesh::admin {
+
+namespace {
+
+// Takes as long for a wrong first byte as for a wrong last one.
+bool equals_in_constant_time(std::string_view a, std::string_view b) {
+    if (a.size() != b.size()) return false;
+    unsigned differs = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        differs |= static_cast<unsigned>(
+            static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i])
+        );
+    }
+    return differs == 0;
+}
+
+bool names_this_machine(std::string_view host) {
+    const std::size_t colon = host.rfind(':');
+    if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) {
+        host = host.substr(0, colon);
+    }
+    if (host.size() >= 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+    if (core::equals_ignoring_case(host, "localhost")) return true;
+    const auto address = io::parse_ip(host, 0);
+    return address && address->is_loopback();
+}
+
+}  // namespace
+
+AdminHandler::AdminHandler(std::string token) : token_(std::move(token)) {}
+
+void AdminHandler::add(std::string path, std::string description, Page page) {
+    pages_[std::move(path)] = {std::move(description), std::move(page)};
+}
+
+io::Task<http::Response> AdminHandler::handle(http::Request request) {
+    co_return answer(request);
+}
+
+bool AdminHandler::is_allowed(const http::Request& request) const {
+    if (token_.empty()) return names_this_machine(request.host);
+    constexpr std::string_view kScheme = "Bearer ";
+    const std::string_view given = request.header("authorization");
+    return given.starts_with(kScheme) &&
+           equals_in_constant_time(given.substr(kScheme.size()), token_);
+}
+
+http::Response AdminHandler::answer(const http::Request& request) const {
+    if (!is_allowed(request)) {
+        if (token_.empty()) {
+            return http::text_response(
+                403, "The admin API answers to names of this machine only (Host: localhost).\n"
+            );
+        }
+        http::Response denied =
+            http::text_response(401, "A token is needed: Authorization: Bearer …\n");
+        denied.headers.push_back({"WWW-Authenticate", "Bearer"});
+        return denied;
+    }
+    if (request.method != "GET" && request.method != "HEAD") {
+        http::Response wrong = http::text_response(
+            405, fmt::format("{} is not allowed here; pages are read with GET\n", request.method)
+        );
+        wrong.headers.push_back({"Allow", "GET, HEAD"});
+        return wrong;
+    }
+    if (request.path() == "/") return index();
+    const auto page = pages_.find(request.path());
+    if (page == pages_.end()) {
+        return http::text_response(
+            404, fmt::format("There is no page {}; / lists all.\n", request.path().substr(0, 200))
+        );
+    }
+    http::Response response = page->second.page(request);
+    response.headers.push_back({"Cache-Control", "no-store"});
+    response.headers.push_back({"X-Content-Type-Options", "nosniff"});
+    return response;
+}
+
+http::Response AdminHandler::index() const {
+    std::string text = "dpmesh admin\n\n";
+    for (const auto& [path, entry] : pages_) {
+        fmt::format_to(std::back_inserter(text), "{:<14} {}\n", path, entry.description);
+    }
+    return http::text_response(200, text);
+}
+
+}  // namespace datapunk::mesh::admin

@@ -1,0 +1,67 @@
+#include "admin/admin_handler.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "sim/run.h"
+#include "sim/sim_loop.h"
+
+namespace datapunk::mesh::admin {
+namespace {
+
+http::Response ask(AdminHandler& handler, http::Request request) {
+    sim::SimLoop loop(1);
+    return *sim::run_on(loop, handler.handle(std::move(request)));
+}
+
+AdminHandler with_page(std::string token = {}) {
+    AdminHandler handler(std::move(token));
+    handler.add("/live", "the loop turns", [](const http::Request&) {
+        return http::json_response(200, "{}");
+    });
+    return handler;
+}
+
+TEST(AdminHandler, ServesItsPagesAndListsThem) {
+    AdminHandler handler = with_page();
+    const http::Response page = ask(handler, {.target = "/live?pretty", .host = "127.0.0.1:19000"});
+    EXPECT_EQ(page.status, 200);
+    EXPECT_EQ(page.header("cache-control"), "no-store");
+    EXPECT_THAT(
+        ask(handler, {.target = "/", .host = "localhost"}).body, testing::HasSubstr("/live")
+    );
+    EXPECT_EQ(ask(handler, {.target = "/nope", .host = "localhost"}).status, 404);
+}
+
+TEST(AdminHandler, RefusesMutationsAndForeignHosts) {
+    AdminHandler handler = with_page();
+    EXPECT_EQ(ask(handler, {.method = "POST", .target = "/live", .host = "localhost"}).status, 405);
+    EXPECT_EQ(ask(handler, {.target = "/live", .host = "evil.example"}).status, 403);
+    EXPECT_EQ(ask(handler, {.target = "/live", .host = "10.0.0.1:19000"}).status, 403);
+    EXPECT_EQ(ask(handler, {.target = "/live", .host = "127.0.0.1.evil.example"}).status, 403);
+    EXPECT_EQ(ask(handler, {.target = "/live", .host = "[::1]:19000"}).status, 200);
+    EXPECT_EQ(ask(handler, {.target = "/live", .host = "[::1]"}).status, 200);
+}
+
+TEST(AdminHandler, WithATokenAsksForItFromEverywhere) {
+    AdminHandler handler = with_page("s3cret");
+    EXPECT_EQ(ask(handler, {.target = "/live", .host = "localhost"}).status, 401);
+    EXPECT_EQ(
+        ask(handler,
+            {.target = "/live", .host = "localhost", .headers = {{"Authorization", "Bearer s3creT"}}
+            }
+        ).status,
+        401
+    );
+    EXPECT_EQ(
+        ask(handler,
+            {.target = "/live",
+             .host = "mesh.example",
+             .headers = {{"Authorization", "Bearer s3cret"}}}
+        ).status,
+        200
+    );
+}
+
+}  // namespace
+}  // namespace datapunk::mesh::admin

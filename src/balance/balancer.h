@@ -1,0 +1,45 @@
+#pragma once
+
+// Balancer: the algorithm that a service's BalanceConfig names, built on an immutable list of
+// candidates. When membership, weights or the config change, build another one; what was learned
+// about the endpoints stays in their EndpointLoads. Indices are positions in the list.
+//
+// Threads: see candidate.h. pick() never returns an excluded candidate, and returns nothing only if
+// all are excluded.
+
+#include <datapunk/mesh/policy.h>
+
+#include <cstdint>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "balance/candidate.h"
+#include "balance/least_request.h"
+#include "balance/peak_ewma.h"
+#include "balance/random.h"
+#include "balance/round_robin.h"
+#include "balance/weighted_round_robin.h"
+
+namespace datapunk::mesh::balance {
+
+class Balancer {
+  public:
+    Balancer(const BalanceConfig& config, std::vector<Candidate> candidates);
+
+    std::optional<std::uint32_t> pick(const PickQuery& query, PickState& state) const noexcept;
+
+  private:
+    using Picker = std::variant<
+        PeakEwmaPicker,
+        RoundRobinPicker,
+        WeightedRoundRobinPicker,
+        RandomPicker,
+        LeastRequestPicker>;
+
+    static Picker make(const BalanceConfig& config, std::vector<Candidate> candidates);
+
+    Picker picker_;
+};
+
+}  // namespace datapunk::mesh::balance

@@ -1,0 +1,77 @@
+#pragma once
+
+// What every balancing algorithm works on.
+//
+//   EndpointLoad   one cache line per endpoint, owned elsewhere, outlives any balancer built on it;
+//                  in-flight count, latency average, until when to leave it out
+//   Candidate      one row of a balancer's immutable table: which EndpointLoad, which weight
+//   PickState      what one picking thread or loop carries along: luck and a cursor
+//   PickQuery      one pick's question: the time, and what this call has tried already
+//
+// Threads: a balancer is immutable, any number of threads pick from it at once, each with its own
+// PickState. A pick writes nothing that is shared. EndpointLoad's fields are relaxed atomics:
+// each is meaningful alone, none orders anything else.
+
+#include <datapunk/mesh/time.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <span>
+
+#include "core/rng.h"
+
+namespace datapunk::mesh::balance {
+
+inline constexpr std::size_t kCacheLineBytes = 64;
+
+struct EndpointLoad {
+    alignas(kCacheLineBytes) std::atomic<std::uint32_t> in_flight{0};
+    // Steady-clock nanoseconds; left out of picks before then (ejected, breaker open). The minimum
+    // means available.
+    std::atomic<std::int64_t> unavailable_until{std::numeric_limits<std::int64_t>::min()};
+    // Written by peak_ewma's record_answer(). 0 = has not answered yet.
+    std::atomic<double> latency_ns{0};
+    std::atomic<std::int64_t> latency_at{0};
+    // The owner's: kept on this line because whoever picks the endpoint reads it next. Not read here.
+    std::atomic<std::uint32_t> owner_word{0};
+
+    bool available(Instant now) const noexcept {
+        return unavailable_until.load(std::memory_order_relaxed) <= now.time_since_epoch().count();
+    }
+};
+
+struct Candidate {
+    const EndpointLoad* load = nullptr;
+    std::uint32_t weight = 1;  // relative share, at least 1
+};
+
+struct PickState {
+    explicit PickState(std::uint64_t seed) noexcept : rng(seed), cursor(rng()) {}
+
+    core::Rng rng;
+    std::uint64_t cursor;  // round robin's place; starts at random, so that threads do not march
+};
+
+struct PickQuery {
+    Instant now{};
+    std::span<const EndpointLoad* const> tried{};  // by this call; compared, never looked into
+
+    bool excludes(const EndpointLoad* load) const noexcept {
+        return !load->available(now) || std::find(tried.begin(), tried.end(), load) != tried.end();
+    }
+};
+
+// Draws before an algorithm gives up on luck and looks at every candidate: with half of them
+// excluded one pick in 256 does so.
+inline constexpr int kDrawsMax = 8;
+
+// The slow path, O(n) and exact: one of the included candidates with probability by weight.
+std::optional<std::uint32_t> scan_by_weight(
+    std::span<const Candidate> candidates, const PickQuery& query, core::Rng& rng
+) noexcept;
+
+}  // namespace datapunk::mesh::balance

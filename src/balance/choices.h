@@ -1,0 +1,61 @@
+#pragma once
+
+// The power of d choices (Mitzenmacher 2001), shared by least request and peak EWMA: draw d
+// different included candidates by weight, keep the best. O(d); O(n) when so many are excluded that
+// drawing keeps missing. The draw honours the weights, so that among equals the first drawn wins
+// and idle endpoints still get their shares.
+
+#include <array>
+
+#include "balance/candidate.h"
+#include "balance/weighted_draw.h"
+
+namespace datapunk::mesh::balance {
+
+inline constexpr std::uint32_t kChoicesMax = 64;
+
+// A reservoir of up to `choices` included candidates, every subset equally likely. O(n).
+std::uint32_t scan_for_choices(
+    std::span<const Candidate> candidates,
+    const PickQuery& query,
+    core::Rng& rng,
+    std::span<std::uint32_t> chosen
+) noexcept;
+
+// better(a, b): whether candidate a must be preferred to b. Deterministic; ties are false.
+template <class Better>
+std::optional<std::uint32_t> best_of(
+    std::span<const Candidate> candidates,
+    const WeightedDraw& draw,
+    std::uint32_t choices,
+    const PickQuery& query,
+    core::Rng& rng,
+    const Better& better
+) noexcept {
+    const auto wanted =
+        std::min<std::uint32_t>(choices, static_cast<std::uint32_t>(candidates.size()));
+    if (wanted == 0) return std::nullopt;
+    std::array<std::uint32_t, kChoicesMax> drawn;
+    std::uint32_t count = 0;
+    for (std::uint32_t left = wanted + kDrawsMax; left > 0 && count < wanted; --left) {
+        std::uint32_t one = draw.at(rng());
+        const auto end = drawn.begin() + count;
+        if (count > 0 && std::find(drawn.begin(), end, one) != end) {
+            // Drawn again. In a table of few that is common; its neighbour is as good as any.
+            one = one + 1 == candidates.size() ? 0 : one + 1;
+            if (std::find(drawn.begin(), end, one) != end) continue;
+        }
+        if (!query.excludes(candidates[one].load)) drawn[count++] = one;
+    }
+    if (count < wanted && count < 2) {
+        count = scan_for_choices(candidates, query, rng, std::span(drawn).first(wanted));
+        if (count == 0) return std::nullopt;
+    }
+    std::uint32_t best = drawn[0];
+    for (std::uint32_t i = 1; i < count; ++i) {
+        if (better(candidates[drawn[i]], candidates[best])) best = drawn[i];
+    }
+    return best;
+}
+
+}  // namespace datapunk::mesh::balance

@@ -1,0 +1,61 @@
+#pragma once
+
+// Peak EWMA: of `choices` random candidates the one with the lowest expected wait,
+// latency x (in-flight + 1). After Finagle's PeakEwma and brpc's p2c_ewma; what differs, and why:
+//
+//   reading   the average decays with the time since the last answer without being written: an
+//             endpoint nobody calls gets another chance, and picking writes no shared line
+//   answer    average += (1 - e^(-elapsed/decay)) x (latency - average): by time, not per sample
+//   peak      a slower answer counts at once, but raises the average at most 32-fold, so that one
+//             pause of the endpoint is forgotten after 3.5 x decay
+//   failure   is charged as an answer of max(latency, 1 s, 2 x average): who fails in a millisecond
+//             must not look fastest. It is averaged, not a peak: the cost grows with the *rate* of
+//             failures, and one error in ten thousand does not empty an endpoint
+//   unknown   has `initial`, and one call at a time until it has answered
+//   hanging   is noticed before it answers: the calls in flight multiply
+//
+// In flight is counted per weight (x mean weight / weight), so that a heavy endpoint carries more.
+//
+// Threads: pick() from anywhere; record_answer() by one thread at a time per endpoint. O(d).
+
+#include <datapunk/mesh/policy.h>
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "balance/candidate.h"
+#include "balance/weighted_draw.h"
+
+namespace datapunk::mesh::balance {
+
+inline constexpr double kPeakRiseMax = 32;
+inline constexpr Duration kFailureLatencyMin = std::chrono::seconds(1);
+// No average exceeds it: the longest wait worth telling from a longer one.
+inline constexpr Duration kLatencyMax = std::chrono::seconds(30);
+
+void record_answer(
+    EndpointLoad& load, const PeakEwma& config, Duration latency, bool failed, Instant now
+) noexcept;
+
+// The decayed average at `now`; `initial` if it has never answered.
+Duration expected_latency(const EndpointLoad& load, const PeakEwma& config, Instant now) noexcept;
+
+class PeakEwmaPicker {
+  public:
+    PeakEwmaPicker(const PeakEwma& config, std::vector<Candidate> candidates);
+
+    std::optional<std::uint32_t> pick(const PickQuery& query, PickState& state) const noexcept;
+
+  private:
+    double weighted_cost(const Candidate& candidate, Instant now) const noexcept;
+
+    double per_decay_;  // 1 / ns
+    double initial_ns_;
+    std::uint32_t choices_;
+    std::vector<Candidate> candidates_;
+    WeightedDraw draw_;
+    double mean_weight_ = 1;
+};
+
+}  // namespace datapunk::mesh::balance

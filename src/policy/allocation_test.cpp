@@ -1,0 +1,92 @@
+// The whole cycle allocates nothing: counted by this program's own operator new.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "policy/service_policies.h"
+#include "policy/test_service.h"
+
+namespace {
+
+std::atomic<std::uint64_t> allocations{0};
+
+void* counted(std::size_t bytes, std::size_t alignment) {
+    allocations.fetch_add(1, std::memory_order_relaxed);
+    const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    void* memory = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
+    if (memory == nullptr) std::abort();
+    return memory;
+}
+
+}  // namespace
+
+void* operator new(std::size_t bytes) {
+    return counted(bytes, alignof(std::max_align_t));
+}
+
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+    return counted(bytes, static_cast<std::size_t>(alignment));
+}
+
+void operator delete(void* memory) noexcept {
+    std::free(memory);
+}
+
+void operator delete(void* memory, std::size_t) noexcept {
+    std::free(memory);
+}
+
+void operator delete(void* memory, std::align_val_t) noexcept {
+    std::free(memory);
+}
+
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
+    std::free(memory);
+}
+
+namespace datapunk::mesh::policy {
+namespace {
+
+std::uint64_t allocations_of_calls(const BalanceConfig& balance, Outcome outcome, int calls) {
+    ServicePolicy policy{.balance = balance};
+    policy.breaker.consecutive = 0;
+    policy.breaker.failure_rate = 1;
+    policy.outlier.enabled = false;
+    ServicePolicies policies("api_service", policy, 1);
+    policies.update(test_set(100), Instant{});
+    CallState warm_up = call_at(Instant{});
+    std::get<Attempt>(policies.begin_attempt(warm_up, Instant{}));
+    const std::uint64_t before = allocations;
+    for (int i = 0; i < calls; ++i) {
+        const Instant now = at(std::chrono::milliseconds(i));
+        CallState call = call_at(now);
+        auto begun = policies.begin_attempt(call, now);
+        // Failing now and then, so that no breaker trips.
+        const Outcome ended = i % 3 == 0 ? outcome : Outcome::success;
+        policies.finish_attempt(std::move(std::get<Attempt>(begun)), ended, now);
+        const resilience::AttemptEnd end{.outcome = ended, .idempotent = true};
+        const auto again = policies.after_attempt(call, end, now);
+        EXPECT_NE(again.reason, resilience::RetryReason::cancelled);
+    }
+    return allocations - before;
+}
+
+TEST(Allocation, ACallAllocatesNothing) {
+    const std::unique_ptr<int> counter_works(new int(1));
+    EXPECT_GT(allocations, 0U);
+    for (const BalanceConfig& balance :
+         {BalanceConfig{PeakEwma{}},
+          BalanceConfig{LeastRequest{}},
+          BalanceConfig{RoundRobin{}},
+          BalanceConfig{WeightedRoundRobin{}},
+          BalanceConfig{Random{}}}) {
+        EXPECT_EQ(allocations_of_calls(balance, Outcome::success, 2000), 0U) << balance.index();
+        EXPECT_EQ(allocations_of_calls(balance, Outcome::timeout, 2000), 0U) << balance.index();
+    }
+}
+
+}  // namespace
+}  // namespace datapunk::mesh::policy

@@ -1,0 +1,55 @@
+#include "policy/call.h"
+
+#include <string>
+
+#include "core/strings.h"
+
+namespace datapunk::mesh::policy {
+namespace {
+
+void append_count(std::string& out, std::uint32_t count, std::string_view what) {
+    if (count == 0) return;
+    out += ", ";
+    out += std::to_string(count);
+    out += ' ';
+    out += what;
+}
+
+}  // namespace
+
+Error to_error(const NoEndpoint& why, std::string_view service, Instant now) {
+    Error error{.code = Code::unavailable, .source = Source::upstream, .retryable = true};
+    error.what = std::string(service) + ": ";
+    switch (why.reason) {
+        case NoEndpoint::Reason::deadline:
+            error.code = Code::timeout;
+            error.source = Source::downstream;
+            error.retryable = false;
+            error.what += "the deadline passed before an attempt could begin";
+            return error;
+        case NoEndpoint::Reason::limited:
+            error.code = Code::exhausted;
+            error.source = Source::internal;
+            error.what += std::to_string(why.in_flight) + " requests in flight, the limit";
+            return error;
+        case NoEndpoint::Reason::unknown_service:
+            error.code = Code::not_found;
+            error.source = Source::registry;
+            error.what += "no endpoint is known";
+            return error;
+        case NoEndpoint::Reason::none_available:
+            break;
+    }
+    error.what += std::to_string(why.known) + " known";
+    append_count(error.what, why.critical, "critical");
+    append_count(error.what, why.ejected, "ejected");
+    append_count(error.what, why.open, "open");
+    if (why.next_at != kNever && why.next_at > now) {
+        // Whole milliseconds: nobody acts on nanoseconds.
+        const auto wait = std::chrono::ceil<std::chrono::milliseconds>(why.next_at - now);
+        error.what += ", next try in " + core::format_duration(wait);
+    }
+    return error;
+}
+
+}  // namespace datapunk::mesh::policy

@@ -1,0 +1,61 @@
+#pragma once
+
+// What one call carries from attempt to attempt, and what the policies answer it.
+
+#include <datapunk/mesh/result.h>
+#include <datapunk/mesh/time.h>
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "balance/candidate.h"
+#include "resilience/deadline.h"
+
+namespace datapunk::mesh::policy {
+
+// One per call, on the caller's stack or in its frame. Not thread-safe.
+class CallState {
+  public:
+    explicit CallState(resilience::Deadline call_deadline) noexcept : deadline(call_deadline) {}
+
+    resilience::Deadline deadline;
+    std::uint32_t attempts = 0;  // begun so far
+
+    // Endpoints already asked. Compared only: they may be gone by now.
+    std::span<const balance::EndpointLoad* const> tried() const noexcept {
+        return std::span(tried_).first(tried_count_);
+    }
+
+    // Remembers the last kTriedMax; RetryConfig allows no more attempts than that.
+    void add_tried(const balance::EndpointLoad* load) noexcept {
+        if (tried_count_ < kTriedMax) tried_[tried_count_++] = load;
+    }
+
+  private:
+    static constexpr std::size_t kTriedMax = 10;
+
+    std::array<const balance::EndpointLoad*, kTriedMax> tried_;
+    std::size_t tried_count_ = 0;
+};
+
+// Why no attempt could begin. The counts overlap: an endpoint may be ejected and open.
+struct NoEndpoint {
+    enum class Reason : std::uint8_t { unknown_service, none_available, limited, deadline };
+
+    Reason reason = Reason::none_available;
+    std::uint32_t known = 0;
+    std::uint32_t critical = 0;   // by the registry's checks
+    std::uint32_t ejected = 0;    // by their own results
+    std::uint32_t open = 0;       // circuit breakers, waiting or with all probes out
+    std::uint32_t in_flight = 0;  // of this service, when limited
+    Instant next_at = kNever;     // when the first of them may be asked again
+
+    friend bool operator==(const NoEndpoint&, const NoEndpoint&) = default;
+};
+
+// "api_service: 12 known, 9 ejected (5xx in a row), 3 open, next try in 4s".
+Error to_error(const NoEndpoint& why, std::string_view service, Instant now);
+
+}  // namespace datapunk::mesh::policy

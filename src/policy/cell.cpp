@@ -1,0 +1,89 @@
+#include "policy/cell.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "balance/peak_ewma.h"
+
+namespace datapunk::mesh::policy {
+namespace {
+
+// While half-open has all its probes out, picks look again this often. The breaker itself decides
+// when a probe that never reports is lost.
+constexpr Duration kProbeRecheck = std::chrono::milliseconds(100);
+
+}  // namespace
+
+Cell::Cell(ServiceEndpoint the_endpoint, const CircuitBreakerConfig& config, Instant now)
+    : breaker(config), endpoint(std::move(the_endpoint)), address(endpoint.address()) {
+    publish(now);
+}
+
+Permit Cell::ask_breaker(Instant now, CellChange& change) noexcept {
+    const std::lock_guard guard(lock);
+    const Permit permit = breaker.try_acquire(now, &change.breaker);
+    publish(now);
+    return permit;
+}
+
+CellChange Cell::record(
+    Permit permit,
+    resilience::Outcome outcome,
+    Duration latency,
+    const CallPolicy& policy,
+    Instant now
+) noexcept {
+    CellChange change;
+    const std::lock_guard guard(lock);
+    if (outcome == resilience::Outcome::success) {
+        ++successes;
+        breaker.on_success(permit, now, &change.breaker);
+        resilience::record_success(results, now);
+        balance::record_answer(load, policy.averaging, latency, false, now);
+    } else if (is_failure(outcome)) {
+        ++failures;
+        breaker.on_failure(permit, now, &change.breaker);
+        // Not at every further failure: judging looks at all endpoints.
+        change.suspect = resilience::record_failure(results, policy.outlier, now) &&
+                         results.in_a_row % policy.outlier.consecutive_failures == 0;
+        balance::record_answer(load, policy.averaging, latency, true, now);
+    } else {
+        breaker.on_cancelled(permit);
+        // Cut short, it still was at least so slow.
+        if (static_cast<double>(latency.count()) > load.latency_ns.load()) {
+            balance::record_answer(load, policy.averaging, latency, false, now);
+        }
+    }
+    // Closed and unchanged, there is nothing to tell the pickers.
+    if (change.breaker || load.owner_word.load(std::memory_order_relaxed) == 0) publish(now);
+    return change;
+}
+
+void Cell::eject(const resilience::OutlierStats& judged, Instant now) noexcept {
+    const std::lock_guard guard(lock);
+    results.in_a_row = judged.in_a_row;
+    results.ejections = judged.ejections;
+    results.ejected_until = judged.ejected_until;
+    publish(now);
+}
+
+void Cell::publish(Instant now) noexcept {
+    Instant until = results.ejected_until;
+    std::uint32_t era = 0;
+    switch (breaker.state(now)) {
+        case resilience::BreakerState::closed:
+            era = breaker.try_acquire(now).era;  // closed, asking changes nothing
+            break;
+        case resilience::BreakerState::open:
+            until = std::max(until, breaker.next_probe_at());
+            break;
+        case resilience::BreakerState::half_open:
+            if (!breaker.admits(now)) until = std::max(until, now + kProbeRecheck);
+            break;
+    }
+    load.owner_word.store(era, std::memory_order_relaxed);
+    load.unavailable_until.store(until.time_since_epoch().count(), std::memory_order_relaxed);
+}
+
+}  // namespace datapunk::mesh::policy

@@ -1,0 +1,113 @@
+// ServicePolicies, the writer's side: outlier ejection over all cells. It judges copies of their
+// results, so that no two cells' locks are ever held together.
+
+#include <algorithm>
+#include <mutex>
+
+#include "policy/service_policies.h"
+
+namespace datapunk::mesh::policy {
+namespace {
+
+struct ResultsCopy {
+    std::vector<resilience::OutlierStats> stats;
+    std::vector<resilience::OutlierStats*> pointers;
+};
+
+// `starts_interval`: the cells begin to count afresh.
+ResultsCopy copy_results(const std::vector<std::unique_ptr<Cell>>& cells, bool starts_interval) {
+    ResultsCopy copy;
+    copy.stats.reserve(cells.size());
+    copy.pointers.reserve(cells.size());
+    for (const auto& cell : cells) {
+        const std::lock_guard guard(cell->lock);
+        copy.stats.push_back(cell->results);
+        if (starts_interval) cell->results.successes = cell->results.failures = 0;
+    }
+    for (auto& stats : copy.stats) copy.pointers.push_back(&stats);
+    return copy;
+}
+
+}  // namespace
+
+void ServicePolicies::eject_suspect(const Cell& suspect, Instant now) {
+    // Called while recording a call: if the writer is busy, its next tick will see the suspect.
+    const std::unique_lock guard(mutex_, std::try_to_lock);
+    if (!guard.owns_lock() || !suspect.is_listed) return;
+    ResultsCopy copy = copy_results(cells_, false);
+    for (std::size_t i = 0; i < cells_.size(); ++i) {
+        if (cells_[i].get() != &suspect) continue;
+        const auto ejection = resilience::try_eject(copy.pointers, i, policy_.outlier, now);
+        if (ejection) apply(*ejection, copy.stats[i], now);
+        return;
+    }
+}
+
+void ServicePolicies::eject_suspects(Instant now) {
+    const std::uint32_t limit = policy_.outlier.consecutive_failures;
+    if (limit == 0) return;
+    ResultsCopy copy = copy_results(cells_, false);
+    for (std::size_t i = 0; i < cells_.size(); ++i) {
+        if (copy.stats[i].in_a_row < limit || is_ejected(copy.stats[i], now)) continue;
+        const auto ejection = resilience::try_eject(copy.pointers, i, policy_.outlier, now);
+        if (ejection) apply(*ejection, copy.stats[i], now);
+    }
+}
+
+void ServicePolicies::sweep(Instant now) {
+    ResultsCopy copy = copy_results(cells_, true);
+    for (const auto& ejection : resilience::sweep(copy.pointers, policy_.outlier, now)) {
+        apply(ejection, copy.stats[ejection.index], now);
+    }
+    for (std::size_t i = 0; i < cells_.size(); ++i) {
+        const std::lock_guard guard(cells_[i]->lock);
+        cells_[i]->results.ejections = copy.stats[i].ejections;
+    }
+}
+
+void ServicePolicies::apply(
+    const resilience::Ejection& ejection, const resilience::OutlierStats& judged, Instant now
+) {
+    Cell& cell = *cells_[ejection.index];
+    cell.eject(judged, now);
+    cell.ejected_for = describe(ejection);
+    events_.push(
+        {.when = now,
+         .service = name_,
+         .endpoint = cell.endpoint.id,
+         .what = "ejected",
+         .why = cell.ejected_for}
+    );
+}
+
+void ServicePolicies::tell_returns(Instant now) {
+    for (const auto& cell : cells_) {
+        if (cell->ejected_for.empty()) continue;
+        const std::lock_guard guard(cell->lock);
+        if (is_ejected(cell->results, now)) continue;
+        cell->ejected_for.clear();
+        events_.push(
+            {.when = now,
+             .service = name_,
+             .endpoint = cell->endpoint.id,
+             .what = "returned",
+             .why = "ejection is over"}
+        );
+    }
+}
+
+void ServicePolicies::tick(Instant now) {
+    const std::lock_guard guard(mutex_);
+    if (policy_.outlier.enabled) {
+        if (!next_sweep_) next_sweep_ = now + policy_.outlier.interval;
+        if (now >= *next_sweep_) {
+            sweep(now);
+            next_sweep_ = now + policy_.outlier.interval;
+        }
+        eject_suspects(now);
+    }
+    tell_returns(now);
+    collect();
+}
+
+}  // namespace datapunk::mesh::policy

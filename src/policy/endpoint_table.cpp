@@ -1,0 +1,116 @@
+// ServicePolicies, the writer's side: from an EndpointSet to the table that pickers read.
+
+#include <algorithm>
+
+#include "policy/service_policies.h"
+
+namespace datapunk::mesh::policy {
+namespace {
+
+// Still the same endpoint, so that what was learned about it holds.
+bool is_same(const ServiceEndpoint& a, const ServiceEndpoint& b) {
+    return a.id == b.id && a.host == b.host && a.port == b.port && a.weight == b.weight &&
+           a.node == b.node && a.tags == b.tags && a.metadata == b.metadata;
+}
+
+}  // namespace
+
+// One that is leaving comes back with all it knows; else a new one.
+std::unique_ptr<Cell> ServicePolicies::cell_for(const ServiceEndpoint& endpoint, Instant now) {
+    auto at = std::lower_bound(
+        leaving_.begin(),
+        leaving_.end(),
+        endpoint.id,
+        [](const auto& cell, const auto& id) { return cell->endpoint.id < id; }
+    );
+    for (; at != leaving_.end() && (*at)->endpoint.id == endpoint.id; ++at) {
+        if (!is_same((*at)->endpoint, endpoint)) continue;
+        auto cell = std::move(*at);
+        leaving_.erase(at);
+        cell->is_listed = true;
+        return cell;
+    }
+    return std::make_unique<Cell>(endpoint, policy_.breaker, now);
+}
+
+void ServicePolicies::update(const EndpointSet& set, Instant now) {
+    const std::lock_guard guard(mutex_);
+    std::vector<std::unique_ptr<Cell>> listed;
+    std::vector<std::unique_ptr<Cell>> unlisted;
+    listed.reserve(set.endpoints.size());
+    std::size_t old = 0;
+    // Both are sorted by id: one walk finds who stays, who leaves and who is new.
+    for (const ServiceEndpoint& endpoint : set.endpoints) {
+        while (old < cells_.size() && cells_[old]->endpoint.id < endpoint.id) {
+            unlisted.push_back(std::move(cells_[old++]));
+        }
+        std::unique_ptr<Cell> cell;
+        if (old < cells_.size() && cells_[old]->endpoint.id == endpoint.id) {
+            const bool stays = is_same(cells_[old]->endpoint, endpoint);
+            (stays ? cell : unlisted.emplace_back()) = std::move(cells_[old++]);
+        }
+        const bool is_new = cell == nullptr;
+        if (is_new) cell = cell_for(endpoint, now);
+        if (is_new || cell->health != endpoint.health) {
+            cell->health = endpoint.health;
+            const std::lock_guard cell_guard(cell->lock);
+            cell->results.usable = endpoint.healthy();
+        }
+        listed.push_back(std::move(cell));
+    }
+    while (old < cells_.size()) unlisted.push_back(std::move(cells_[old++]));
+    cells_ = std::move(listed);
+
+    std::vector<Cell*> gone;
+    gone.reserve(unlisted.size());
+    for (auto& cell : unlisted) {
+        cell->is_listed = false;
+        ++cell->retirements;
+        gone.push_back(cell.get());
+        leaving_.push_back(std::move(cell));
+    }
+    std::sort(leaving_.begin(), leaving_.end(), [](const auto& a, const auto& b) {
+        return a->endpoint.id < b->endpoint.id;
+    });
+    publish_table(std::move(gone));
+    collect();
+}
+
+void ServicePolicies::publish_table(std::vector<Cell*> unlisted) {
+    std::vector<Cell*> usable;
+    usable.reserve(cells_.size());
+    for (const auto& cell : cells_) {
+        if (cell->health != Health::critical) usable.push_back(cell.get());
+    }
+    const auto critical = static_cast<std::uint32_t>(cells_.size() - usable.size());
+    if (usable.empty()) {
+        for (const auto& cell : cells_) usable.push_back(cell.get());
+    }
+    std::vector<balance::Candidate> candidates;
+    candidates.reserve(usable.size());
+    for (const Cell* cell : usable) {
+        const std::uint32_t weight = std::max<std::uint32_t>(1, cell->endpoint.weight);
+        candidates.push_back({.load = &cell->load, .weight = weight});
+    }
+    auto table = std::make_unique<Table>(Table{
+        .cells = std::move(usable),
+        .balancer = balance::Balancer(policy_.balance, std::move(candidates)),
+        .known = static_cast<std::uint32_t>(cells_.size()),
+        .critical = critical,
+    });
+    const Table* old = table_.exchange(table.release(), std::memory_order_acq_rel);
+    // Tables go in order of age: once this one is gone, nobody can find the unlisted any more.
+    retired_.add([old, unlisted = std::move(unlisted)] {
+        for (Cell* cell : unlisted) --cell->retirements;
+        delete old;
+    });
+}
+
+void ServicePolicies::collect() {
+    retired_.collect();
+    std::erase_if(leaving_, [](const auto& cell) {
+        return cell->retirements == 0 && cell->load.in_flight.load(std::memory_order_acquire) == 0;
+    });
+}
+
+}  // namespace datapunk::mesh::policy

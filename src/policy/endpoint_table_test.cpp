@@ -1,0 +1,157 @@
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <thread>
+
+#include "policy/service_policies.h"
+#include "policy/test_service.h"
+
+namespace datapunk::mesh::policy {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::ElementsAre;
+
+constexpr Instant kStart{};
+
+std::vector<std::string> ids(const ServiceView& view) {
+    std::vector<std::string> ids;
+    for (const auto& endpoint : view.endpoints) ids.push_back(endpoint.id);
+    return ids;
+}
+
+TEST(EndpointTable, StayingEndpointsKeepWhatWasLearned) {
+    ServicePolicies policies("api_service", {.balance = RoundRobin{}}, 1);
+    policies.update(test_set(3), kStart);
+    for (int i = 0; i < 9; ++i) ask(policies, kStart);
+    EndpointSet changed = test_set(5);
+    changed.endpoints.erase(changed.endpoints.begin());
+    changed.endpoints[0].health = Health::warning;  // e00001: the same endpoint
+    changed.endpoints[1].tags = {"v2"};             // e00002: another instance
+    policies.update(changed, kStart);
+    const auto view = policies.view(kStart);
+    EXPECT_THAT(ids(view), ElementsAre("e00001", "e00002", "e00003", "e00004"));
+    EXPECT_EQ(view.endpoints[0].successes, 3U);
+    EXPECT_EQ(view.endpoints[0].health, Health::warning);
+    EXPECT_EQ(view.endpoints[1].successes, 0U);
+}
+
+TEST(EndpointTable, ARemovedEndpointFinishesItsCallsAndIsThenForgotten) {
+    ServicePolicies policies("api_service", {}, 1);
+    policies.update(test_set(1), kStart);
+    CallState call = call_at(kStart);
+    auto begun = policies.begin_attempt(call, kStart);
+    policies.update(test_set(0), kStart);
+    EXPECT_FALSE(ask(policies, kStart));
+    ASSERT_EQ(policies.view(kStart).endpoints.size(), 1U);
+    EXPECT_TRUE(policies.view(kStart).endpoints[0].is_leaving);
+    EXPECT_EQ(std::get<Attempt>(begun).endpoint().id, "e00000");
+    policies.finish_attempt(std::move(std::get<Attempt>(begun)), Outcome::success, kStart);
+    policies.tick(kStart);
+    EXPECT_TRUE(policies.view(kStart).endpoints.empty());
+}
+
+TEST(EndpointTable, AReturningEndpointFindsItsStateWhileOldCallsAreInFlight) {
+    ServicePolicies policies("api_service", {}, 1);
+    policies.update(test_set(2), kStart);
+    for (int i = 0; i < 10; ++i) ask(policies, kStart);
+    CallState call = call_at(kStart);
+    auto begun = policies.begin_attempt(call, kStart);
+    const std::string id = std::get<Attempt>(begun).endpoint().id;
+    const auto of = [&](const ServiceView& view) {
+        for (const auto& endpoint : view.endpoints) {
+            if (endpoint.id == id) return endpoint;
+        }
+        return EndpointView{};
+    };
+    const EndpointView before = of(policies.view(kStart));
+    policies.update(test_set(0), kStart);
+    policies.update(test_set(2), kStart);
+    const EndpointView after = of(policies.view(kStart));
+    EXPECT_EQ(after.in_flight, 1U);
+    EXPECT_EQ(after.successes, before.successes);
+    EXPECT_FALSE(after.is_leaving);
+    policies.finish_attempt(std::move(std::get<Attempt>(begun)), Outcome::success, kStart);
+    EXPECT_EQ(of(policies.view(kStart)).in_flight, 0U);
+    policies.tick(kStart);
+    EXPECT_EQ(policies.view(kStart).endpoints.size(), 2U);
+}
+
+// Membership churns while threads call: nothing is lost, nothing is left in flight.
+TEST(EndpointTable, ThreadsCallWhileMembershipChurns) {
+    ServicePolicy policy;
+    policy.outlier.interval = milliseconds(1);
+    ServicePolicies policies("api_service", policy, 77);
+    policies.update(test_set(20), kStart);
+    std::atomic<bool> stop{false};
+    std::atomic<std::uint64_t> begun_count{0};
+    const auto work = [&](std::uint64_t seed) {
+        core::Rng rng(seed);
+        std::vector<Attempt> held;
+        std::int64_t ms = 0;
+        while (!stop) {
+            const Instant now = at(milliseconds(++ms / 100));
+            CallState call = call_at(now);
+            auto begun = policies.begin_attempt(call, now);
+            if (auto* attempt = std::get_if<Attempt>(&begun)) {
+                ++begun_count;
+                held.push_back(std::move(*attempt));
+            }
+            if (held.size() > 16 || (held.size() > 0 && rng.chance(0.5))) {
+                const auto any = static_cast<Outcome>(rng.below(kOutcomes));
+                const Outcome outcome = rng.chance(0.8) ? Outcome::success : any;
+                std::swap(held[rng.below(held.size())], held.back());
+                policies.finish_attempt(std::move(held.back()), outcome, now);
+                held.pop_back();
+            }
+        }
+    };
+    std::vector<std::thread> threads;
+    for (std::uint64_t i = 0; i < 3; ++i) threads.emplace_back(work, i);
+    core::Rng rng(5);
+    for (int round = 0; round < 2000; ++round) {
+        EndpointSet set = test_set(20);
+        std::erase_if(set.endpoints, [&](const auto&) { return rng.chance(0.3); });
+        policies.update(set, at(milliseconds(round)));
+        if (round % 10 == 0) policies.tick(at(milliseconds(round)));
+        if (round % 50 == 0) policies.view(at(milliseconds(round)));
+    }
+    stop = true;
+    for (auto& thread : threads) thread.join();
+    policies.update(test_set(20), at(seconds(9)));
+    policies.tick(at(seconds(9)));
+    const auto view = policies.view(at(seconds(9)));
+    EXPECT_EQ(view.endpoints.size(), 20U);
+    for (const auto& endpoint : view.endpoints) EXPECT_EQ(endpoint.in_flight, 0U) << endpoint.id;
+    EXPECT_EQ(policies.totals().in_flight, 0U);
+    EXPECT_EQ(policies.totals().attempts, begun_count);
+}
+
+TEST(EndpointTable, HalfOpenProbesAreBoundedAcrossThreads) {
+    ServicePolicy policy;
+    policy.outlier.enabled = false;
+    ServicePolicies policies("api_service", policy, 3);
+    policies.update(test_set(1), kStart);
+    for (int i = 0; i < 5; ++i) ask(policies, kStart, Outcome::server_error);
+    std::atomic<int> admitted{0};
+    std::vector<std::thread> threads;
+    std::vector<std::vector<Attempt>> held(4);
+    for (std::size_t t = 0; t < 4; ++t) {
+        threads.emplace_back([&, t] {
+            for (int i = 0; i < 100; ++i) {
+                CallState call = call_at(at(seconds(31)));
+                auto begun = policies.begin_attempt(call, at(seconds(31)));
+                if (auto* attempt = std::get_if<Attempt>(&begun)) {
+                    ++admitted;
+                    held[t].push_back(std::move(*attempt));
+                }
+            }
+        });
+    }
+    for (auto& thread : threads) thread.join();
+    EXPECT_EQ(admitted, 5);
+}
+
+}  // namespace
+}  // namespace datapunk::mesh::policy

@@ -1,0 +1,93 @@
+// The retry decision of ServicePolicies::after_attempt, and what it does to a service that is down.
+
+#include <gmock/gmock.h>
+
+#include <set>
+
+#include "policy/service_policies.h"
+#include "policy/test_service.h"
+
+namespace datapunk::mesh::policy {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Reason = resilience::RetryReason;
+
+constexpr Instant kStart{};
+
+ServicePolicy plain() {
+    ServicePolicy policy;
+    policy.breaker.enabled = false;
+    policy.outlier.enabled = false;
+    return policy;
+}
+
+TEST(Retry, UsesTheCallsOwnAttemptsAndDeadline) {
+    ServicePolicies policies("api_service", plain(), 1);
+    policies.update(test_set(3), kStart);
+    CallState call = call_at(kStart);
+    resilience::AttemptEnd end{.outcome = Outcome::server_error, .idempotent = true};
+    const auto fail_one = [&] {
+        auto begun = policies.begin_attempt(call, kStart);
+        policies.finish_attempt(std::move(std::get<Attempt>(begun)), end.outcome, kStart);
+        return policies.after_attempt(call, end, kStart);
+    };
+    EXPECT_EQ(fail_one().reason, Reason::retry);
+    end.retry_after = seconds(15);
+    EXPECT_EQ(fail_one().reason, Reason::deadline);
+    end.retry_after = std::nullopt;
+    EXPECT_EQ(fail_one().reason, Reason::attempts_used);
+    EXPECT_EQ(policies.totals().retries, 1U);
+    EXPECT_EQ(policies.totals().calls, 1U);
+    EXPECT_EQ(policies.totals().attempts, 3U);
+}
+
+TEST(Retry, NeverTheSameEndpointWhileAnotherIsLeft) {
+    ServicePolicies policies("api_service", plain(), 4);
+    policies.update(test_set(3), kStart);
+    for (int round = 0; round < 200; ++round) {
+        CallState call = call_at(kStart);
+        std::set<std::string> asked;
+        for (int i = 0; i < 3; ++i) {
+            auto begun = policies.begin_attempt(call, kStart);
+            auto& attempt = std::get<Attempt>(begun);
+            asked.insert(attempt.endpoint().id);
+            policies.finish_attempt(std::move(attempt), Outcome::server_error, kStart);
+        }
+        ASSERT_EQ(asked.size(), 3U);
+        // All have been tried: better one of them than none.
+        ASSERT_TRUE(std::holds_alternative<Attempt>(policies.begin_attempt(call, kStart)));
+    }
+}
+
+TEST(Retry, ATotalOutageIsAmplifiedByNoMoreThanTheBudget) {
+    ServicePolicy policy = plain();
+    policy.retry.attempts = 10;
+    ServicePolicies policies("api_service", policy, 4);
+    policies.update(test_set(5), kStart);
+    const resilience::AttemptEnd end{.outcome = Outcome::server_error, .idempotent = true};
+    constexpr int kCalls = 20'000;  // 1000/s for 20 s
+    for (int i = 0; i < kCalls; ++i) {
+        const Instant now = at(milliseconds(i));
+        CallState call = call_at(now);
+        resilience::RetryDecision again{.reason = Reason::retry};
+        while (again) {
+            auto begun = policies.begin_attempt(call, now);
+            policies.finish_attempt(
+                std::move(std::get<Attempt>(begun)), Outcome::server_error, now
+            );
+            again = policies.after_attempt(call, end, now);
+        }
+    }
+    const ServiceTotals totals = policies.totals();
+    EXPECT_EQ(totals.calls, static_cast<std::uint64_t>(kCalls));
+    // 20 % of the calls, 3/s for 20 s, and one window's reserve.
+    EXPECT_LE(totals.retries, kCalls * 0.2 + 3 * 20 + 3 * 10);
+    EXPECT_GE(totals.retries, kCalls * 0.2 * 0.9);
+    EXPECT_EQ(totals.attempts, totals.calls + totals.retries);
+    EXPECT_EQ(totals.retries_refused, static_cast<std::uint64_t>(kCalls));
+}
+
+}  // namespace
+}  // namespace datapunk::mesh::policy

@@ -1,0 +1,215 @@
+#include "policy/service_policies.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "balance/peak_ewma.h"
+
+namespace datapunk::mesh::policy {
+namespace {
+
+// Endpoints that one attempt may be refused by before it gives up: each was available when picked
+// and lost its last half-open slot to another thread before it was asked.
+constexpr int kAskedMax = 16;
+
+PeakEwma averaging_of(const BalanceConfig& config) {
+    const auto* chosen = std::get_if<PeakEwma>(&config);
+    return chosen == nullptr ? PeakEwma{} : *chosen;
+}
+
+}  // namespace
+
+Attempt::~Attempt() {
+    if (owner_ == nullptr) return;
+    // No clock here: nobody knows how long an abandoned attempt took.
+    WorkerUse(owner_->workers_)->abandoned.add();
+    owner_->finish(*this, resilience::Outcome::cancelled, begun_);
+}
+
+Attempt& Attempt::operator=(Attempt&& other) noexcept {
+    Attempt taken(std::move(other));
+    std::swap(owner_, taken.owner_);
+    std::swap(cell_, taken.cell_);
+    std::swap(permit_, taken.permit_);
+    std::swap(begun_, taken.begun_);
+    return *this;
+}
+
+ServicePolicies::ServicePolicies(std::string name, const ServicePolicy& policy, std::uint64_t seed)
+    : name_(std::move(name)),
+      policy_(policy),
+      call_policy_{.outlier = policy.outlier, .averaging = averaging_of(policy.balance)},
+      budget_(policy.retry.budget),
+      workers_(seed) {}
+
+ServicePolicies::~ServicePolicies() {
+    delete table_.load();
+}
+
+bool ServicePolicies::within_limit(Worker& worker) const noexcept {
+    if (worker.allowance == 0) {
+        const std::uint64_t in_flight = workers_.in_flight();
+        if (in_flight >= policy_.limits.requests) return false;
+        const std::uint64_t headroom = policy_.limits.requests - in_flight;
+        worker.allowance = std::max<std::uint64_t>(1, headroom / (2 * workers_.size()));
+    }
+    return true;
+}
+
+std::variant<Attempt, NoEndpoint> ServicePolicies::begin_attempt(CallState& call, Instant now) {
+    if (call.deadline.expired(now)) return NoEndpoint{.reason = NoEndpoint::Reason::deadline};
+    const core::EpochGuard guard;
+    const WorkerUse worker(workers_);
+    if (!within_limit(worker.get())) {
+        worker->limited.add();
+        return NoEndpoint{
+            .reason = NoEndpoint::Reason::limited,
+            .in_flight = static_cast<std::uint32_t>(workers_.in_flight())
+        };
+    }
+    const Table* table = table_.load(std::memory_order_acquire);
+    auto tried = call.tried();
+    for (int asked = 0; table != nullptr && asked < kAskedMax; ++asked) {
+        auto index = table->balancer.pick({.now = now, .tried = tried}, worker->pick);
+        if (!index && !tried.empty()) {
+            tried = {};  // nobody else is left
+            index = table->balancer.pick({.now = now}, worker->pick);
+        }
+        if (!index) break;
+        Cell& cell = *table->cells[*index];
+        CellChange change;
+        const Permit permit = cell.admit(now, change);
+        if (change.breaker) tell(cell, change.breaker, now);
+        if (!permit) continue;  // asking has hidden it from picks
+
+        cell.load.in_flight.fetch_add(1, std::memory_order_relaxed);
+        --worker->allowance;
+        worker->begun.add();
+        if (call.attempts++ == 0) {
+            worker->calls.add();
+            budget_.deposit(now, core::thread_index());
+        }
+        call.add_tried(&cell.load);
+        return Attempt(*this, cell, permit, now);
+    }
+    worker->no_endpoint.add();
+    return explain(table);
+}
+
+void ServicePolicies::finish_attempt(Attempt attempt, resilience::Outcome outcome, Instant now) {
+    finish(attempt, outcome, now);
+}
+
+void ServicePolicies::finish(Attempt& attempt, resilience::Outcome outcome, Instant now) {
+    attempt.owner_ = nullptr;
+    Cell& cell = *attempt.cell_;
+    const CellChange change =
+        cell.record(attempt.permit_, outcome, now - attempt.begun_, call_policy_, now);
+    if (change.breaker) tell(cell, change.breaker, now);
+    if (change.suspect) eject_suspect(cell, now);
+    {
+        const WorkerUse worker(workers_);
+        worker->finished.add();
+        worker->outcomes[static_cast<std::size_t>(outcome)].add();
+    }
+    // The last touch: an unlisted cell without calls in flight is freed.
+    cell.load.in_flight.fetch_sub(1, std::memory_order_release);
+}
+
+resilience::RetryDecision ServicePolicies::after_attempt(
+    const CallState& call, resilience::AttemptEnd end, Instant now
+) {
+    end.attempt = call.attempts;
+    end.deadline = call.deadline;
+    const WorkerUse worker(workers_);
+    const auto decision = resilience::decide(policy_.retry, end, budget_, worker->pick.rng, now);
+    if (decision) worker->retries.add();
+    if (decision.reason == resilience::RetryReason::budget_exhausted) {
+        worker->retries_refused.add();
+    }
+    return decision;
+}
+
+NoEndpoint ServicePolicies::explain(const Table* table) const noexcept {
+    if (table == nullptr || table->known == 0) {
+        return {.reason = NoEndpoint::Reason::unknown_service};
+    }
+    NoEndpoint why{.known = table->known, .critical = table->critical};
+    std::int64_t next = std::numeric_limits<std::int64_t>::max();
+    for (const Cell* cell : table->cells) {
+        // Without the cells' locks: an outage must not make every refusal expensive.
+        const bool is_open = cell->load.owner_word.load(std::memory_order_relaxed) == 0;
+        (is_open ? why.open : why.ejected) += 1;
+        next = std::min(next, cell->load.unavailable_until.load(std::memory_order_relaxed));
+    }
+    why.next_at = Instant(Duration(next));
+    return why;
+}
+
+void ServicePolicies::tell(
+    const Cell& cell, const resilience::BreakerTransition& change, Instant now
+) {
+    std::string why(to_string(change.reason));
+    if (change.calls > 0) {
+        why += ": " + std::to_string(change.failures) + " of " + std::to_string(change.calls);
+    }
+    events_.push(
+        {.when = now,
+         .service = name_,
+         .endpoint = cell.endpoint.id,
+         .what = "breaker " + std::string(to_string(change.to)),
+         .why = std::move(why)}
+    );
+}
+
+ServiceView ServicePolicies::view(Instant now) const {
+    const std::lock_guard guard(mutex_);
+    ServiceView view{.service = name_, .retry_tokens = budget_.available(now)};
+    const auto add = [&](const Cell& cell) {
+        EndpointView seen{
+            .id = cell.endpoint.id,
+            .address = cell.address,
+            .health = cell.health,
+            .weight = cell.endpoint.weight,
+            .in_flight = cell.load.in_flight.load(std::memory_order_relaxed),
+            .latency = balance::expected_latency(cell.load, call_policy_.averaging, now),
+            .is_leaving = !cell.is_listed,
+        };
+        {
+            const std::lock_guard cell_guard(cell.lock);
+            seen.successes = cell.successes;
+            seen.failures = cell.failures;
+            seen.breaker = cell.breaker.state(now);
+            if (seen.breaker == resilience::BreakerState::open) {
+                seen.next_probe_at = cell.breaker.next_probe_at();
+            }
+            if (is_ejected(cell.results, now)) seen.ejected_until = cell.results.ejected_until;
+        }
+        if (seen.ejected_until) seen.ejected_for = cell.ejected_for;
+        view.endpoints.push_back(std::move(seen));
+    };
+    for (const auto& cell : cells_) add(*cell);
+    for (const auto& cell : leaving_) {
+        if (cell->load.in_flight.load(std::memory_order_relaxed) > 0) add(*cell);
+    }
+    return view;
+}
+
+ServiceTotals ServicePolicies::totals() const noexcept {
+    ServiceTotals totals{.in_flight = workers_.in_flight()};
+    workers_.for_each([&](const Worker& worker) {
+        totals.calls += worker.calls.load();
+        totals.attempts += worker.begun.load();
+        totals.retries += worker.retries.load();
+        totals.retries_refused += worker.retries_refused.load();
+        totals.limited += worker.limited.load();
+        totals.no_endpoint += worker.no_endpoint.load();
+        totals.abandoned += worker.abandoned.load();
+        for (std::size_t i = 0; i < kOutcomes; ++i) {
+            totals.outcomes[i] += worker.outcomes[i].load();
+        }
+    });
+    return totals;
+}
+
+}  // namespace datapunk::mesh::policy

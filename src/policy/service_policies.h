@@ -1,0 +1,162 @@
+#pragma once
+
+// ServicePolicies: one service's policies together. The library (many user threads) and the proxy
+// (event loops) drive the same object, so that the same inputs give the same decisions in both.
+//
+//   call:  CallState
+//     ┌─► begin_attempt   limit → pick (less what is ejected, open, tried) → breaker → Attempt
+//     │       … the caller talks to attempt.endpoint() …
+//     │   finish_attempt  breaker, outlier ejection, latency average, counters
+//     └── after_attempt   success, or: condition, idempotence, attempts, deadline, budget, wait
+//
+//   control thread: update(set) on every change of membership; tick() about once a second
+//
+// Who is left out of a pick: endpoints that the registry calls critical, unless it calls all of
+// them so (then its checks are more likely broken than the whole service); ejected ones; those
+// whose breaker is open or has all its probes out; those this call has tried, while another is
+// left. Outlier ejection never takes the last usable one; a breaker may: then calls fail at once
+// and say why.
+//
+// Threads: everything may be called from any thread. begin, finish and after take no lock that is
+// shared between endpoints, copy no shared_ptr and allocate nothing (but on errors, events, and a
+// thread's first call); they write the endpoint's cache line and the thread's own. Every Attempt
+// must be gone before the ServicePolicies goes.
+//
+// An endpoint keeps its cell (breaker, average, in flight) through updates for as long as its id,
+// address, weight, tags and metadata stay; coming back while old calls are in flight it finds it
+// again.
+
+#include <datapunk/mesh/endpoint.h>
+#include <datapunk/mesh/policy.h>
+#include <datapunk/mesh/result.h>
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "balance/balancer.h"
+#include "core/epoch.h"
+#include "policy/call.h"
+#include "policy/cell.h"
+#include "policy/events.h"
+#include "policy/view.h"
+#include "policy/worker.h"
+#include "resilience/retry_budget.h"
+#include "resilience/retry_policy.h"
+
+namespace datapunk::mesh::policy {
+
+class ServicePolicies;
+
+// One attempt at one endpoint. Give it to finish_attempt(); dropped, it counts as abandoned.
+class Attempt {
+  public:
+    Attempt(Attempt&& other) noexcept
+        : owner_(std::exchange(other.owner_, nullptr)),
+          cell_(other.cell_),
+          permit_(other.permit_),
+          begun_(other.begun_) {}
+
+    Attempt& operator=(Attempt&& other) noexcept;
+    ~Attempt();
+
+    // Valid until the attempt is finished. Its health and last_check are as when first seen.
+    const ServiceEndpoint& endpoint() const noexcept { return cell_->endpoint; }
+
+    const std::string& address() const noexcept { return cell_->address; }
+
+    Instant begun() const noexcept { return begun_; }
+
+  private:
+    friend class ServicePolicies;
+
+    Attempt(ServicePolicies& owner, Cell& cell, Permit permit, Instant now) noexcept
+        : owner_(&owner), cell_(&cell), permit_(permit), begun_(now) {}
+
+    ServicePolicies* owner_;
+    Cell* cell_;
+    Permit permit_;
+    Instant begun_;
+};
+
+class ServicePolicies {
+  public:
+    // `policy` has passed check().
+    ServicePolicies(std::string name, const ServicePolicy& policy, std::uint64_t seed);
+    ~ServicePolicies();
+    ServicePolicies(const ServicePolicies&) = delete;
+    ServicePolicies& operator=(const ServicePolicies&) = delete;
+
+    // A new set of endpoints. O(n), a few tens of ns each if nothing else changed.
+    void update(const EndpointSet& set, Instant now);
+    // Outlier sweep when due, ends of ejections, memory that is free by now. About once a second.
+    void tick(Instant now);
+
+    std::variant<Attempt, NoEndpoint> begin_attempt(CallState& call, Instant now);
+    // Its latency is now - attempt.begun().
+    void finish_attempt(Attempt attempt, resilience::Outcome outcome, Instant now);
+    // Another attempt? If so the budget has paid; wait, then begin_attempt. `end` without its
+    // attempt and deadline, which are the call's.
+    resilience::RetryDecision after_attempt(
+        const CallState& call, resilience::AttemptEnd end, Instant now
+    );
+
+    std::vector<PolicyEvent> drain_events() { return events_.drain(); }
+
+    ServiceView view(Instant now) const;
+    ServiceTotals totals() const noexcept;
+
+    const std::string& name() const noexcept { return name_; }
+
+    const ServicePolicy& policy() const noexcept { return policy_; }
+
+  private:
+    struct Table {
+        std::vector<Cell*> cells;  // by the balancer's index
+        balance::Balancer balancer;
+        std::uint32_t known = 0;
+        std::uint32_t critical = 0;
+    };
+
+    friend class Attempt;
+
+    bool within_limit(Worker& worker) const noexcept;
+    NoEndpoint explain(const Table* table) const noexcept;
+    void finish(Attempt& attempt, resilience::Outcome outcome, Instant now);
+    void tell(const Cell& cell, const resilience::BreakerTransition& change, Instant now);
+
+    // Writer, under mutex_: endpoint_table.cpp and ejection.cpp.
+    std::unique_ptr<Cell> cell_for(const ServiceEndpoint& endpoint, Instant now);
+    void publish_table(std::vector<Cell*> unlisted);
+    void collect();
+    void eject_suspect(const Cell& suspect, Instant now);
+    void eject_suspects(Instant now);
+    void sweep(Instant now);
+    void apply(
+        const resilience::Ejection& ejection, const resilience::OutlierStats& judged, Instant now
+    );
+    void tell_returns(Instant now);
+
+    const std::string name_;
+    const ServicePolicy policy_;
+    const CallPolicy call_policy_;
+    resilience::RetryBudget budget_;
+    WorkerTable workers_;
+    EventRing events_;
+    std::atomic<const Table*> table_{nullptr};
+
+    // The writer's, under mutex_.
+    mutable std::mutex mutex_;
+    std::vector<std::unique_ptr<Cell>> cells_;    // sorted by endpoint id
+    std::vector<std::unique_ptr<Cell>> leaving_;  // unlisted; calls may be in flight
+    std::optional<Instant> next_sweep_;
+    core::RetiredList retired_;
+};
+
+}  // namespace datapunk::mesh::policy

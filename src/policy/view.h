@@ -1,0 +1,54 @@
+#pragma once
+
+// What people and collectors see of a service's policies: plain values.
+
+#include <datapunk/mesh/endpoint.h>
+#include <datapunk/mesh/time.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "policy/worker.h"
+#include "resilience/circuit_breaker.h"
+
+namespace datapunk::mesh::policy {
+
+struct EndpointView {
+    std::string id;
+    std::string address;
+    Health health = Health::passing;
+    std::uint32_t weight = 1;
+    std::uint32_t in_flight = 0;
+    Duration latency{};  // expected now
+    std::uint64_t successes = 0;
+    std::uint64_t failures = 0;
+    resilience::BreakerState breaker = resilience::BreakerState::closed;
+    std::optional<Instant> next_probe_at;  // of an open breaker
+    std::optional<Instant> ejected_until;
+    std::string ejected_for;
+    bool is_leaving = false;  // no longer listed; its last calls are in flight
+};
+
+struct ServiceView {
+    std::string service;
+    std::vector<EndpointView> endpoints;  // sorted by id, leaving ones last
+    double retry_tokens = 0;
+};
+
+// Since the start; monotonic but for in_flight.
+struct ServiceTotals {
+    std::uint64_t calls = 0;
+    std::uint64_t attempts = 0;
+    std::uint64_t in_flight = 0;
+    std::uint64_t retries = 0;
+    std::uint64_t retries_refused = 0;                // by the budget
+    std::uint64_t limited = 0;                        // refused by the concurrency limit
+    std::uint64_t no_endpoint = 0;                    // found nobody to ask
+    std::uint64_t abandoned = 0;                      // attempts dropped without a report
+    std::array<std::uint64_t, kOutcomes> outcomes{};  // by resilience::Outcome
+};
+
+}  // namespace datapunk::mesh::policy

@@ -1,0 +1,107 @@
+#pragma once
+
+// Proxy: one worker's data plane: listeners, connections from callers, pools to endpoints. Workers
+// share the route table (immutable) and the services' policies (thread-safe); everything else is
+// the worker's own. One loop's object.
+
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/log.h"
+#include "io/network.h"
+#include "metrics/metric_registry.h"
+#include "proxy/listener_config.h"
+#include "proxy/replies.h"
+#include "proxy/service_metrics.h"
+#include "proxy/upstream_pool.h"
+#include "proxy/upstream_service.h"
+#include "routing/route_table.h"
+#include "wire/http1/message.h"
+
+namespace datapunk::mesh::proxy {
+
+struct ListenerState {
+    ListenerState(ListenerConfig c, ListenerMetrics m)
+        : config(std::move(c)), metrics(std::move(m)) {}
+
+    ListenerConfig config;
+    ListenerMetrics metrics;
+    std::unique_ptr<io::Listener> listener;
+    std::size_t open = 0;
+};
+
+// What every worker is given.
+struct ProxyShared {
+    std::shared_ptr<const routing::RouteTable> routes;
+    UpstreamServices& services;
+    metrics::MetricRegistry& metrics;
+    core::Logger log;
+    UpstreamPoolConfig pool;
+};
+
+class Proxy {
+  public:
+    Proxy(io::Network& network, const ProxyShared& shared);
+    ~Proxy();
+
+    // Port 0 takes a free one; the address in use is returned.
+    Result<io::SocketAddress> listen(
+        const ListenerConfig& config, const io::ListenOptions& options
+    );
+
+    // Stops accepting; idle connections close, exchanges in flight end and say `connection: close`.
+    // What is left at the deadline is cut.
+    io::Task<void> drain(Instant deadline);
+
+    std::size_t connections() const noexcept { return open_count_; }
+
+    // --- for Exchange
+    // ------------------------------------------------------------------------------
+    struct Routed {
+        const routing::Route* route = nullptr;       // null: none, see why_not
+        policy::ServicePolicies* service = nullptr;  // null: the route names one that is not here
+        std::string target;                          // rewritten; empty = unchanged
+        std::string why_not;
+        bool wrong_method = false;
+    };
+
+    Routed route(const ListenerState& listener, const wire::http1::RequestHead& request);
+    ServiceMetrics& metrics_of(const policy::ServicePolicies& service);
+    void count_rejection(const policy::ServicePolicies& service, ReplyReason reason);
+    // The traceparent for the next hop; `starts_trace` if the caller sent none that is valid.
+    std::string continue_trace(std::string_view received, bool& starts_trace);
+
+    UpstreamPool& pool() noexcept { return pool_; }
+
+    io::Loop& loop() noexcept { return network_.loop(); }
+
+    const core::Logger& log() const noexcept { return shared_.log; }
+
+    bool is_draining() const noexcept { return draining_; }
+
+  private:
+    class Connection;
+
+    io::Task<void> accept_loop(ListenerState& listener);
+    io::Task<void> serve(ListenerState& listener, io::StreamPtr stream);
+    io::Task<void> sweep_loop();
+    void count_bad_request(const ListenerState& listener, wire::http1::Reject why);
+
+    io::Network& network_;
+    ProxyShared shared_;
+    metrics::Shard shard_;
+    UpstreamPool pool_;
+    std::unordered_map<const policy::ServicePolicies*, std::unique_ptr<ServiceMetrics>>
+        service_metrics_;
+    std::vector<std::unique_ptr<ListenerState>> listeners_;
+    core::IntrusiveList<Connection> open_;
+    std::size_t open_count_ = 0;
+    io::Event idle_;
+    bool draining_ = false;
+    io::TaskGroup tasks_;  // last: destroyed first
+};
+
+}  // namespace datapunk::mesh::proxy

@@ -1,0 +1,88 @@
+#include "proxy/replies.h"
+
+#include "wire/http1/encode.h"
+
+namespace datapunk::mesh::proxy {
+
+std::string_view to_string(ReplyReason reason) noexcept {
+    switch (reason) {
+        case ReplyReason::malformed_request:
+            return "malformed_request";
+        case ReplyReason::body_too_large:
+            return "body_too_large";
+        case ReplyReason::request_timeout:
+            return "request_timeout";
+        case ReplyReason::method_not_proxied:
+            return "method_not_proxied";
+        case ReplyReason::no_route:
+            return "no_route";
+        case ReplyReason::unknown_service:
+            return "unknown_service";
+        case ReplyReason::no_endpoint:
+            return "no_endpoint";
+        case ReplyReason::limit:
+            return "limit";
+        case ReplyReason::connect_failure:
+            return "connect_failure";
+        case ReplyReason::upstream_reset:
+            return "upstream_reset";
+        case ReplyReason::upstream_protocol:
+            return "upstream_protocol";
+        case ReplyReason::deadline:
+            return "deadline";
+        case ReplyReason::draining:
+            return "draining";
+    }
+    return "unknown";
+}
+
+int status_of(ReplyReason reason) noexcept {
+    switch (reason) {
+        case ReplyReason::malformed_request:
+            return 400;
+        case ReplyReason::body_too_large:
+            return 413;
+        case ReplyReason::request_timeout:
+            return 408;
+        case ReplyReason::method_not_proxied:
+            return 501;
+        case ReplyReason::no_route:
+            return 404;
+        case ReplyReason::upstream_reset:
+        case ReplyReason::upstream_protocol:
+            return 502;
+        case ReplyReason::deadline:
+            return 504;
+        case ReplyReason::unknown_service:
+        case ReplyReason::no_endpoint:
+        case ReplyReason::limit:
+        case ReplyReason::connect_failure:
+        case ReplyReason::draining:
+            return 503;
+    }
+    return 500;
+}
+
+void append_reply(
+    std::string& out,
+    int status,
+    ReplyReason reason,
+    std::string_view explanation,
+    std::string_view date,
+    bool keep_alive,
+    bool head_only
+) {
+    using wire::http1::append_field;
+    wire::http1::append_status_line(out, status);
+    append_field(out, "content-type", "text/plain; charset=utf-8");
+    append_field(out, "content-length", explanation.size() + 1);
+    append_field(out, "date", date);
+    append_field(out, "x-mesh-reason", to_string(reason));
+    if (!keep_alive) append_field(out, "connection", "close");
+    out += "\r\n";
+    if (head_only) return;
+    out += explanation;
+    out += '\n';
+}
+
+}  // namespace datapunk::mesh::proxy

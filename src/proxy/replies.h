@@ -1,0 +1,43 @@
+#pragma once
+
+// Answers that the proxy itself gives: each with one unambiguous reason, in a header for machines
+// (x-mesh-reason) and in the body for people.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace datapunk::mesh::proxy {
+
+// Why the proxy and not an endpoint answered. One value, one cause.
+enum class ReplyReason : std::uint8_t {
+    malformed_request,   // 4xx/5xx by the parser's verdict
+    body_too_large,      // 413
+    request_timeout,     // 408: the caller's body did not come
+    method_not_proxied,  // 501: CONNECT
+    no_route,            // 404
+    unknown_service,     // 503: nothing was ever discovered by that name
+    no_endpoint,         // 503: all known ones are critical, ejected or open
+    limit,               // 503: concurrency limit of the service
+    connect_failure,     // 503: no attempt reached an endpoint
+    upstream_reset,      // 502: cut off before an answer
+    upstream_protocol,   // 502: what came is not HTTP
+    deadline,            // 504
+    draining,            // 503
+};
+
+std::string_view to_string(ReplyReason reason) noexcept;  // "no_endpoint": also the metric label
+int status_of(ReplyReason reason) noexcept;
+
+// A whole response. `explanation` is one line for the person who reads it.
+void append_reply(
+    std::string& out,
+    int status,
+    ReplyReason reason,
+    std::string_view explanation,
+    std::string_view date,
+    bool keep_alive,
+    bool head_only
+);
+
+}  // namespace datapunk::mesh::proxy

@@ -1,0 +1,28 @@
+#include "proxy/service_metrics.h"
+
+#include "metrics/names.h"
+
+namespace datapunk::mesh::proxy {
+
+namespace names = metrics::names;
+
+ServiceMetrics::ServiceMetrics(
+    metrics::MetricRegistry& registry, metrics::Shard shard, std::string_view service
+)
+    : duration(registry.histogram(names::kRequestDuration, {service}, shard)),
+      in_flight(registry.gauge(names::kRequestsInFlight, {service}, shard)) {
+    constexpr std::array<std::string_view, 6> kClasses = {
+        "error", "1xx", "2xx", "3xx", "4xx", "5xx"
+    };
+    for (std::size_t i = 0; i < kClasses.size(); ++i) {
+        by_class[i] = registry.counter(names::kRequests, {service, kClasses[i]}, shard);
+    }
+}
+
+ListenerMetrics::ListenerMetrics(
+    metrics::MetricRegistry& registry, metrics::Shard shard, std::string_view listener
+)
+    : connections(registry.counter(names::kListenerConnections, {listener}, shard)),
+      connections_open(registry.gauge(names::kListenerConnectionsOpen, {listener}, shard)) {}
+
+}  // namespace datapunk::mesh::proxy

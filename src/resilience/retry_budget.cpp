@@ -1,0 +1,81 @@
+#include "resilience/retry_budget.h"
+
+#include <algorithm>
+
+namespace datapunk::mesh::resilience {
+
+namespace {
+
+constexpr std::uint64_t kCountMask = (std::uint64_t{1} << 36U) - 1;
+constexpr std::uint64_t kTickMask = (std::uint64_t{1} << 28U) - 1;
+// A balance is a sum of doubles: 5 x 0.2 must buy one retry.
+constexpr double kRounding = 1e-9;
+
+// How far `later` is ahead of `earlier` on the circle of slice numbers.
+constexpr std::uint64_t distance(std::uint64_t earlier, std::uint64_t later) noexcept {
+    return (later - earlier) & kTickMask;
+}
+
+}  // namespace
+
+RetryBudget::RetryBudget(const RetryBudgetConfig& config) noexcept
+    : ratio_(config.ratio),
+      reserve_(config.min_per_second * std::chrono::duration<double>(config.window).count()),
+      slice_ns_(std::max<std::int64_t>(1, config.window.count() / kSlices)) {}
+
+void RetryBudget::deposit(Instant now, unsigned stripe) noexcept {
+    deposits_[stripe % kStripes].add(tick(now));
+}
+
+bool RetryBudget::try_withdraw(Instant now) noexcept {
+    const std::uint64_t at = tick(now);
+    Word& word = withdrawals_.add(at);
+    if (balance(at) >= -kRounding) return true;
+    std::uint64_t seen = word.load(std::memory_order_relaxed);
+    while (distance(at, seen >> kCountBits) < kSlices && (seen & kCountMask) != 0 &&
+           !word.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) {
+    }
+    return false;
+}
+
+double RetryBudget::available(Instant now) const noexcept {
+    return std::max(0.0, balance(tick(now)));
+}
+
+std::uint64_t RetryBudget::tick(Instant now) const noexcept {
+    const std::int64_t ns = std::max<std::int64_t>(0, now.time_since_epoch().count());
+    return static_cast<std::uint64_t>(ns / slice_ns_) & kTickMask;
+}
+
+double RetryBudget::balance(std::uint64_t tick) const noexcept {
+    std::uint64_t calls = 0;
+    for (const Slices& stripe : deposits_) calls += stripe.sum(tick);
+    return reserve_ + ratio_ * static_cast<double>(calls) -
+           static_cast<double>(withdrawals_.sum(tick));
+}
+
+// The slice that holds `tick` or, for a thread whose `now` is behind, a later one. Anything else in
+// the word is out of the window and is taken over.
+RetryBudget::Word& RetryBudget::Slices::add(std::uint64_t tick) noexcept {
+    Word& word = words[tick % kSlices];
+    std::uint64_t seen = word.load(std::memory_order_relaxed);
+    while (distance(tick, seen >> kCountBits) >= kSlices) {
+        const std::uint64_t fresh = tick << kCountBits | 1U;
+        if (word.compare_exchange_weak(seen, fresh, std::memory_order_relaxed)) return word;
+    }
+    word.fetch_add(1, std::memory_order_relaxed);
+    return word;
+}
+
+std::uint64_t RetryBudget::Slices::sum(std::uint64_t tick) const noexcept {
+    std::uint64_t total = 0;
+    for (const Word& word : words) {
+        const std::uint64_t seen = word.load(std::memory_order_relaxed);
+        const std::uint64_t slice = seen >> kCountBits;
+        const bool counts = distance(slice, tick) < kSlices || distance(tick, slice) < kSlices;
+        if (counts) total += seen & kCountMask;
+    }
+    return total;
+}
+
+}  // namespace datapunk::mesh::resilience

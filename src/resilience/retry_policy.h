@@ -1,0 +1,112 @@
+#pragma once
+
+// Retry policy: is another attempt worth it, and when? One pure decision, with its reason. The
+// questions are asked in this order, cheapest and most certain first, so that the budget's token is
+// the last thing taken and is never wasted:
+//
+//   succeeded? → given up by the caller? → attempts left? → does a condition (or the user's own
+//   predicate) name this outcome? → may it be sent again (unsent, idempotent, body at hand, no byte
+//   of the answer delivered)? → does the wait end before the deadline? → is there a token?
+//
+// The wait is full jitter, or the server's Retry-After if that is longer.
+//
+// Thread rule: functions; the budget is thread-safe, the Rng is the caller's.
+// Source: Envoy router retry conditions; gRFC A6; RFC 9110 section 9.2.2 (idempotent methods).
+
+#include <datapunk/mesh/policy.h>
+#include <datapunk/mesh/result.h>
+#include <datapunk/mesh/time.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/rng.h"
+#include "resilience/deadline.h"
+#include "resilience/retry_budget.h"
+
+namespace datapunk::mesh::resilience {
+
+// How one attempt ended.
+enum class Outcome : std::uint8_t {
+    success,          // any answer below 500, also 4xx: the endpoint did its job
+    server_error,     // 5xx, or a gRPC status that means the same
+    connect_failure,  // never reached the endpoint: nothing was sent
+    refused_stream,   // the endpoint said it did not start: REFUSED_STREAM, GOAWAY
+    timeout,          // the attempt's own timeout passed
+    reset,            // the connection was lost before an answer began
+    cancelled,        // the caller gave up: no verdict on the endpoint
+};
+
+std::string_view to_string(Outcome outcome) noexcept;
+
+// Does the outcome speak against the endpoint (breaker, outlier ejection)? `cancelled` says
+// nothing.
+constexpr bool is_failure(Outcome outcome) noexcept {
+    return outcome != Outcome::success && outcome != Outcome::cancelled;
+}
+
+// The endpoint cannot have acted on the call.
+constexpr bool is_unsent(Outcome outcome) noexcept {
+    return outcome == Outcome::connect_failure || outcome == Outcome::refused_stream;
+}
+
+constexpr Outcome outcome_of_status(int http_status) noexcept {
+    return http_status >= 500 ? Outcome::server_error : Outcome::success;
+}
+
+// GET, HEAD, OPTIONS, TRACE, PUT, DELETE. Case-sensitive, as methods are.
+bool is_idempotent_method(std::string_view method) noexcept;
+
+// "5xx,connect-failure", blanks around names allowed; "" is none. The error names the unknown word
+// and the nearest known one.
+Result<RetryOn> parse_retry_on(std::string_view text);
+// The names in the order of the enum, joined by ','.
+std::string format_retry_on(RetryOn set);
+
+enum class RetryReason : std::uint8_t {
+    retry,             // yes
+    succeeded,         // nothing to retry
+    cancelled,         // nobody waits for the answer
+    attempts_used,     // config.attempts reached
+    not_a_condition,   // neither `on` nor the user's predicate names this outcome
+    not_idempotent,    // it may have had an effect already
+    not_replayable,    // the request's body is gone, or part of the answer was delivered
+    deadline,          // the wait would end after the deadline
+    budget_exhausted,  // too many retries lately
+};
+
+std::string_view to_string(RetryReason reason) noexcept;
+
+// One ended attempt, and what is true of its call.
+struct AttemptEnd {
+    Outcome outcome = Outcome::success;
+    std::uint32_t attempt = 1;            // which one ended, from 1
+    bool idempotent = false;              // the method, or an Idempotency-Key
+    bool replayable = true;               // the whole request is still at hand
+    bool answer_begun = false;            // bytes of the answer went to the caller
+    std::optional<bool> user_verdict;     // the user's predicate, which outranks config.on
+    std::optional<Duration> retry_after;  // what the server asked for
+    Deadline deadline;                    // of the whole call
+};
+
+struct RetryDecision {
+    RetryReason reason = RetryReason::succeeded;
+    Duration wait = Duration::zero();  // before the next attempt, if reason == retry
+
+    explicit operator bool() const noexcept { return reason == RetryReason::retry; }
+
+    friend bool operator==(const RetryDecision&, const RetryDecision&) = default;
+};
+
+// Takes a token from `budget` if and only if it says retry.
+RetryDecision decide(
+    const RetryConfig& config,
+    const AttemptEnd& end,
+    RetryBudget& budget,
+    core::Rng& rng,
+    Instant now
+) noexcept;
+
+}  // namespace datapunk::mesh::resilience
