@@ -362,8 +362,12 @@ TEST(CatalogModelTest, AgreesWithANaiveModelAndLosesNoWatch) {
                 int(keys[i].topic),
                 keys[i].name
             );
-            if (changed) ASSERT_TRUE(awake) << where;
-            if (awake && is_exact(keys[i].topic)) ASSERT_TRUE(changed) << where;
+            if (changed) {
+                ASSERT_TRUE(awake) << where;
+            }
+            if (awake && is_exact(keys[i].topic)) {
+                ASSERT_TRUE(changed) << where;
+            }
         }
     }
     EXPECT_LT(refused, kSteps / 2U);
