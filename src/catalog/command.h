@@ -137,7 +137,8 @@ unsigned http_status(const Command& command, const Error& error) noexcept;
 std::string encode(const Command& command);
 [[nodiscard]] Result<Command> decode_command(std::string_view bytes);
 
-// "passing", "warning", "critical", as the API spells them; anything else is Consul's error.
+// "passing", "warning", "critical", as the API spells them; anything else is the error of
+// /agent/check/update (/agent/check/register says "Bad check status" for the same).
 [[nodiscard]] Result<Health> parse_status(std::string_view text);
 
 }  // namespace datapunk::mesh::catalog

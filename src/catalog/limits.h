@@ -2,6 +2,8 @@
 
 // How much the catalog holds. Every table has an end, so that a registering loop gone wild costs an
 // error and not the machine. Where Consul has a limit, it is Consul's.
+// Never lower one: a replay applies old commands under today's limits, and what was accepted once
+// must be accepted again.
 
 #include <datapunk/mesh/time.h>
 

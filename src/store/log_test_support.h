@@ -56,21 +56,24 @@ inline Result<StoredState> loaded(const std::string& path) {
 }
 
 inline Result<std::uint64_t> append_and_wait(CommandLog& log, std::vector<std::string> records) {
-    std::promise<Result<std::uint64_t>> answer;
-    const Result<> taken = log.append(std::move(records), [&](Result<std::uint64_t> result) {
-        answer.set_value(std::move(result));
+    // Shared: set_value() may still be at work when the answer is here already.
+    const auto answer = std::make_shared<std::promise<Result<std::uint64_t>>>();
+    const Result<> taken = log.append(std::move(records), [answer](Result<std::uint64_t> result) {
+        answer->set_value(std::move(result));
     });
     if (!taken) return taken.error();
-    return answer.get_future().get();
+    return answer->get_future().get();
 }
 
 inline Result<> snapshot_and_wait(CommandLog& log, std::string bytes, std::uint64_t up_to_seq) {
-    std::promise<Result<>> answer;
-    const Result<> taken = log.write_snapshot(std::move(bytes), up_to_seq, [&](Result<> result) {
-        answer.set_value(std::move(result));
-    });
+    // Shared: set_value() may still be at work when the answer is here already.
+    const auto answer = std::make_shared<std::promise<Result<>>>();
+    const Result<> taken =
+        log.write_snapshot(std::move(bytes), up_to_seq, [answer](Result<> result) {
+            answer->set_value(std::move(result));
+        });
     if (!taken) return taken.error();
-    return answer.get_future().get();
+    return answer->get_future().get();
 }
 
 }  // namespace datapunk::mesh::store

@@ -104,6 +104,7 @@ TEST_F(SqliteLogTest, BoundsItsQueue) {
     EXPECT_TRUE(log->append({std::string(40, 'x')}, ignore).ok());
     EXPECT_EQ(log->append({"x"}, ignore).error().code, Code::exhausted);
     go_on.set_value();
+    log->shutdown();
 }
 
 TEST_F(SqliteLogTest, RefusesASecondUser) {
