@@ -149,6 +149,11 @@ Result<std::unique_ptr<SqliteLog>> SqliteLog::open(SqliteLogConfig config) {
           std::pair{"PRAGMA integrity_check(1)", std::string_view("ok")},
           std::pair{"PRAGMA journal_mode=WAL", std::string_view("wal")}}) {
         const Result<std::string> answer = db.ask(pragma);
+        if (!answer && answer.error().code == Code::unavailable) {  // locked or unreadable, not bad
+            Error error = answer.error();
+            error.what = fmt::format("{}: {}", path, error.what);
+            return error;
+        }
         if (!answer) return log->damage(answer.error().what);
         if (*answer != wanted) {
             return log->damage(fmt::format("{} says {}, not {}", pragma, *answer, wanted));

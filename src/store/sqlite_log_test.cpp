@@ -117,6 +117,18 @@ TEST_F(SqliteLogTest, RefusesASecondUser) {
     EXPECT_TRUE(loaded(path).ok());
 }
 
+TEST_F(SqliteLogTest, DoesNotCallALockedFileDamaged) {
+    opened(path).reset();
+    Database other = *Database::open(path, false);
+    ASSERT_TRUE(other.execute("BEGIN IMMEDIATE").ok());
+    EXPECT_THAT(
+        refusal(),
+        testing::AllOf(
+            HasSubstr(path + ": PRAGMA"), HasSubstr("locked"), testing::Not(HasSubstr("backup"))
+        )
+    );
+}
+
 TEST_F(SqliteLogTest, NeverStartsEmptyWhereSomethingWas) {
     write_file(path, "");
     EXPECT_THAT(refusal(), HasSubstr("the file is empty; restore a backup, or move"));
