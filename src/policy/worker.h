@@ -46,6 +46,7 @@ struct Worker {
     explicit Worker(std::uint64_t seed) noexcept : pick(seed) {}
 
     alignas(balance::kCacheLineBytes) balance::PickState pick;
+    std::uint32_t deposits = 0;    // first attempts the retry budget has not been told of yet
     std::uint64_t allowance = 0;   // attempts to begin before the next sum
     OwnedCounter calls;            // first attempts
     OwnedCounter begun;            // attempts
