@@ -49,12 +49,13 @@ ServicePolicies::~ServicePolicies() {
     delete table_.load();
 }
 
-bool ServicePolicies::within_limit(Worker& worker) const noexcept {
-    if (worker.allowance == 0) {
+bool ServicePolicies::within_limit(Worker& worker, Instant now) const noexcept {
+    if (worker.allowance == 0 || now >= worker.allowance_until) {
         const std::uint64_t in_flight = workers_.in_flight();
         if (in_flight >= policy_.limits.requests) return false;
         const std::uint64_t headroom = policy_.limits.requests - in_flight;
         worker.allowance = std::max<std::uint64_t>(1, headroom / (2 * workers_.size()));
+        worker.allowance_until = now + kSumAgeMax;
     }
     return true;
 }
@@ -63,7 +64,7 @@ std::variant<Attempt, NoEndpoint> ServicePolicies::begin_attempt(CallState& call
     if (call.deadline.expired(now)) return NoEndpoint{.reason = NoEndpoint::Reason::deadline};
     const core::EpochGuard guard;
     const WorkerUse worker(workers_);
-    if (!within_limit(worker.get())) {
+    if (!within_limit(worker.get(), now)) {
         worker->limited.add();
         return NoEndpoint{
             .reason = NoEndpoint::Reason::limited,

@@ -131,7 +131,7 @@ class ServicePolicies {
 
     friend class Attempt;
 
-    bool within_limit(Worker& worker) const noexcept;
+    bool within_limit(Worker& worker, Instant now) const noexcept;
     void deposit(Worker& worker, Instant now) noexcept;
     NoEndpoint explain(const Table* table) const noexcept;
     void finish(Attempt& attempt, resilience::Outcome outcome, Instant now);
