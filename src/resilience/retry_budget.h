@@ -16,7 +16,7 @@
 // threads that race may be refused one too many; they are given one too many at most once, at the
 // border of two slices. Deposits are spread over
 // kStripes cache lines: pass a number of the thread's own (a worker index) and no line is shared.
-// Cost: deposit ~2 ns; withdraw ~60 ns, only before a retry. An idle hour costs nothing to catch
+// Cost: deposit ~9 ns; withdraw ~50 ns, only before a retry. An idle hour costs nothing to catch
 // up. Source: Finagle RetryBudget and TokenBucket.
 
 #include <datapunk/mesh/policy.h>
