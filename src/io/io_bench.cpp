@@ -11,6 +11,8 @@
 
 #include "core/rng.h"
 #include "io/tcp.h"
+#include "io/test_certificates.h"
+#include "io/tls.h"
 
 namespace datapunk::mesh::io {
 namespace {
@@ -123,6 +125,82 @@ void tcp_echo(benchmark::State& state) {
 }
 
 BENCHMARK(tcp_echo);
+
+struct TlsPair {
+    std::unique_ptr<TlsStream> client;
+    std::unique_ptr<TlsStream> server;
+};
+
+Task<void> shake(TlsStream* stream, int* left) {
+    auto done = co_await stream->handshake(kNever);
+    if (done) --*left;
+}
+
+class TlsBench {
+  public:
+    TlsBench()
+        : loop(EpollLoop::create().value()),
+          network(*loop),
+          listener(network.listen(SocketAddress::loopback(0), {}).value()) {
+        const auto identity = make_test_certificate({.common_name = "b", .names = "DNS:b"});
+        server = TlsContext::server({.certificate_chain = identity.certificate,
+                                     .private_key = identity.key})
+                     .value();
+        client = TlsContext::client({.ca = identity.certificate}).value();
+    }
+
+    TlsPair connected() {
+        StreamPtr near;
+        StreamPtr far;
+        TaskGroup group;
+        group.spawn(accept_one(listener.get(), &far));
+        group.spawn(connect_one(&network, listener->local(), &near));
+        while (near == nullptr || far == nullptr) loop->turn(kNever);
+        TlsPair pair{
+            .client = TlsStream::client(std::move(near), client, "b"),
+            .server = TlsStream::server(std::move(far), server)
+        };
+        int left = 2;
+        group.spawn(shake(pair.client.get(), &left));
+        group.spawn(shake(pair.server.get(), &left));
+        while (left > 0) loop->turn(kNever);
+        return pair;
+    }
+
+    std::unique_ptr<EpollLoop> loop;
+    KernelNetwork network;
+    std::unique_ptr<Listener> listener;
+    std::shared_ptr<const TlsContext> server;
+    std::shared_ptr<const TlsContext> client;
+};
+
+// Both sides' work: connect, P-256 key exchange and signature, verification, close.
+void tls_handshake(benchmark::State& state) {
+    TlsBench bench;
+    for (auto _ : state) benchmark::DoNotOptimize(bench.connected().client.get());
+}
+
+BENCHMARK(tls_handshake);
+
+// One 16 KiB record encrypted, sent, received, decrypted.
+void tls_record(benchmark::State& state) {
+    TlsBench bench;
+    const TlsPair pair = bench.connected();
+    std::string sent(16'384, 'x');
+    std::string got(16'384, '\0');
+    const iovec piece{.iov_base = sent.data(), .iov_len = sent.size()};
+    for (auto _ : state) {
+        std::size_t left = pair.client->write_some(&piece, 1).bytes;
+        while (left > 0) {
+            const Attempt part = pair.server->read_some(got);
+            if (part.state == Attempt::State::would_block) bench.loop->turn(kNever);
+            left -= part.bytes;
+        }
+    }
+    state.SetBytesProcessed(static_cast<std::int64_t>(sent.size()) * state.iterations());
+}
+
+BENCHMARK(tls_record);
 
 // The floor of the above: the same four calls on bare sockets, which never have to wait.
 void bare_sockets(benchmark::State& state) {
