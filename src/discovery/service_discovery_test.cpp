@@ -481,6 +481,25 @@ TEST_F(ServiceDiscoveryTest, ARegistryThatLostItsDataIsGivenTimeToLearn) {
     EXPECT_THAT(diary.changes[1].removed, IsEmpty());
 }
 
+TEST_F(ServiceDiscoveryTest, TwoEmptyAnswersWithAnOutageBetweenThemConfirmNothing) {
+    put({"a", "b"});
+    Diary diary;
+    const Watch handle = watch(diary);
+    loop.run_for(1s);
+    registry.clear("api");
+    loop.run_for(1s);
+    registry.set_down(true);
+    loop.run_for(10min);
+    registry.set_down(false);
+    loop.run_for(31s);  // backoff
+    const Instant back = discovery->known("api")->learned_at;
+    ASSERT_FALSE(discovery->known("api")->stale);
+    if (loop.now() - back < 1s) loop.run_for(1s);
+    EXPECT_EQ(diary.changes.size(), 1U);
+    loop.run_for(31s);
+    EXPECT_THAT(diary.last(), IsEmpty());
+}
+
 TEST_F(ServiceDiscoveryTest, AnIndexThatGoesBackwardsUnderAWaitStartsOverFromZero) {
     put({"a"});
     Diary diary;
