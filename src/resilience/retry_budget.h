@@ -36,8 +36,8 @@ class RetryBudget {
     // `config` has passed check(ServicePolicy).
     explicit RetryBudget(const RetryBudgetConfig& config) noexcept;
 
-    // Once per call (its first attempt). Any `stripe` will do.
-    void deposit(Instant now, unsigned stripe = 0) noexcept;
+    // Once per call (its first attempt), or once for several. Any `stripe` will do.
+    void deposit(Instant now, unsigned stripe = 0, std::uint32_t calls = 1) noexcept;
     // Once per retry or hedge; false = there is no token, do not send it.
     [[nodiscard]] bool try_withdraw(Instant now) noexcept;
     // Whole tokens at `now`, for display; at least 0.
@@ -52,7 +52,7 @@ class RetryBudget {
     struct alignas(64) Slices {
         std::array<Word, kSlices> words{};
 
-        Word& add(std::uint64_t tick) noexcept;
+        Word& add(std::uint64_t tick, std::uint32_t count) noexcept;
         std::uint64_t sum(std::uint64_t tick) const noexcept;
     };
 
