@@ -7,6 +7,7 @@
 #include <cmath>
 #include <ctime>
 #include <limits>
+#include <utility>
 
 namespace datapunk::mesh::core {
 
@@ -174,7 +175,11 @@ std::optional<std::string_view> did_you_mean(
     for (const std::string_view candidate : candidates) {
         std::vector<std::size_t> row(candidate.size() + 1);
         for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
+        // The two rows above: letters that changed places are one mistake, the most common of all.
+        std::vector<std::size_t> last;
+        std::vector<std::size_t> earlier;
         for (std::size_t i = 1; i <= word.size(); ++i) {
+            earlier = std::exchange(last, row);
             std::size_t diagonal = row[0];
             row[0] = i;
             for (std::size_t j = 1; j <= candidate.size(); ++j) {
@@ -182,6 +187,10 @@ std::optional<std::string_view> did_you_mean(
                 const std::size_t change =
                     diagonal + (to_lower(word[i - 1]) == to_lower(candidate[j - 1]) ? 0 : 1);
                 row[j] = std::min({above + 1, row[j - 1] + 1, change});
+                const bool swapped = i > 1 && j > 1 &&
+                                     to_lower(word[i - 1]) == to_lower(candidate[j - 2]) &&
+                                     to_lower(word[i - 2]) == to_lower(candidate[j - 1]);
+                if (swapped) row[j] = std::min(row[j], earlier[j - 2] + 1);
                 diagonal = above;
             }
         }

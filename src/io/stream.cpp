@@ -7,6 +7,10 @@
 
 namespace datapunk::mesh::io {
 
+std::string Stream::explain(int error) const {
+    return std::strerror(error);
+}
+
 namespace detail {
 
 void StreamWait::suspend(std::coroutine_handle<> waiting) {
@@ -47,7 +51,7 @@ Error StreamWait::failure(int error, const char* verb) const {
     }
     return {
         .code = error == ECANCELED ? Code::aborted : Code::unavailable,
-        .what = fmt::format("{} {}: {}", verb, peer, std::strerror(error)),
+        .what = fmt::format("{} {}: {}", verb, peer, stream_.explain(error)),
         .source = Source::upstream,
         .retryable = true
     };

@@ -17,6 +17,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "core/assert.h"
@@ -128,6 +129,8 @@ class Stream {
     virtual SocketAddress peer() const = 0;
     virtual SocketAddress local() const = 0;
     virtual Loop& loop() = 0;
+    // What a failed attempt's errno means here, for people.
+    virtual std::string explain(int error) const;
 };
 
 namespace detail {

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "core/assert.h"
+#include "core/utf8.h"
 #include "metrics/names.h"
 
 namespace datapunk::mesh::metrics {
@@ -31,31 +32,11 @@ struct FamilyState {
     std::unique_ptr<Series> overflow;
 };
 
-// A whole UTF-8 sequence's length at the front of `text`, or 0. Exact enough for labels: overlong
-// forms and surrogates are refused by the first two bytes.
-std::size_t sequence_bytes(std::string_view text) {
-    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-    const unsigned first = byte(0);
-    std::size_t size = 0;
-    if (first < 0x80) return 1;
-    if (first >= 0xc2 && first <= 0xdf) size = 2;
-    if (first >= 0xe0 && first <= 0xef) size = 3;
-    if (first >= 0xf0 && first <= 0xf4) size = 4;
-    if (size == 0 || text.size() < size) return 0;
-    for (std::size_t i = 1; i < size; ++i) {
-        if ((byte(i) & 0xc0U) != 0x80) return 0;
-    }
-    const unsigned second = byte(1);
-    const bool bad = (first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f) ||
-                     (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f);
-    return bad ? 0 : size;
-}
-
 // Expositions must be UTF-8 and a series must not cost more memory than its numbers.
 std::string label_value(std::string_view text) {
     std::string out;
     while (!text.empty()) {
-        const std::size_t size = sequence_bytes(text);
+        const std::size_t size = core::utf8_bytes(text);
         const std::size_t take = std::max<std::size_t>(1, size);
         if (out.size() + take > kLabelBytesMax) break;
         out += size == 0 ? std::string_view("?") : text.substr(0, take);

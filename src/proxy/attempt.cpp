@@ -10,7 +10,7 @@
 namespace datapunk::mesh::proxy {
 
 using http::HeadRead;
-using policy::AttemptKind;
+using resilience::Outcome;
 using wire::http1::Framing;
 using wire::http1::Header;
 
@@ -20,13 +20,12 @@ io::Task<Exchange::AttemptResult> Exchange::attempt(const policy::Attempt& at) {
     AttemptResult result = co_await send_and_await(at);
     // The endpoint may have closed the idle connection just as we wrote: that is no failure of the
     // endpoint, and if nothing can have happened twice the request goes out again at once.
-    const bool raced = reused && result.outcome.kind == AttemptKind::reset && !result.has_answer &&
+    const bool raced = reused && result.outcome == Outcome::reset && !result.has_answer &&
                        body_is_whole_ && is_idempotent(request_.method) && !client_gone_;
     if (raced) {
         drop_upstream();
         result = co_await send_and_await(at);
     }
-    result.outcome.latency = now() - at.begun();
     co_return result;
 }
 
@@ -37,8 +36,7 @@ io::Task<Exchange::AttemptResult> Exchange::send_and_await(const policy::Attempt
         if (!connected) {
             AttemptResult refused = failure(connected.error(), false);
             // Reaching nobody within the connect timeout is a connect failure, not a slow answer.
-            refused.outcome.kind =
-                now() >= deadline_ ? AttemptKind::timeout : AttemptKind::connect_failure;
+            refused.outcome = now() >= deadline_ ? Outcome::timeout : Outcome::connect_failure;
             co_return refused;
         }
         upstream_ = *std::move(connected);
@@ -58,7 +56,7 @@ io::Task<Exchange::AttemptResult> Exchange::send_and_await(const policy::Attempt
     AttemptResult result;
     result.sent = true;
     if (client_gone_) {
-        result.outcome.kind = AttemptKind::cancelled;
+        result.outcome = Outcome::cancelled;
         co_return result;
     }
     if (read == HeadRead::failed) co_return failure(upstream_->reader().error(), true);
@@ -81,9 +79,9 @@ io::Task<Exchange::AttemptResult> Exchange::send_and_await(const policy::Attempt
         co_return failure(bad, true);
     }
     result.has_answer = true;
-    result.outcome.status = answer_.status;
+    answered_at_ = now();
     if (answer_.status >= 500) {
-        result.outcome.kind = AttemptKind::server_error;
+        result.outcome = Outcome::server_error;
         const std::string_view after = answer_.value(Header::retry_after);
         if (!after.empty())
             result.retry_after = resilience::parse_retry_after(after, proxy_.loop().wall_now());
@@ -143,11 +141,11 @@ Exchange::AttemptResult Exchange::failure(const Error& error, bool sent) const {
     result.sent = sent;
     result.error = error.what;
     if (client_gone_ || body_pump_failed_) {
-        result.outcome.kind = AttemptKind::cancelled;
+        result.outcome = Outcome::cancelled;
     } else if (error.code == Code::timeout) {
-        result.outcome.kind = AttemptKind::timeout;
+        result.outcome = Outcome::timeout;
     } else {
-        result.outcome.kind = AttemptKind::reset;
+        result.outcome = Outcome::reset;
     }
     return result;
 }

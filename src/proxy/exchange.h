@@ -39,7 +39,7 @@ class Exchange {
   private:
     // What one attempt has come to, before anything was sent to the caller.
     struct AttemptResult {
-        policy::AttemptOutcome outcome;
+        resilience::Outcome outcome = resilience::Outcome::success;
         std::string error;  // for people, if no answer came
         std::optional<Duration> retry_after;
         bool sent = false;  // request bytes may have reached the endpoint
@@ -67,7 +67,7 @@ class Exchange {
     io::Task<bool> take_request_body();
     io::Task<void> pump_request_body();
     io::Task<Result<>> pump_pieces();
-    io::Task<policy::AttemptKind> forward_answer(const policy::Attempt& at);
+    io::Task<resilience::Outcome> forward_answer(const policy::Attempt& at);
     io::Task<Result<>> send_answer_body(DownstreamFraming framing);
     io::Task<void> discard_answer(const policy::Attempt& at);
     void settle_upstream(const policy::Attempt& at, bool complete);
@@ -87,7 +87,6 @@ class Exchange {
     Instant deadline_;
     std::string target_;  // rewritten; empty = as it came
     std::string traceparent_;
-    std::string traceparent_;
     bool starts_trace_ = false;
 
     std::string request_body_;   // collected, to be sent as often as needed
@@ -100,7 +99,8 @@ class Exchange {
     io::TaskGroup pump_;
     bool client_gone_ = false;
     bool keep_alive_ = true;
-    int status_ = 0;  // sent to the caller; 0 = none
+    Instant answered_at_;  // when the answer's head had come: what latency is measured to
+    int status_ = 0;       // sent to the caller; 0 = none
     std::uint32_t attempts_ = 0;
     std::string_view outcome_;  // for the access log
     std::string last_address_;

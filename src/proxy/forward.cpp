@@ -10,7 +10,7 @@
 namespace datapunk::mesh::proxy {
 
 using http::Piece;
-using policy::AttemptKind;
+using resilience::Outcome;
 using wire::http1::Framing;
 
 namespace {
@@ -134,7 +134,7 @@ io::Task<Result<>> Exchange::pump_pieces() {
 }
 
 // Sends the answer whose head has been read. How the attempt is to be judged.
-io::Task<AttemptKind> Exchange::forward_answer(const policy::Attempt& at) {
+io::Task<Outcome> Exchange::forward_answer(const policy::Attempt& at) {
     const DownstreamFraming framing = downstream_framing(answer_, request_);
     if (framing == DownstreamFraming::until_close || proxy_.is_draining() || !body_is_whole_) {
         // An answer that came before the request was whole ends the connection (RFC 9112 9.3).
@@ -150,7 +150,7 @@ io::Task<AttemptKind> Exchange::forward_answer(const policy::Attempt& at) {
     const bool whole = sent.ok() && upstream_->reader().body_done();
     if (sent.ok()) {
         settle_upstream(at, whole);
-        co_return answer_.status >= 500 ? AttemptKind::server_error : AttemptKind::success;
+        co_return answer_.status >= 500 ? Outcome::server_error : Outcome::success;
     }
     // Ending the connection normally would show the caller a finished answer.
     const bool their_fault = sent.error().source == Source::upstream && !client_gone_;
@@ -159,7 +159,7 @@ io::Task<AttemptKind> Exchange::forward_answer(const policy::Attempt& at) {
     client_.input().stream().reset();
     drop_upstream();
     client_gone_ = true;
-    co_return their_fault ? AttemptKind::reset : AttemptKind::cancelled;
+    co_return their_fault ? Outcome::reset : Outcome::cancelled;
 }
 
 io::Task<Result<>> Exchange::send_answer_body(DownstreamFraming framing) {

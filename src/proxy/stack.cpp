@@ -18,8 +18,7 @@
 
 namespace datapunk::mesh::proxy {
 
-using policy::AttemptKind;
-using policy::AttemptOutcome;
+using resilience::Outcome;
 using wire::http1::Header;
 using wire::http1::Method;
 
@@ -75,7 +74,7 @@ void Exchange::enter(Proxy::Routed& routed) {
 io::Task<void> Exchange::serve() {
     const bool has_body = co_await take_request_body();
     if (!has_body) co_return;
-    policy::CallState call(deadline_);
+    policy::CallState call{resilience::Deadline(deadline_)};
     for (;;) {
         auto begun = service_->begin_attempt(call, now());
         if (const auto* none = std::get_if<policy::NoEndpoint>(&begun)) {
@@ -87,23 +86,21 @@ io::Task<void> Exchange::serve() {
         ++attempts_;
         last_address_ = at.address();
         const AttemptResult result = co_await attempt(at);
-        if (result.has_answer && result.outcome.kind == AttemptKind::success) {
-            const AttemptKind ended = co_await forward_answer(at);
-            AttemptOutcome outcome = result.outcome;
-            outcome.kind = ended;
-            service_->finish_attempt(std::move(at), outcome, now());
+        if (result.has_answer && result.outcome == Outcome::success) {
+            const Outcome ended = co_await forward_answer(at);
+            service_->finish_attempt(std::move(at), ended, answered_at_);
             co_return;
         }
-        const policy::RequestTraits traits{
+        const resilience::AttemptEnd end{
+            .outcome = result.outcome,
             .idempotent = is_idempotent(request_.method),
-            .sent = result.sent,
-            .body_replayable = body_is_whole_
+            .replayable = body_is_whole_,
+            .retry_after = result.retry_after
         };
-        const policy::RetryDecision again =
-            service_->after_attempt(call, result.outcome, traits, result.retry_after, now());
+        const resilience::RetryDecision again = service_->after_attempt(call, end, now());
         if (!again && result.has_answer) {  // a 5xx that nobody wants to try again is the answer
-            co_await forward_answer(at);
-            service_->finish_attempt(std::move(at), result.outcome, now());
+            const Outcome ended = co_await forward_answer(at);
+            service_->finish_attempt(std::move(at), ended, answered_at_);
             co_return;
         }
         if (result.has_answer) co_await discard_answer(at);
@@ -133,7 +130,7 @@ io::Task<bool> Exchange::wait_before_retry(Duration wait) {
 
 io::Task<void> Exchange::answer_without_endpoint(policy::NoEndpoint why) {
     using Reason = policy::NoEndpoint::Reason;
-    const std::string text = to_error(why, service_->name(), now()).what;
+    const std::string text = policy::to_error(why, service_->name(), now()).what;
     switch (why.reason) {
         case Reason::deadline:
             co_await reply(504, ReplyReason::deadline, text);
@@ -154,9 +151,9 @@ io::Task<void> Exchange::answer_failure(const AttemptResult& failed) {
     ReplyReason reason = ReplyReason::upstream_reset;
     if (body_pump_failed_) {
         reason = ReplyReason::malformed_request;
-    } else if (failed.outcome.kind == AttemptKind::timeout) {
+    } else if (failed.outcome == Outcome::timeout) {
         reason = ReplyReason::deadline;
-    } else if (failed.outcome.kind == AttemptKind::connect_failure) {
+    } else if (failed.outcome == Outcome::connect_failure) {
         reason = ReplyReason::connect_failure;
     }
     const std::string text = fmt::format(

@@ -33,8 +33,8 @@ struct Route {
     // Everything below must hold.
     // "api.example.com", "*.example.com" (one label or more before it), "*". Empty = any host.
     std::vector<std::string> hosts;
-    std::string path_prefix = "/";     // whole segments: "/api" has "/api" and "/api/x", not "/apix"
-    std::string path_exact;            // instead of path_prefix, which must then be "/"
+    std::string path_prefix = "/";  // whole segments: "/api" has "/api" and "/api/x", not "/apix"
+    std::string path_exact;         // instead of path_prefix, which must then be "/"
     std::vector<std::string> methods;  // "GET"; case-sensitive as methods are; empty = any
     std::vector<HeaderMatch> headers;  // all of them
 
@@ -42,8 +42,9 @@ struct Route {
     std::string service;
     std::vector<WeightedService> split;
 
-    std::optional<std::string> rewrite_prefix;  // replaces path_prefix or path_exact; starts with "/"
-    std::optional<Duration> timeout;            // of the call, over the service's; positive
+    std::optional<std::string>
+        rewrite_prefix;               // replaces path_prefix or path_exact; starts with "/"
+    std::optional<Duration> timeout;  // of the call, over the service's; positive
 
     friend bool operator==(const Route&, const Route&) = default;
 };

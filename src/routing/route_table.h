@@ -88,9 +88,8 @@ class RouteTable {
     void add(std::uint32_t index);
     std::vector<std::string> conflicts() const;
     void find_conflicts(const ByPath& paths, std::vector<std::string>& out) const;
-    RouteMatch find_in(
-        const Listener& listener, std::string_view host, const RouteRequest& request
-    ) const;
+    RouteMatch find_in(const Listener& listener, std::string_view host, const RouteRequest& request)
+        const;
     RouteMatch find_in(const Host& host, const RouteRequest& request) const;
     RouteMatch first_of(const Candidates& candidates, const RouteRequest& request) const;
 

@@ -11,17 +11,20 @@ namespace datapunk::mesh::routing {
 
 namespace {
 
-constexpr std::size_t kServicesMax = 100;       // a split is read by people
+constexpr std::size_t kServicesMax = 100;        // a split is read by people
 constexpr std::uint32_t kWeightMax = 1'000'000;  // sums stay far from 2^64
 constexpr std::uint64_t kSeed = 0x73706c6974;    // so that a key's place is not that of a ring's
 
-Error bad(std::string what) { return {.code = Code::invalid, .what = std::move(what)}; }
+Error bad(std::string what) {
+    return {.code = Code::invalid, .what = std::move(what)};
+}
 
 }  // namespace
 
 Result<TrafficSplit> TrafficSplit::create(const std::vector<WeightedService>& services) {
     if (services.size() > kServicesMax) {
-        return bad(fmt::format("{} services in a split, at most {}", services.size(), kServicesMax));
+        return bad(fmt::format("{} services in a split, at most {}", services.size(), kServicesMax)
+        );
     }
     std::set<std::string_view> seen;
     std::uint64_t sum = 0;

@@ -1,0 +1,181 @@
+// What must hold between the fields of a Config, beyond the range of each.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "config/load.h"
+#include "config/schema.h"
+
+namespace datapunk::mesh::config {
+
+namespace {
+
+class Checks {
+  public:
+    Checks(const Config& config, const Tree& tree, std::vector<Problem>& problems)
+        : config_(config), tree_(tree), problems_(problems) {}
+
+    void run() {
+        admin();
+        registry();
+        listeners();
+        routes();
+        registrations();
+        services();
+        ports();
+    }
+
+  private:
+    void fail(const std::string& path, std::string text, std::string hint = {}) {
+        problems_.push_back(
+            problem_at(nearest(tree_, path).place, path, std::move(text), std::move(hint))
+        );
+    }
+
+    static bool is_loopback(const std::string& address) {
+        return address == "localhost" || address == "::1" || address.starts_with("127.");
+    }
+
+    void admin() {
+        if (config_.admin.token.empty() && !is_loopback(config_.admin.address)) {
+            fail(
+                "admin.address",
+                fmt::format(
+                    "\"{}\" is not loopback: whoever reaches it could change traffic",
+                    config_.admin.address
+                ),
+                "set admin.token"
+            );
+        }
+    }
+
+    void registry() {
+        const ClientTlsSection& tls = config_.registry.consul.tls;
+        if (tls.cert_file.empty() != tls.key_file.empty())
+            fail("registry.consul.tls", "cert_file and key_file need each other");
+    }
+
+    // Adds what is not there yet; a second one of the same name is a problem.
+    void unique(std::set<std::string>& seen, const std::string& name, const std::string& path) {
+        if (name.empty()) fail(path, "must not be empty");
+        if (!name.empty() && !seen.insert(name).second)
+            fail(path, fmt::format("\"{}\" is here twice", name));
+    }
+
+    void listeners() {
+        std::set<std::string> seen;
+        for (std::size_t i = 0; i < config_.listeners.size(); ++i) {
+            unique(seen, config_.listeners[i].name, fmt::format("listeners[{}].name", i));
+        }
+    }
+
+    void routes() {
+        std::vector<std::string_view> listeners;
+        for (const auto& listener : config_.listeners) listeners.push_back(listener.name);
+        std::set<std::string> seen;
+        for (std::size_t i = 0; i < config_.routes.size(); ++i) {
+            const RouteSection& route = config_.routes[i];
+            const std::string at = fmt::format("routes[{}]", i);
+            unique(seen, route.name, at + ".name");
+            service_name(route.service, at + ".service");
+            const bool known =
+                std::find(listeners.begin(), listeners.end(), route.listener) != listeners.end();
+            if (!route.listener.empty() && !known) {
+                fail(
+                    at + ".listener",
+                    fmt::format("there is no listener \"{}\"", route.listener),
+                    suggestion(route.listener, listeners)
+                );
+            }
+            if (!route.path.empty() && !route.path_prefix.empty())
+                fail(at + ".path", "not together with path_prefix: choose one");
+            for (const auto& [key, path] :
+                 {std::pair{".path", route.path}, std::pair{".path_prefix", route.path_prefix}}) {
+                if (!path.empty() && path.front() != '/') fail(at + key, "must begin with /");
+            }
+        }
+    }
+
+    void service_name(const std::string& name, const std::string& path) {
+        if (const Result<> verdict = check_service_name(name); !verdict)
+            fail(path, verdict.error().what);
+    }
+
+    void registrations() {
+        std::set<std::string> ids;
+        for (std::size_t i = 0; i < config_.registrations.size(); ++i) {
+            const std::string at = fmt::format("register[{}]", i);
+            const Result<ServiceConfig> verdict = checked(config_.registrations[i]);
+            if (!verdict) {
+                fail(at, verdict.error().what);
+            } else {
+                unique(ids, verdict.value().id, at + ".id");
+            }
+        }
+    }
+
+    void services() {
+        policy(config_.defaults.policy, "defaults.policy");
+        for (const auto& [name, service] : config_.services) {
+            const std::string at = join_path("services", name);
+            service_name(name, at);
+            policy(service.policy, at + ".policy");
+            if (config_.registry.kind == RegistryKind::fixed && service.endpoints.empty())
+                fail(at + ".endpoints", "must be written here when registry.kind is static");
+        }
+    }
+
+    void policy(const ServicePolicy& one, const std::string& path) {
+        if (const Result<> verdict = check(one); !verdict) fail(path, verdict.error().what);
+    }
+
+    struct Door {
+        std::string address;
+        std::uint16_t port;
+        std::string path;
+    };
+
+    static bool is_wildcard(const std::string& address) {
+        return address == "0.0.0.0" || address == "::" || address.empty();
+    }
+
+    void ports() {
+        std::vector<Door> doors = {{config_.admin.address, config_.admin.port, "admin.port"}};
+        if (config_.registry.kind == RegistryKind::embedded) {
+            const EmbeddedSection& embedded = config_.registry.embedded;
+            doors.push_back({embedded.address, embedded.port, "registry.embedded.port"});
+        }
+        for (std::size_t i = 0; i < config_.listeners.size(); ++i) {
+            const ListenerSection& listener = config_.listeners[i];
+            doors.push_back({listener.address, listener.port, fmt::format("listeners[{}].port", i)}
+            );
+        }
+        for (std::size_t i = 0; i < doors.size(); ++i) {
+            for (std::size_t k = 0; k < i; ++k) {
+                if (doors[i].port == 0 || doors[i].port != doors[k].port) continue;
+                if (doors[i].address != doors[k].address && !is_wildcard(doors[i].address) &&
+                    !is_wildcard(doors[k].address))
+                    continue;
+                fail(
+                    doors[i].path,
+                    fmt::format("port {} is taken by {}", doors[i].port, doors[k].path)
+                );
+                break;
+            }
+        }
+    }
+
+    const Config& config_;
+    const Tree& tree_;
+    std::vector<Problem>& problems_;
+};
+
+}  // namespace
+
+void check_semantics(const Config& config, const Tree& tree, std::vector<Problem>& problems) {
+    Checks(config, tree, problems).run();
+}
+
+}  // namespace datapunk::mesh::config

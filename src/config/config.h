@@ -1,0 +1,166 @@
+#pragma once
+
+// Config: everything dpmesh can be told, as plain data with the product's defaults. What each
+// field means is in tables.cpp, from which docs/config.md is made.
+
+#include <datapunk/mesh/policy.h>
+#include <datapunk/mesh/registration.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "config/secret.h"
+#include "core/log.h"
+
+namespace datapunk::mesh::config {
+
+struct NodeSection {
+    std::string name;
+    std::string zone;
+    std::string address;
+    friend bool operator==(const NodeSection&, const NodeSection&) = default;
+};
+
+enum class LogFormat : std::uint8_t { logfmt, json };
+
+struct LogSection {
+    core::Level level = core::Level::info;
+    LogFormat format = LogFormat::logfmt;
+    friend bool operator==(const LogSection&, const LogSection&) = default;
+};
+
+struct AdminSection {
+    std::string address = "127.0.0.1";
+    std::uint16_t port = 19000;
+    Secret token;
+    friend bool operator==(const AdminSection&, const AdminSection&) = default;
+};
+
+struct MetricsSection {
+    bool enabled = true;
+    friend bool operator==(const MetricsSection&, const MetricsSection&) = default;
+};
+
+struct EmbeddedSection {
+    std::string address = "127.0.0.1";
+    std::uint16_t port = 8500;
+    std::string data_dir;
+    std::string node_name;
+    friend bool operator==(const EmbeddedSection&, const EmbeddedSection&) = default;
+};
+
+struct ClientTlsSection {
+    bool enabled = false;
+    bool verify = true;
+    std::string ca_file;
+    std::string cert_file;
+    std::string key_file;
+    std::string server_name;
+    friend bool operator==(const ClientTlsSection&, const ClientTlsSection&) = default;
+};
+
+// A "host:port" text in its two parts.
+struct HostPort {
+    std::string host;
+    std::uint16_t port = 0;
+    friend bool operator==(const HostPort&, const HostPort&) = default;
+};
+
+struct ConsulSection {
+    HostPort address = {.host = "127.0.0.1", .port = 8500};
+    Secret token;
+    std::string datacenter;
+    Duration wait = std::chrono::seconds(55);
+    ClientTlsSection tls;
+    friend bool operator==(const ConsulSection&, const ConsulSection&) = default;
+};
+
+enum class RegistryKind : std::uint8_t { embedded, consul, fixed };
+
+struct RegistrySection {
+    RegistryKind kind = RegistryKind::embedded;
+    EmbeddedSection embedded;
+    ConsulSection consul;
+    friend bool operator==(const RegistrySection&, const RegistrySection&) = default;
+};
+
+enum class ListenerProtocol : std::uint8_t { http };
+
+struct ListenerLimits {
+    std::uint32_t head_bytes_max = 64U << 10U;
+    std::uint64_t body_bytes_max = 64ULL << 20U;
+    std::uint32_t connections_max = 10'000;
+    friend bool operator==(const ListenerLimits&, const ListenerLimits&) = default;
+};
+
+struct ListenerSection {
+    std::string name;
+    std::string address = "127.0.0.1";
+    std::uint16_t port = 0;
+    ListenerProtocol protocol = ListenerProtocol::http;
+    Duration idle_timeout = std::chrono::seconds(60);
+    Duration head_timeout = std::chrono::seconds(10);
+    Duration body_timeout = std::chrono::seconds(30);
+    ListenerLimits limits;
+    bool access_log = false;
+    friend bool operator==(const ListenerSection&, const ListenerSection&) = default;
+};
+
+struct RouteSection {
+    std::string name;
+    std::string listener;
+    std::vector<std::string> hosts;
+    std::string path_prefix;
+    std::string path;
+    std::vector<std::string> methods;
+    std::string service;
+    Duration timeout = Duration::zero();
+    friend bool operator==(const RouteSection&, const RouteSection&) = default;
+};
+
+struct ServiceSection {
+    ServicePolicy policy;
+    std::vector<HostPort> endpoints;
+    friend bool operator==(const ServiceSection&, const ServiceSection&) = default;
+};
+
+struct DefaultsSection {
+    ServicePolicy policy;
+    friend bool operator==(const DefaultsSection&, const DefaultsSection&) = default;
+};
+
+struct DiscoverySection {
+    Duration cache_ttl = std::chrono::seconds(30);
+    Duration removal_grace = std::chrono::seconds(5);
+    std::string snapshot_dir;
+    friend bool operator==(const DiscoverySection&, const DiscoverySection&) = default;
+};
+
+struct Config {
+    std::uint32_t version = 1;
+    NodeSection node;
+    LogSection log;
+    AdminSection admin;
+    MetricsSection metrics;
+    RegistrySection registry;
+    DiscoverySection discovery;
+    std::uint32_t workers = 1;
+    Duration drain_timeout = std::chrono::seconds(30);
+    std::vector<ListenerSection> listeners;
+    std::vector<RouteSection> routes;
+    std::vector<ServiceConfig> registrations;  // key: register
+    DefaultsSection defaults;
+    std::map<std::string, ServiceSection> services;
+
+    // The policy of a service: its own, or the defaults if the file does not name it.
+    const ServicePolicy& policy_of(const std::string& service) const {
+        const auto found = services.find(service);
+        return found == services.end() ? defaults.policy : found->second.policy;
+    }
+
+    friend bool operator==(const Config&, const Config&) = default;
+};
+
+}  // namespace datapunk::mesh::config

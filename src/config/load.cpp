@@ -1,0 +1,79 @@
+#include "config/load.h"
+
+#include <algorithm>
+
+#include "config/tables.h"
+#include "config/yaml.h"
+
+namespace datapunk::mesh::config {
+
+namespace {
+
+Tree merged_files(const std::vector<SourceText>& files, std::vector<Problem>& problems) {
+    Tree merged = Tree::of(Tree::Kind::map);
+    for (const SourceText& file : files) {
+        const Tree tree = parse_yaml(file.name, file.text, problems);
+        if (tree.kind == Tree::Kind::null) continue;
+        if (tree.kind != Tree::Kind::map) {
+            problems.push_back(problem_at(tree.place, "", "must be a map of settings"));
+            continue;
+        }
+        if (merged.place.is_default()) merged.place = tree.place;
+        merge(merged, tree, MergeLists::append);
+    }
+    return merged;
+}
+
+// A service's policy is laid over the defaults before anything has a type: only here is a field
+// that was not set still different from one that was set to the default.
+void give_defaults_to_services(Tree& root) {
+    const Tree* defaults = root.find("defaults");
+    const Tree* policy = defaults == nullptr ? nullptr : defaults->find("policy");
+    Tree* services = root.find("services");
+    if (policy == nullptr || services == nullptr || services->kind != Tree::Kind::map) return;
+    for (Tree::Entry& service : services->map) {
+        if (service.value.kind == Tree::Kind::null) service.value.kind = Tree::Kind::map;
+        if (service.value.kind != Tree::Kind::map) continue;
+        Tree own = *policy;
+        if (Tree* mine = service.value.find("policy")) {
+            merge(own, *mine, MergeLists::replace);
+            *mine = std::move(own);
+        } else {
+            service.value.add("policy", std::move(own));
+        }
+    }
+}
+
+// A mistake in `defaults` is inherited by every service: told once.
+void drop_repeated(std::vector<Problem>& problems) {
+    std::vector<Problem> kept;
+    for (Problem& problem : problems) {
+        const bool repeated = std::any_of(kept.begin(), kept.end(), [&](const Problem& other) {
+            return problem.line > 0 && other.file == problem.file && other.line == problem.line &&
+                   other.column == problem.column && other.text == problem.text;
+        });
+        if (!repeated) kept.push_back(std::move(problem));
+        if (kept.size() >= 1000) break;  // nobody reads more; and this is quadratic
+    }
+    problems = std::move(kept);
+}
+
+}  // namespace
+
+Loaded load(const Sources& sources) {
+    Loaded loaded;
+    loaded.tree = merged_files(sources.files, loaded.problems);
+    overlay_environment(loaded.tree, config_table(), sources.environment, loaded.problems);
+    give_defaults_to_services(loaded.tree);
+    const SecretSources secrets{&sources.environment, sources.read_secret_file};
+    Reader reader{loaded.problems, secrets};
+    Config config;
+    read_table(config_table(), &config, loaded.tree, "", reader);
+    // A service that is only named, or not named under `defaults`, has them through the tree.
+    if (loaded.problems.empty()) check_semantics(config, loaded.tree, loaded.problems);
+    drop_repeated(loaded.problems);
+    if (loaded.problems.empty()) loaded.config = std::move(config);
+    return loaded;
+}
+
+}  // namespace datapunk::mesh::config

@@ -1,0 +1,259 @@
+// The tables of Config and of every section in config.h, a line a field.
+
+#include "config/tables.h"
+
+#include "config/codecs.h"
+
+namespace datapunk::mesh::config {
+
+using namespace std::chrono_literals;
+
+// In policy_tables.cpp.
+template <>
+const Table& table_of<ServicePolicy>();
+template <>
+const Table& table_of<ServiceConfig>();
+
+template <>
+const EnumNames<core::Level>& names_of<core::Level>() {
+    static const EnumNames<core::Level> names = {
+        {core::Level::debug, "debug"},
+        {core::Level::info, "info"},
+        {core::Level::warn, "warn"},
+        {core::Level::error, "error"},
+    };
+    return names;
+}
+
+template <>
+const EnumNames<LogFormat>& names_of<LogFormat>() {
+    static const EnumNames<LogFormat> names = {
+        {LogFormat::logfmt, "logfmt"}, {LogFormat::json, "json"}
+    };
+    return names;
+}
+
+template <>
+const EnumNames<RegistryKind>& names_of<RegistryKind>() {
+    static const EnumNames<RegistryKind> names = {
+        {RegistryKind::embedded, "embedded"},
+        {RegistryKind::consul, "consul"},
+        {RegistryKind::fixed, "static"},
+    };
+    return names;
+}
+
+template <>
+const EnumNames<ListenerProtocol>& names_of<ListenerProtocol>() {
+    static const EnumNames<ListenerProtocol> names = {{ListenerProtocol::http, "http"}};
+    return names;
+}
+
+// clang-format off
+template <>
+const Table& table_of<NodeSection>() {
+    using N = NodeSection;
+    static const Table table =
+        TableOf<N>("node", "The machine or container that this process runs on.")
+            .field("name", &N::name, "Its name in the registry; empty = the host name.")
+            .field("zone", &N::zone, "Where it is, such as a data centre or a rack.")
+            .field("address", &N::address, "Address that others reach it at; empty = found out.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<LogSection>() {
+    using L = LogSection;
+    static const Table table =
+        TableOf<L>("log", "What is logged, to standard error.")
+            .field("level", &L::level, "Least important level that is written.")
+            .field("format", &L::format, "logfmt for people, json for collectors.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<AdminSection>() {
+    using A = AdminSection;
+    static const Table table =
+        TableOf<A>("admin", "The admin API and the dashboard.")
+            .field("address", &A::address, "Address to listen on. Loopback: whoever reaches it can change traffic; others need a token.")
+            .field("port", &A::port, "Port; 0 = any free one. Below the kernel's ephemeral range.", between(0, 65535))
+            .field("token", &A::token, "Token that callers send as a bearer; required unless the address is loopback.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<MetricsSection>() {
+    using M = MetricsSection;
+    static const Table table =
+        TableOf<M>("metrics", "Metrics for Prometheus, at /metrics of the admin API.")
+            .field("enabled", &M::enabled, "Whether they are served. Recording costs nanoseconds and stays on.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<EmbeddedSection>() {
+    using E = EmbeddedSection;
+    static const Table table =
+        TableOf<E>("embedded", "The registry in this process; speaks Consul's HTTP API.")
+            .field("address", &E::address, "Address to listen on.")
+            .field("port", &E::port, "Port; 0 = any free one. 8500 is where Consul's clients look.", between(0, 65535))
+            .field("data_dir", &E::data_dir, "Where it keeps its state; empty = in memory only, allowed with --dev.")
+            .field("node_name", &E::node_name, "Name of the node it reports; empty = node.name.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<ClientTlsSection>() {
+    using T = ClientTlsSection;
+    static const Table table =
+        TableOf<T>("tls", "TLS towards a server.")
+            .field("enabled", &T::enabled, "Whether to use TLS.")
+            .field("verify", &T::verify, "Whether the server's certificate must be valid. Turn off in tests only.")
+            .field("ca_file", &T::ca_file, "PEM file of trusted authorities; empty = the system's.")
+            .field("cert_file", &T::cert_file, "PEM file of our certificate; needs key_file.")
+            .field("key_file", &T::key_file, "PEM file of our private key; needs cert_file.")
+            .field("server_name", &T::server_name, "Name expected in the certificate; empty = the host.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<ConsulSection>() {
+    using C = ConsulSection;
+    static const Table table =
+        TableOf<C>("consul", "A Consul agent or server, used when kind is consul.")
+            .field("address", &C::address, "host:port of its HTTP API.")
+            .field("token", &C::token, "ACL token.")
+            .field("datacenter", &C::datacenter, "Datacenter to ask; empty = the agent's own.")
+            .field("wait", &C::wait, "Longest wait of a blocking query. Under a minute: many middleboxes cut idle connections at 60 s.", between(1s, 10min))
+            .field("tls", &C::tls, "TLS towards it.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<RegistrySection>() {
+    using R = RegistrySection;
+    static const Table table =
+        TableOf<R>("registry", "The system of record for services.")
+            .field("kind", &R::kind, "embedded needs nothing else; static knows only the endpoints written in services.")
+            .field("embedded", &R::embedded, "The embedded registry.")
+            .field("consul", &R::consul, "Consul.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<DiscoverySection>() {
+    using D = DiscoverySection;
+    static const Table table =
+        TableOf<D>("discovery", "How answers of the registry are kept.")
+            .field("cache_ttl", &D::cache_ttl, "How long an answer that is not watched is believed.", between(0s, 24h))
+            .field("removal_grace", &D::removal_grace, "How long an endpoint that vanished is kept; additions take effect at once. Outlasts a registry's hiccup.", between(0s, 10min))
+            .field("snapshot_dir", &D::snapshot_dir, "Where the last answers are kept for a start without a registry; empty = nowhere.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<ListenerLimits>() {
+    using L = ListenerLimits;
+    static const Table table =
+        TableOf<L>("limits", "What callers may send and occupy.")
+            .field("head_bytes_max", &L::head_bytes_max, "Bytes of a request's head. 64 KiB hold the largest cookies in use.", between(1024, 16 << 20))
+            .field("body_bytes_max", &L::body_bytes_max, "Bytes of a request's body; 0 = no limit, since bodies are streamed.", between(0, 1e15))
+            .field("connections_max", &L::connections_max, "Open connections; more are refused.", between(1, 1'000'000))
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<ListenerSection>() {
+    using L = ListenerSection;
+    static const Table table =
+        TableOf<L>("listeners", "Where callers connect.")
+            .field("name", &L::name, "Unique name, which routes and metrics use.", Limits{}.required())
+            .field("address", &L::address, "Address to listen on; 0.0.0.0 or :: for all. Loopback: being reachable is a decision.")
+            .field("port", &L::port, "Port; 0 = any free one.", between(0, 65535).required())
+            .field("protocol", &L::protocol, "What is spoken there.")
+            .field("idle_timeout", &L::idle_timeout, "A connection without a request is closed after this. As long as most clients keep theirs.", between(1s, 24h))
+            .field("head_timeout", &L::head_timeout, "Time limit for a whole request head, against slow senders.", between(100ms, 10min))
+            .field("body_timeout", &L::body_timeout, "Time limit between two pieces of a body.", between(100ms, 1h))
+            .field("limits", &L::limits, "Bounds.")
+            .field("access_log", &L::access_log, "Whether every request is logged. Off: metrics and traces tell more for less.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<RouteSection>() {
+    using R = RouteSection;
+    static const Table table =
+        TableOf<R>("routes", "Which request goes to which service. The most specific route wins.")
+            .field("name", &R::name, "Unique name.", Limits{}.required())
+            .field("listener", &R::listener, "Name of the listener it applies to; empty = all.")
+            .field("hosts", &R::hosts, "Hosts, such as api.example.org or *.example.org; empty = any.")
+            .field("path_prefix", &R::path_prefix, "Path begins with this; empty = any.")
+            .field("path", &R::path, "Path is exactly this; not together with path_prefix.")
+            .field("methods", &R::methods, "Methods; empty = any.")
+            .field("service", &R::service, "Service that gets the request.", Limits{}.required())
+            .field("timeout", &R::timeout, "Time limit of the whole call; 0s = the service's deadline.", between(0s, 24h))
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<ServiceSection>() {
+    using S = ServiceSection;
+    static const Table table =
+        TableOf<S>("services", "What differs for single services, by name.")
+            .field("policy", &S::policy, "Settings here stand before those of defaults.policy, field by field.")
+            .field("endpoints", &S::endpoints, "Fixed endpoints, host:port, instead of asking the registry.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<DefaultsSection>() {
+    static const Table table =
+        TableOf<DefaultsSection>("defaults", "What applies to every service.")
+            .field("policy", &DefaultsSection::policy, "Policy of every service, where services.NAME.policy does not say otherwise.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<Config>() {
+    using C = Config;
+    static const Table table =
+        TableOf<C>("", "The whole configuration.")
+            .field("version", &C::version, "Version of this format.", between(1, 1))
+            .field("node", &C::node, "This machine.")
+            .field("log", &C::log, "Logging.")
+            .field("admin", &C::admin, "Admin API and dashboard.")
+            .field("metrics", &C::metrics, "Metrics.")
+            .field("registry", &C::registry, "Registry.")
+            .field("discovery", &C::discovery, "Discovery.")
+            .field("workers", &C::workers, "Worker threads, each with an event loop of its own. One serves tens of thousands of requests a second.", between(1, 64))
+            .field("drain_timeout", &C::drain_timeout, "How long calls in flight may take to end on shutdown. The time an orchestrator gives before it kills.", between(0s, 1h))
+            .field("listeners", &C::listeners, "Where callers connect.")
+            .field("routes", &C::routes, "Which request goes where.")
+            .field("register", &C::registrations, "What this process announces.")
+            .field("defaults", &C::defaults, "For all services.")
+            .field("services", &C::services, "For single services.")
+            .table();
+    return table;
+}
+// clang-format on
+
+const Table& config_table() {
+    return table_of<Config>();
+}
+
+}  // namespace datapunk::mesh::config

@@ -1,0 +1,191 @@
+#include <fmt/format.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include "core/assert.h"
+#include "io/tls.h"
+
+namespace datapunk::mesh::io {
+
+namespace {
+
+using BioPtr = std::unique_ptr<BIO, decltype(&BIO_free)>;
+using X509Ptr = std::unique_ptr<X509, decltype(&X509_free)>;
+using KeyPtr = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
+
+bool is_text(const std::string& pem) {
+    return pem.find("-----BEGIN") != std::string::npos;
+}
+
+Error bad(const std::string& pem, std::string_view what) {
+    const unsigned long code = ERR_get_error();
+    const char* reason = ERR_reason_error_string(code);
+    std::string where = is_text(pem) ? "the given PEM text" : pem;
+    ERR_clear_error();
+    return {
+        .code = Code::invalid,
+        .what = fmt::format("TLS: {} in {}: {}", what, where, reason == nullptr ? "none" : reason)
+    };
+}
+
+BioPtr open(const std::string& pem) {
+    ERR_clear_error();
+    if (!is_text(pem)) return {BIO_new_file(pem.c_str(), "r"), &BIO_free};
+    return {BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free};
+}
+
+// An encrypted key must not stop the program to ask for a password on the terminal.
+int no_password(char* /*into*/, int /*size*/, int /*writing*/, void* /*unused*/) {
+    return -1;
+}
+
+Result<std::vector<X509Ptr>> read_certificates(const std::string& pem, std::string_view what) {
+    const BioPtr in = open(pem);
+    std::vector<X509Ptr> certificates;
+    while (in != nullptr) {
+        X509Ptr one(PEM_read_bio_X509(in.get(), nullptr, &no_password, nullptr), &X509_free);
+        if (one == nullptr) break;
+        certificates.push_back(std::move(one));
+    }
+    const unsigned long end = ERR_peek_last_error();
+    const bool at_end =
+        ERR_GET_LIB(end) == ERR_LIB_PEM && ERR_GET_REASON(end) == PEM_R_NO_START_LINE;
+    if (certificates.empty() || !at_end) return bad(pem, what);
+    ERR_clear_error();
+    return certificates;
+}
+
+int choose_protocol(
+    SSL* /*ssl*/,
+    const unsigned char** out,
+    unsigned char* out_bytes,
+    const unsigned char* offered,
+    unsigned int offered_bytes,
+    void* ours
+) {
+    const auto& wanted = *static_cast<const std::string*>(ours);
+    unsigned char* chosen = nullptr;
+    const int found = SSL_select_next_proto(
+        &chosen,
+        out_bytes,
+        reinterpret_cast<const unsigned char*>(wanted.data()),
+        static_cast<unsigned>(wanted.size()),
+        offered,
+        offered_bytes
+    );
+    *out = chosen;
+    return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+}  // namespace
+
+TlsContext::TlsContext(bool is_server)
+    : context_(SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method())),
+      is_server_(is_server) {
+    MESH_ASSERT(context_ != nullptr);
+    SSL_CTX_set_min_proto_version(context_, TLS1_2_VERSION);
+    SSL_CTX_set_options(
+        context_, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE
+    );
+    // Idle connections give their record buffers back: 32 KB each otherwise.
+    SSL_CTX_set_mode(context_, SSL_MODE_RELEASE_BUFFERS);
+    // Of TLS 1.2's only those with forward secrecy and authenticated encryption.
+    MESH_ASSERT(SSL_CTX_set_cipher_list(context_, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1);
+    static constexpr unsigned char kSessions[] = "datapunk-mesh";
+    SSL_CTX_set_session_id_context(context_, kSessions, sizeof kSessions - 1);
+}
+
+TlsContext::~TlsContext() {
+    SSL_CTX_free(context_);
+}
+
+Result<> TlsContext::load_identity(const std::string& chain, const std::string& key) {
+    auto certificates = read_certificates(chain, "bad certificate");
+    if (!certificates) return certificates.error();
+    if (SSL_CTX_use_certificate(context_, certificates->front().get()) != 1) {
+        return bad(chain, "unusable certificate");
+    }
+    for (std::size_t i = 1; i < certificates->size(); ++i) {
+        SSL_CTX_add1_chain_cert(context_, (*certificates)[i].get());
+    }
+    const BioPtr in = open(key);
+    const KeyPtr secret(
+        in == nullptr ? nullptr : PEM_read_bio_PrivateKey(in.get(), nullptr, &no_password, nullptr),
+        &EVP_PKEY_free
+    );
+    if (secret == nullptr) return bad(key, "bad private key");
+    if (SSL_CTX_use_PrivateKey(context_, secret.get()) != 1 ||
+        SSL_CTX_check_private_key(context_) != 1) {
+        return bad(key, "a private key that does not fit the certificate");
+    }
+    return Ok{};
+}
+
+Result<> TlsContext::trust(const std::string& ca) {
+    auto certificates = read_certificates(ca, "bad CA certificate");
+    if (!certificates) return certificates.error();
+    for (const X509Ptr& one : *certificates) {
+        X509_STORE_add_cert(SSL_CTX_get_cert_store(context_), one.get());
+        if (is_server_) SSL_CTX_add_client_CA(context_, one.get());
+    }
+    return Ok{};
+}
+
+Result<> TlsContext::set_alpn(const std::vector<std::string>& protocols) {
+    for (const std::string& name : protocols) {
+        if (name.empty() || name.size() > 255) {
+            return Error{
+                .code = Code::invalid, .what = "TLS: an ALPN protocol must have 1 to 255 bytes"
+            };
+        }
+        alpn_ += static_cast<char>(name.size());
+        alpn_ += name;
+    }
+    if (alpn_.empty()) return Ok{};
+    if (is_server_) {
+        SSL_CTX_set_alpn_select_cb(context_, &choose_protocol, &alpn_);
+    } else {
+        SSL_CTX_set_alpn_protos(
+            context_,
+            reinterpret_cast<const unsigned char*>(alpn_.data()),
+            static_cast<unsigned>(alpn_.size())
+        );
+    }
+    return Ok{};
+}
+
+Result<std::shared_ptr<const TlsContext>> TlsContext::server(const TlsServerConfig& config) {
+    const std::shared_ptr<TlsContext> context(new TlsContext(true));
+    if (auto done = context->load_identity(config.certificate_chain, config.private_key); !done)
+        return done.error();
+    if (auto done = context->set_alpn(config.alpn); !done) return done.error();
+    if (!config.client_ca.empty()) {
+        if (auto done = context->trust(config.client_ca); !done) return done.error();
+        SSL_CTX_set_verify(
+            context->context_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr
+        );
+    }
+    return std::shared_ptr<const TlsContext>(context);
+}
+
+Result<std::shared_ptr<const TlsContext>> TlsContext::client(const TlsClientConfig& config) {
+    const std::shared_ptr<TlsContext> context(new TlsContext(false));
+    if (!config.ca.empty()) {
+        if (auto done = context->trust(config.ca); !done) return done.error();
+    } else {
+        SSL_CTX_set_default_verify_paths(context->context_);
+    }
+    if (!config.certificate_chain.empty()) {
+        auto done = context->load_identity(config.certificate_chain, config.private_key);
+        if (!done) return done.error();
+    }
+    if (auto done = context->set_alpn(config.alpn); !done) return done.error();
+    SSL_CTX_set_verify(
+        context->context_, config.verify_peer ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr
+    );
+    return std::shared_ptr<const TlsContext>(context);
+}
+
+}  // namespace datapunk::mesh::io

@@ -1,0 +1,448 @@
+#include "io/tls.h"
+
+#include <gmock/gmock.h>
+
+#include <optional>
+#include <string>
+
+#include "io/tcp.h"
+#include "io/test_certificates.h"
+#include "sim/run.h"
+#include "sim/sim_world.h"
+
+namespace datapunk::mesh::io {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr std::string_view kA = "10.0.0.1";
+constexpr std::string_view kB = "10.0.0.2";
+
+template <class T>
+Task<void> keep(Task<T> task, std::optional<T>* out) {
+    auto value = co_await std::move(task);
+    out->emplace(std::move(value));
+}
+
+Task<void> accept_one(Listener* listener, StreamPtr* out) {
+    auto stream = co_await listener->accept();
+    if (stream) *out = *std::move(stream);
+}
+
+Task<Result<std::string>> read_to_end(Stream* stream, Instant deadline) {
+    std::string all;
+    std::string buffer(3000, '\0');
+    for (;;) {
+        auto got = co_await stream->read(buffer, deadline);
+        if (!got) co_return got.error();
+        if (*got == 0) co_return all;
+        all.append(buffer, 0, *got);
+    }
+}
+
+Task<Result<std::string>> read_once(Stream* stream, Instant deadline) {
+    std::string buffer(3000, '\0');
+    auto got = co_await stream->read(buffer, deadline);
+    if (!got) co_return got.error();
+    buffer.resize(*got);
+    co_return buffer;
+}
+
+Task<Result<>> write_all(Stream* stream, std::string text, Instant deadline) {
+    auto done = co_await stream->write(Slices(text), deadline);
+    co_return done;
+}
+
+Task<Result<>> until_readable(Stream* stream, Instant deadline) {
+    auto done = co_await stream->readable(deadline);
+    co_return done;
+}
+
+Task<Result<>> write_and_finish(Stream* stream, std::string text, Instant deadline) {
+    auto done = co_await stream->write(Slices(text), deadline);
+    stream->shutdown_write();
+    co_return done;
+}
+
+std::string pattern(std::size_t bytes) {
+    std::string text(bytes, '\0');
+    for (std::size_t i = 0; i < bytes; ++i) text[i] = static_cast<char>((i * 31 + i / 251) & 0x7f);
+    return text;
+}
+
+const TestCertificate& ca() {
+    static const auto made = make_test_certificate({.common_name = "test ca", .is_ca = true});
+    return made;
+}
+
+const TestCertificate& web() {
+    static const auto made = make_test_certificate(
+        {.common_name = "web", .names = "DNS:web.mesh,DNS:*.wild.mesh,IP:10.0.0.2"}, &ca()
+    );
+    return made;
+}
+
+const TestCertificate& caller() {
+    static const auto made = make_test_certificate(
+        {.common_name = "caller", .names = "URI:spiffe://mesh/caller"}, &ca()
+    );
+    return made;
+}
+
+TlsServerConfig server_of(const TestCertificate& identity) {
+    return {.certificate_chain = identity.certificate, .private_key = identity.key};
+}
+
+class TlsTest : public ::testing::Test {
+  protected:
+    TlsTest()
+        : world(sim::seed_for_test(5)),
+          trace_seed(__FILE__, __LINE__, world.hint()),
+          listener(world.host(kB).listen(parse_ip(kB, 443).value(), {}).value()) {}
+
+    Instant in(Duration time) { return world.loop().now() + time; }
+
+    template <class T>
+    T run(Task<T> task) {
+        auto value = sim::run_on(world.loop(), std::move(task), 10min);
+        EXPECT_TRUE(value.has_value()) << "the task did not end";
+        return std::move(*value);
+    }
+
+    void connect(
+        const TlsServerConfig& at_server, const TlsClientConfig& at_client, const std::string& host
+    ) {
+        StreamPtr raw;
+        TaskGroup group;
+        group.spawn(accept_one(listener.get(), &raw));
+        auto near = run(world.host(kA).connect(parse_ip(kB, 443).value(), in(10s)));
+        server = TlsStream::server(std::move(raw), TlsContext::server(at_server).value());
+        raw_client = near->get();
+        client = TlsStream::client(*std::move(near), TlsContext::client(at_client).value(), host);
+    }
+
+    // The client's verdict; the server's is kept in server_verdict.
+    Result<> handshake() {
+        std::optional<Result<>> ours;
+        TaskGroup group;
+        group.spawn(keep(server->handshake(in(1min)), &server_verdict));
+        group.spawn(keep(client->handshake(in(1min)), &ours));
+        const auto reached = world.loop().run_until(
+            [&] { return ours && (server_verdict || !ours->ok()); }, in(5min)
+        );
+        EXPECT_TRUE(reached.ok()) << reached.error().what;
+        return *ours;
+    }
+
+    void exchange(std::size_t bytes) {
+        const std::string sent = pattern(bytes);
+        std::optional<Result<>> asked;
+        std::optional<Result<>> answered;
+        std::optional<Result<std::string>> question;
+        std::optional<Result<std::string>> answer;
+        TaskGroup group;
+        group.spawn(keep(write_and_finish(client.get(), sent, in(9min)), &asked));
+        group.spawn(keep(write_and_finish(server.get(), sent, in(9min)), &answered));
+        group.spawn(keep(read_to_end(server.get(), in(9min)), &question));
+        group.spawn(keep(read_to_end(client.get(), in(9min)), &answer));
+        const auto reached = world.loop().run_until(
+            [&] { return asked && answered && question && answer; }, in(10min)
+        );
+        ASSERT_TRUE(reached.ok()) << reached.error().what;
+        ASSERT_TRUE(question->ok()) << question->error().what;
+        ASSERT_TRUE(answer->ok()) << answer->error().what;
+        EXPECT_TRUE(question->value() == sent);
+        EXPECT_TRUE(answer->value() == sent);
+        EXPECT_TRUE(asked->ok() && answered->ok());
+    }
+
+    sim::SimWorld world;
+    ::testing::ScopedTrace trace_seed;
+    std::unique_ptr<Listener> listener;
+    std::unique_ptr<TlsStream> client;
+    std::unique_ptr<TlsStream> server;
+    Stream* raw_client = nullptr;
+    std::optional<Result<>> server_verdict;
+};
+
+TEST_F(TlsTest, ShakesHandsAgreesOnAProtocolAndKnowsThePeer) {
+    auto at_server = server_of(web());
+    at_server.alpn = {"h2", "http/1.1"};
+    connect(at_server, {.ca = ca().certificate, .alpn = {"http/1.1", "h2"}}, "web.mesh");
+    const auto done = handshake();
+    ASSERT_TRUE(done.ok()) << done.error().what;
+    EXPECT_EQ(client->alpn(), "h2");  // the server's preference
+    EXPECT_EQ(server->alpn(), "h2");
+    EXPECT_EQ(client->version(), "TLSv1.3");
+    EXPECT_EQ(client->peer_identity().subject, "CN=web");
+    EXPECT_THAT(
+        client->peer_identity().names, ElementsAre("DNS:web.mesh", "DNS:*.wild.mesh", "IP:10.0.0.2")
+    );
+    EXPECT_EQ(server->peer_identity().subject, "");
+    exchange(10);
+}
+
+TEST_F(TlsTest, CarriesMegabytesBothWaysAtOnceOverAnUnpleasantNetwork) {
+    world.set_plan(
+        kA,
+        kB,
+        {.latency_max = 5ms,
+         .loss = 0.01,
+         .short_read = 0.5,
+         .short_write = 0.5,
+         .segment_bytes_max = 700,
+         .buffer_bytes = 8'000}
+    );
+    connect(server_of(web()), {.ca = ca().certificate}, "web.mesh");
+    ASSERT_TRUE(handshake().ok());
+    exchange(1'000'000);
+}
+
+TEST_F(TlsTest, ChecksNamesWildcardsAndAddresses) {
+    const TlsClientConfig trusting{.ca = ca().certificate};
+    for (const char* host : {"web.mesh", "one.wild.mesh", "10.0.0.2"}) {
+        connect(server_of(web()), trusting, host);
+        const auto done = handshake();
+        EXPECT_TRUE(done.ok()) << host << ": " << done.error().what;
+    }
+    for (const char* host : {"other.mesh", "mesh", "a.b.wild.mesh", "10.0.0.3", "", ".mesh"}) {
+        connect(server_of(web()), trusting, host);
+        const auto done = handshake();
+        ASSERT_FALSE(done.ok()) << host;
+        EXPECT_EQ(done.error().code, Code::denied) << host;
+        EXPECT_THAT(done.error().what, HasSubstr("mismatch")) << host;
+        EXPECT_FALSE(done.error().retryable);
+        server_verdict.reset();
+    }
+}
+
+TEST_F(TlsTest, RefusesExpiredFutureSelfSignedAndForeignCertificates) {
+    const TlsClientConfig trusting{.ca = ca().certificate};
+    const auto refused = [&](const TestCertificate& shown, const char* why) {
+        connect(server_of(shown), trusting, "web.mesh");
+        const auto done = handshake();
+        ASSERT_FALSE(done.ok()) << why;
+        EXPECT_EQ(done.error().code, Code::denied);
+        EXPECT_THAT(done.error().what, HasSubstr(why));
+        world.loop().run_for(1s);
+    };
+    const std::string names = "DNS:web.mesh";
+    refused(
+        make_test_certificate(
+            {.common_name = "old", .names = names, .begins_s = -7'200, .ends_s = -1}, &ca()
+        ),
+        "expired"
+    );
+    refused(
+        make_test_certificate(
+            {.common_name = "new", .names = names, .begins_s = 3'600, .ends_s = 7'200}, &ca()
+        ),
+        "not yet valid"
+    );
+    refused(make_test_certificate({.common_name = "self", .names = names}), "self-signed");
+    const auto other_ca = make_test_certificate({.common_name = "other ca", .is_ca = true});
+    refused(
+        make_test_certificate({.common_name = "foreign", .names = names}, &other_ca),
+        "unable to get local issuer"
+    );
+}
+
+TEST_F(TlsTest, VerificationCanBeSwitchedOffAndTheSystemsRootsDoNotKnowUs) {
+    connect(server_of(web()), {.verify_peer = false}, "anything");
+    EXPECT_TRUE(handshake().ok());
+    connect(server_of(web()), {}, "web.mesh");
+    EXPECT_EQ(handshake().error().code, Code::denied);
+}
+
+TEST_F(TlsTest, MutualTlsKnowsTheCallerAndRefusesStrangers) {
+    auto at_server = server_of(web());
+    at_server.client_ca = ca().certificate;
+    connect(
+        at_server,
+        {.ca = ca().certificate,
+         .certificate_chain = caller().certificate,
+         .private_key = caller().key},
+        "web.mesh"
+    );
+    ASSERT_TRUE(handshake().ok());
+    EXPECT_EQ(server->peer_identity().subject, "CN=caller");
+    EXPECT_THAT(server->peer_identity().names, ElementsAre("URI:spiffe://mesh/caller"));
+
+    // In TLS 1.3 the client learns of its refusal at its first read.
+    server_verdict.reset();
+    connect(at_server, {.ca = ca().certificate}, "web.mesh");
+    static_cast<void>(handshake());
+    ASSERT_TRUE(server_verdict.has_value());
+    EXPECT_FALSE(server_verdict->ok());
+    EXPECT_EQ(server_verdict->error().source, Source::downstream);
+    const auto told = run(read_once(client.get(), in(1s)));
+    ASSERT_FALSE(told.ok());
+    EXPECT_THAT(told.error().what, HasSubstr("certificate required"));
+
+    const auto stranger = make_test_certificate({.common_name = "stranger"});
+    server_verdict.reset();
+    connect(
+        at_server,
+        {.ca = ca().certificate,
+         .certificate_chain = stranger.certificate,
+         .private_key = stranger.key},
+        "web.mesh"
+    );
+    static_cast<void>(handshake());
+    ASSERT_TRUE(server_verdict.has_value());
+    EXPECT_EQ(server_verdict->error().code, Code::denied);
+}
+
+TEST_F(TlsTest, NoCommonProtocolIsRefused) {
+    auto at_server = server_of(web());
+    at_server.alpn = {"h2"};
+    connect(at_server, {.ca = ca().certificate, .alpn = {"http/1.1"}}, "web.mesh");
+    const auto done = handshake();
+    ASSERT_FALSE(done.ok());
+    EXPECT_THAT(done.error().what, HasSubstr("no application protocol"));
+}
+
+TEST_F(TlsTest, APlainTextPeerIsAnErrorNotAHang) {
+    connect(server_of(web()), {.ca = ca().certificate}, "web.mesh");
+    ASSERT_TRUE(run(write_all(raw_client, "GET / HTTP/1.1\r\n\r\n", in(1s))));
+    const auto done = run(server->handshake(in(10s)));
+    ASSERT_FALSE(done.ok());
+    EXPECT_THAT(done.error().what, HasSubstr("http request"));
+}
+
+TEST_F(TlsTest, ASilentPeerEndsTheHandshakeAtItsDeadline) {
+    connect(server_of(web()), {.ca = ca().certificate}, "web.mesh");
+    EXPECT_EQ(run(server->handshake(in(3s))).error().code, Code::timeout);
+    client->close();
+    connect(server_of(web()), {.ca = ca().certificate}, "web.mesh");
+    client->close();
+    EXPECT_THAT(run(server->handshake(in(3s))).error().what, HasSubstr("closed"));
+}
+
+TEST_F(TlsTest, AnEndWithoutCloseNotifyIsAnErrorWithCloseNotifyAnEnd) {
+    connect(server_of(web()), {.ca = ca().certificate}, "web.mesh");
+    ASSERT_TRUE(handshake().ok());
+    ASSERT_TRUE(run(write_all(client.get(), "half an ans", in(1s))));
+    raw_client->shutdown_write();  // a FIN that anybody on the way could have sent
+    const auto cut = run(read_to_end(server.get(), in(1s)));
+    ASSERT_FALSE(cut.ok());
+    EXPECT_THAT(cut.error().what, HasSubstr("cut"));
+    EXPECT_FALSE(run(read_to_end(server.get(), in(1s))).ok());  // and stays one
+
+    connect(server_of(web()), {.ca = ca().certificate}, "web.mesh");
+    ASSERT_TRUE(handshake().ok());
+    ASSERT_TRUE(run(write_all(client.get(), "all of it", in(1s))));
+    client.reset();  // dropping ends as close() does
+    EXPECT_EQ(run(read_to_end(server.get(), in(1s))).value(), "all of it");
+}
+
+TEST_F(TlsTest, AnIdleConnectionIsNotReadableBecauseOfSessionTickets) {
+    connect(server_of(web()), {.ca = ca().certificate}, "web.mesh");
+    ASSERT_TRUE(handshake().ok());
+    EXPECT_EQ(run(until_readable(client.get(), in(1s))).error().code, Code::timeout);
+    ASSERT_TRUE(run(write_all(server.get(), "x", in(1s))));
+    EXPECT_TRUE(run(until_readable(client.get(), in(1s))).ok());
+    EXPECT_EQ(run(read_once(client.get(), in(1s))).value(), "x");
+    server->close();
+    EXPECT_TRUE(run(until_readable(client.get(), in(1s))).ok());
+    EXPECT_EQ(run(read_once(client.get(), in(1s))).value(), "");
+}
+
+TEST_F(TlsTest, AWriteThatTimesOutDoesNotSwallowTheNextOne) {
+    world.set_plan(kA, kB, {.buffer_bytes = 1'000});
+    connect(server_of(web()), {.ca = ca().certificate}, "web.mesh");
+    ASSERT_TRUE(handshake().ok());
+    const std::string first(10'000, 'a');
+    EXPECT_EQ(run(write_all(client.get(), first, in(1s))).error().code, Code::timeout);
+    std::optional<Result<std::string>> all;
+    TaskGroup group;
+    group.spawn(keep(read_to_end(server.get(), in(1min)), &all));
+    ASSERT_TRUE(run(write_and_finish(client.get(), "then b", in(1min))));
+    ASSERT_TRUE(world.loop().run_until([&] { return all.has_value(); }, in(1min)));
+    EXPECT_EQ(all->value(), first + "then b");
+}
+
+TEST_F(TlsTest, CloseEndsWaitsAndDestroyingWaitingTasksIsQuiet) {
+    connect(server_of(web()), {.ca = ca().certificate}, "web.mesh");
+    ASSERT_TRUE(handshake().ok());
+    std::optional<Result<std::string>> read;
+    std::optional<Result<>> write;
+    {
+        TaskGroup cancelled;
+        cancelled.spawn(keep(read_once(client.get(), kNever), &read));
+        cancelled.spawn(keep(write_all(client.get(), pattern(500'000), kNever), &write));
+    }
+    TaskGroup group;
+    group.spawn(keep(read_once(client.get(), kNever), &read));
+    group.spawn(keep(write_all(client.get(), pattern(500'000), kNever), &write));
+    client->close();
+    ASSERT_TRUE(world.loop().run_until([&] { return read && write; }, in(1s)));
+    EXPECT_EQ(read->error().code, Code::aborted);
+    EXPECT_EQ(write->error().code, Code::aborted);
+}
+
+TEST_F(TlsTest, AHandshakeMayBeDestroyedAtAnyPoint) {
+    for (int turns = 0; turns < 12; ++turns) {
+        connect(server_of(web()), {.ca = ca().certificate}, "web.mesh");
+        std::optional<Result<>> ours;
+        TaskGroup group;
+        group.spawn(keep(server->handshake(in(1min)), &server_verdict));
+        group.spawn(keep(client->handshake(in(1min)), &ours));
+        for (int i = 0; i < turns; ++i) world.loop().turn(in(1ms));
+        group.cancel();
+    }
+}
+
+TEST_F(TlsTest, BadConfigurationIsRefusedWithItsReason) {
+    EXPECT_THAT(
+        TlsContext::server({.certificate_chain = "/no/such.pem", .private_key = web().key})
+            .error()
+            .what,
+        HasSubstr("/no/such.pem")
+    );
+    EXPECT_FALSE(TlsContext::server({}).ok());
+    auto mixed = server_of(web());
+    mixed.private_key = caller().key;
+    EXPECT_THAT(TlsContext::server(mixed).error().what, HasSubstr("does not fit"));
+    auto garbage = server_of(web());
+    garbage.certificate_chain = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    EXPECT_THAT(TlsContext::server(garbage).error().what, HasSubstr("bad certificate"));
+    garbage.certificate_chain = web().certificate + garbage.certificate_chain;
+    EXPECT_FALSE(TlsContext::server(garbage).ok()) << "the second of two is broken";
+    EXPECT_FALSE(TlsContext::client({.ca = "/no/such.pem"}).ok());
+    EXPECT_FALSE(TlsContext::client({.alpn = {""}}).ok());
+    EXPECT_FALSE(TlsContext::client({.alpn = {std::string(256, 'x')}}).ok());
+}
+
+TEST(TlsOverTcpTest, WorksOverTheKernelsLoopback) {
+    auto loop = EpollLoop::create().value();
+    KernelNetwork network(*loop);
+    auto listener = network.listen(SocketAddress::loopback(0), {}).value();
+    StreamPtr raw;
+    TaskGroup group;
+    group.spawn(accept_one(listener.get(), &raw));
+    const auto deadline = loop->now() + 10s;
+    auto near = sim::run_on(*loop, network.connect(listener->local(), deadline)).value().value();
+    while (raw == nullptr) loop->turn(deadline);
+    const auto server =
+        TlsStream::server(std::move(raw), TlsContext::server(server_of(web())).value());
+    const auto client = TlsStream::client(
+        std::move(near), TlsContext::client({.ca = ca().certificate}).value(), "web.mesh"
+    );
+    std::optional<Result<>> theirs;
+    std::optional<Result<>> written;
+    group.spawn(keep(server->handshake(deadline), &theirs));
+    const auto ours = sim::run_on(*loop, client->handshake(deadline)).value();
+    ASSERT_TRUE(ours.ok()) << ours.error().what;
+    while (!theirs) loop->turn(deadline);
+    group.spawn(keep(write_and_finish(client.get(), pattern(3'000'000), deadline), &written));
+    const auto got = sim::run_on(*loop, read_to_end(server.get(), deadline)).value();
+    ASSERT_TRUE(got.ok()) << got.error().what;
+    EXPECT_TRUE(got.value() == pattern(3'000'000));
+    EXPECT_TRUE(written->ok());
+}
+
+}  // namespace
+}  // namespace datapunk::mesh::io

@@ -1,0 +1,304 @@
+#include "registry/consul/messages.h"
+
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "core/strings.h"
+#include "io/address.h"
+#include "registry/consul/consul_config.h"
+#include "wire/json_writer.h"
+
+namespace datapunk::mesh::registry::consul {
+
+namespace dom = simdjson::dom;
+
+namespace {
+
+constexpr std::size_t kMetaPairsMax = 64;   // Consul refuses more
+constexpr std::size_t kShownBytesMax = 80;  // of a body that makes no sense, in an error
+
+// Printable, short: bodies are a stranger's words and go into one-line messages.
+std::string shown(std::string_view text, std::size_t bytes_max) {
+    std::string out(text.substr(0, bytes_max));
+    std::replace_if(
+        out.begin(),
+        out.end(),
+        [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; },
+        ' '
+    );
+    if (text.size() > bytes_max) out += "…";
+    return out;
+}
+
+Error malformed(std::string_view body, std::string_view why) {
+    return {
+        .code = Code::invalid,
+        .what = fmt::format(
+            "the answer makes no sense ({}), it begins with \"{}\"",
+            why,
+            shown(body, kShownBytesMax)
+        ),
+        .source = Source::registry,
+        .retryable = true
+    };
+}
+
+// Missing and null are empty; so is anything that is not a string.
+std::string_view text_at(const dom::object& object, std::string_view key) {
+    std::string_view text;
+    if (object.at_key(key).get(text) != simdjson::SUCCESS) return {};
+    return text;
+}
+
+std::int64_t number_at(const dom::object& object, std::string_view key, std::int64_t fallback) {
+    std::int64_t number = 0;
+    return object.at_key(key).get(number) == simdjson::SUCCESS ? number : fallback;
+}
+
+Health health_of(std::string_view status) {
+    if (status == "passing") return Health::passing;
+    if (status == "warning") return Health::warning;
+    return Health::critical;  // also what later versions may invent: when in doubt, no traffic
+}
+
+Health worst_of(const dom::object& instance) {
+    Health worst = Health::passing;
+    dom::array checks;
+    if (instance.at_key("Checks").get(checks) != simdjson::SUCCESS) return worst;
+    for (const dom::element check : checks) {
+        dom::object fields;
+        if (check.get(fields) != simdjson::SUCCESS) continue;
+        worst = std::max(worst, health_of(text_at(fields, "Status")));
+    }
+    return worst;
+}
+
+std::uint32_t weight_of(const dom::object& service, Health health) {
+    dom::object weights;
+    if (service.at_key("Weights").get(weights) != simdjson::SUCCESS) return 1;
+    const std::string_view key = health == Health::warning ? "Warning" : "Passing";
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(number_at(weights, key, 1), 1, 65535)
+    );
+}
+
+void read_tags(const dom::object& service, std::string_view key, std::vector<std::string>& out) {
+    dom::array tags;
+    if (service.at_key(key).get(tags) != simdjson::SUCCESS) return;
+    for (const dom::element tag : tags) {
+        std::string_view text;
+        if (tag.get(text) == simdjson::SUCCESS) out.emplace_back(text);
+    }
+}
+
+void read_metadata(const dom::object& service, Metadata& out) {
+    dom::object meta;
+    if (service.at_key("Meta").get(meta) != simdjson::SUCCESS) return;
+    for (const auto& [key, value] : meta) {
+        std::string_view text;
+        if (key != kOwnerKey && value.get(text) == simdjson::SUCCESS) {
+            out.emplace(std::string(key), std::string(text));
+        }
+    }
+}
+
+// False if the instance has no place to be called at.
+bool read_endpoint(const dom::object& instance, const dom::object& service, ServiceEndpoint& out) {
+    dom::object node;
+    if (instance.at_key("Node").get(node) == simdjson::SUCCESS) {
+        out.node = text_at(node, "Node");
+        out.host = text_at(node, "Address");
+    }
+    if (const std::string_view address = text_at(service, "Address"); !address.empty()) {
+        out.host = address;
+    }
+    const std::int64_t port = number_at(service, "Port", 0);
+    if (out.host.empty() || port < 1 || port > 65535) return false;
+    out.port = static_cast<std::uint16_t>(port);
+    out.service = text_at(service, "Service");
+    out.id = text_at(service, "ID");
+    if (out.id.empty()) out.id = out.service;
+    out.health = worst_of(instance);
+    out.weight = weight_of(service, out.health);
+    read_tags(service, "Tags", out.tags);
+    read_metadata(service, out.metadata);
+    return true;
+}
+
+// Consul's ids are unique on a node only; ours within a service.
+void make_ids_unique(std::vector<ServiceEndpoint>& endpoints) {
+    std::map<std::string_view, int> uses;
+    for (const ServiceEndpoint& endpoint : endpoints) ++uses[endpoint.id];
+    std::vector<std::string> renamed(endpoints.size());
+    for (std::size_t i = 0; i < endpoints.size(); ++i) {
+        if (uses[endpoints[i].id] > 1)
+            renamed[i] = fmt::format("{}@{}", endpoints[i].id, endpoints[i].node);
+    }
+    for (std::size_t i = 0; i < endpoints.size(); ++i) {
+        if (!renamed[i].empty()) endpoints[i].id = std::move(renamed[i]);
+    }
+}
+
+std::string probe_target(const ServiceConfig& config) {
+    if (!config.check.target.empty()) return config.check.target;
+    const ServiceEndpoint self{.host = config.host, .port = config.port};
+    return self.address();
+}
+
+void write_check(wire::JsonWriter& json, const ServiceConfig& config) {
+    const HealthCheck& check = config.check;
+    json.key("Check").begin_object();
+    json.key("CheckID").string(check_id(config.id));
+    if (check.kind == HealthCheck::Kind::ttl) {
+        json.key("TTL").string(core::format_go_duration(check.ttl));
+    } else {
+        if (check.kind == HealthCheck::Kind::http) {
+            json.key("HTTP").string(fmt::format("http://{}{}", probe_target(config), check.path));
+            json.key("Method").string(check.method);
+        } else {
+            json.key("TCP").string(probe_target(config));
+        }
+        json.key("Interval").string(core::format_go_duration(check.interval));
+        json.key("Timeout").string(core::format_go_duration(check.timeout));
+        json.key("SuccessBeforePassing").number(check.successes_before_passing);
+        json.key("FailuresBeforeCritical").number(check.failures_before_critical);
+    }
+    if (check.deregister_after > Duration::zero()) {
+        json.key("DeregisterCriticalServiceAfter");
+        json.string(core::format_go_duration(check.deregister_after));
+    }
+    json.end_object();
+}
+
+}  // namespace
+
+std::string check_id(std::string_view service_id) {
+    return fmt::format("service:{}", service_id);
+}
+
+std::string registration_body(const ServiceConfig& config, std::string_view owner) {
+    std::string out;
+    wire::JsonWriter json(out);
+    json.begin_object();
+    json.key("ID").string(config.id).key("Name").string(config.name);
+    json.key("Address").string(config.host).key("Port").number(config.port);
+    json.key("Tags").begin_array();
+    for (const std::string& tag : config.tags) json.string(tag);
+    json.end_array();
+    json.key("Meta").begin_object();
+    for (const auto& [key, value] : config.meta) json.key(key).string(value);
+    const bool is_own = config.meta.contains(kOwnerKey);
+    if (!owner.empty() && !is_own && config.meta.size() < kMetaPairsMax) {
+        json.key(kOwnerKey).string(owner);
+    }
+    json.end_object();
+    // A warning is a hint, not a verdict: it does not change an endpoint's share.
+    json.key("Weights").begin_object();
+    json.key("Passing").number(config.weight).key("Warning").number(config.weight);
+    json.end_object();
+    if (config.check.kind != HealthCheck::Kind::none) write_check(json, config);
+    json.end_object();
+    return out;
+}
+
+std::string heartbeat_body(Health health, std::string_view note) {
+    std::string out;
+    wire::JsonWriter json(out);
+    json.begin_object();
+    json.key("Status").string(to_string(health)).key("Output").string(note);
+    json.end_object();
+    return out;
+}
+
+Result<std::vector<ServiceEndpoint>> parse_health(std::string_view body) {
+    dom::parser parser;
+    dom::array instances;
+    const auto problem = parser.parse(body.data(), body.size()).get(instances);
+    if (problem != simdjson::SUCCESS) return malformed(body, simdjson::error_message(problem));
+    std::vector<ServiceEndpoint> endpoints;
+    for (const dom::element instance : instances) {
+        dom::object fields;
+        dom::object service;
+        if (instance.get(fields) != simdjson::SUCCESS ||
+            fields.at_key("Service").get(service) != simdjson::SUCCESS) {
+            return malformed(body, "an instance without a Service");
+        }
+        ServiceEndpoint endpoint;
+        if (read_endpoint(fields, service, endpoint)) endpoints.push_back(std::move(endpoint));
+    }
+    make_ids_unique(endpoints);
+    const auto order = [](const ServiceEndpoint& a, const ServiceEndpoint& b) {
+        return std::tie(a.id, a.host, a.port) < std::tie(b.id, b.host, b.port);
+    };
+    std::sort(endpoints.begin(), endpoints.end(), order);
+    // The same id on the same node twice is the registry's defect: the first one counts.
+    const auto same_id = [](const ServiceEndpoint& a, const ServiceEndpoint& b) {
+        return a.id == b.id;
+    };
+    endpoints.erase(std::unique(endpoints.begin(), endpoints.end(), same_id), endpoints.end());
+    return endpoints;
+}
+
+Result<std::vector<ServiceSummary>> parse_services(std::string_view body) {
+    dom::parser parser;
+    dom::object services;
+    const auto problem = parser.parse(body.data(), body.size()).get(services);
+    if (problem != simdjson::SUCCESS) return malformed(body, simdjson::error_message(problem));
+    std::vector<ServiceSummary> summaries;
+    for (const auto& [name, unused] : services) {
+        ServiceSummary summary{.name = std::string(name), .tags = {}};
+        read_tags(services, name, summary.tags);
+        std::sort(summary.tags.begin(), summary.tags.end());
+        const auto end = std::unique(summary.tags.begin(), summary.tags.end());
+        summary.tags.erase(end, summary.tags.end());
+        summaries.push_back(std::move(summary));
+    }
+    const auto by_name = [](const auto& a, const auto& b) { return a.name < b.name; };
+    std::sort(summaries.begin(), summaries.end(), by_name);
+    return summaries;
+}
+
+Result<std::uint64_t> parse_index(const http::Response& response) {
+    const std::string_view text = response.header("X-Consul-Index");
+    const auto index = core::parse_number<std::uint64_t>(text);
+    if (!index) {
+        return Error{
+            .code = Code::invalid,
+            .what =
+                fmt::format("the answer has no usable X-Consul-Index (\"{}\")", shown(text, 40)),
+            .source = Source::registry,
+            .retryable = true
+        };
+    }
+    return std::max<std::uint64_t>(*index, 1);
+}
+
+Error refusal(const http::Response& response) {
+    const std::string_view body = response.body;
+    const auto says = [&](std::string_view words) {
+        return body.find(words) != std::string_view::npos;
+    };
+    Error error{
+        .code = Code::invalid,
+        .what = fmt::format("{} {}", response.status, shown(core::trim(body), 200)),
+        .source = Source::registry
+    };
+    // Some versions say 500 where others say 403 or 404; the words are the same.
+    const bool is_server_error = response.status >= 500;
+    if (response.status == 403 ||
+        (is_server_error && (says("ACL not found") || says("Permission denied")))) {
+        error.code = Code::denied;
+    } else if (response.status == 404 ||
+               (is_server_error && says("does not have associated TTL"))) {
+        error.code = Code::not_found;
+    } else if (response.status == 429 || is_server_error) {
+        error.code = Code::unavailable;
+        error.retryable = true;
+    }
+    return error;
+}
+
+}  // namespace datapunk::mesh::registry::consul
