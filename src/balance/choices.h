@@ -24,6 +24,35 @@ std::uint32_t scan_for_choices(
 
 // better(a, b): whether candidate a must be preferred to b. Deterministic; ties are false.
 template <class Better>
+std::optional<std::uint32_t> best_of_many(
+    std::span<const Candidate> candidates,
+    const WeightedDraw& draw,
+    std::uint32_t choices,
+    const PickQuery& query,
+    core::Rng& rng,
+    const Better& better
+) noexcept {
+    std::array<std::uint32_t, kChoicesMax> drawn;
+    std::uint32_t count = 0;
+    for (std::uint32_t left = choices + kDrawsMax; left > 0 && count < choices; --left) {
+        const std::uint32_t one = draw.at(rng());
+        const auto end = drawn.begin() + count;
+        if (std::find(drawn.begin(), end, one) != end) continue;
+        if (!query.excludes(candidates[one].load)) drawn[count++] = one;
+    }
+    if (count < 2) {
+        count = scan_for_choices(candidates, query, rng, std::span(drawn).first(choices));
+        if (count == 0) return std::nullopt;
+    }
+    std::uint32_t best = drawn[0];
+    for (std::uint32_t i = 1; i < count; ++i) {
+        if (better(candidates[drawn[i]], candidates[best])) best = drawn[i];
+    }
+    return best;
+}
+
+// As above; two included ones at the first draw, the usual case, take the short way.
+template <class Better>
 std::optional<std::uint32_t> best_of(
     std::span<const Candidate> candidates,
     const WeightedDraw& draw,
@@ -32,30 +61,18 @@ std::optional<std::uint32_t> best_of(
     core::Rng& rng,
     const Better& better
 ) noexcept {
-    const auto wanted =
-        std::min<std::uint32_t>(choices, static_cast<std::uint32_t>(candidates.size()));
-    if (wanted == 0) return std::nullopt;
-    std::array<std::uint32_t, kChoicesMax> drawn;
-    std::uint32_t count = 0;
-    for (std::uint32_t left = wanted + kDrawsMax; left > 0 && count < wanted; --left) {
-        std::uint32_t one = draw.at(rng());
-        const auto end = drawn.begin() + count;
-        if (count > 0 && std::find(drawn.begin(), end, one) != end) {
-            // Drawn again. In a table of few that is common; its neighbour is as good as any.
-            one = one + 1 == candidates.size() ? 0 : one + 1;
-            if (std::find(drawn.begin(), end, one) != end) continue;
+    const auto size = static_cast<std::uint32_t>(candidates.size());
+    if (size == 0) return std::nullopt;
+    if (choices == 2 && size > 1) {
+        const std::uint32_t a = draw.at(rng());
+        std::uint32_t b = draw.at(rng());
+        // The same twice is common in a small table; its neighbour is as good as any.
+        if (a == b) b = b + 1 == size ? 0 : b + 1;
+        if (!query.excludes(candidates[a].load) && !query.excludes(candidates[b].load)) {
+            return better(candidates[b], candidates[a]) ? b : a;
         }
-        if (!query.excludes(candidates[one].load)) drawn[count++] = one;
     }
-    if (count < wanted && count < 2) {
-        count = scan_for_choices(candidates, query, rng, std::span(drawn).first(wanted));
-        if (count == 0) return std::nullopt;
-    }
-    std::uint32_t best = drawn[0];
-    for (std::uint32_t i = 1; i < count; ++i) {
-        if (better(candidates[drawn[i]], candidates[best])) best = drawn[i];
-    }
-    return best;
+    return best_of_many(candidates, draw, std::min(choices, size), query, rng, better);
 }
 
 }  // namespace datapunk::mesh::balance

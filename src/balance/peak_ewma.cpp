@@ -7,7 +7,7 @@
 namespace datapunk::mesh::balance {
 namespace {
 
-// An unknown endpoint that is being probed: worse than any known one, better the fewer probes.
+// Of an unknown endpoint that is being probed: worse than any known one, better the fewer probes.
 constexpr double kProbedCost = 1e15;
 
 // e^-x, x >= 0. Most reads come soon after the last answer; three terms are exact to 1e-5 there, at
@@ -59,7 +59,6 @@ Duration expected_latency(const EndpointLoad& load, const PeakEwma& config, Inst
 
 PeakEwmaPicker::PeakEwmaPicker(const PeakEwma& config, std::vector<Candidate> candidates)
     : per_decay_(1 / ns(config.decay)),
-      initial_ns_(ns(config.initial)),
       choices_(std::clamp<std::uint32_t>(config.choices, 1, kChoicesMax)),
       candidates_(std::move(candidates)),
       draw_(candidates_) {
@@ -74,7 +73,7 @@ double PeakEwmaPicker::weighted_cost(const Candidate& candidate, Instant now) co
     const auto in_flight = static_cast<double>(load.in_flight.load(std::memory_order_relaxed));
     const double average = load.latency_ns.load(std::memory_order_relaxed);
     const double calls = in_flight * mean_weight_ + candidate.weight;
-    if (average == 0) return (in_flight == 0 ? initial_ns_ : kProbedCost) * calls;
+    if (average == 0) return in_flight == 0 ? 0 : kProbedCost * calls;
     return average * decay_factor(elapsed_ns(load, now) * per_decay_) * calls;
 }
 

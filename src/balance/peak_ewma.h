@@ -11,7 +11,10 @@
 //   failure   is charged as an answer of max(latency, 1 s, 2 x average): who fails in a millisecond
 //             must not look fastest. It is averaged, not a peak: the cost grows with the *rate* of
 //             failures, and one error in ten thousand does not empty an endpoint
-//   unknown   has `initial`, and one call at a time until it has answered
+//   unknown   is asked as soon as it is drawn, and gets one call at a time until it has answered.
+//   (If
+//             it were ranked by an assumed latency, a new endpoint of a service that answers faster
+//             than that would never be asked.) `initial` is what is expected of it meanwhile
 //   hanging   is noticed before it answers: the calls in flight multiply
 //
 // In flight is counted per weight (x mean weight / weight), so that a heavy endpoint carries more.
@@ -51,7 +54,6 @@ class PeakEwmaPicker {
     double weighted_cost(const Candidate& candidate, Instant now) const noexcept;
 
     double per_decay_;  // 1 / ns
-    double initial_ns_;
     std::uint32_t choices_;
     std::vector<Candidate> candidates_;
     WeightedDraw draw_;

@@ -78,7 +78,7 @@ class Checks {
         for (std::size_t i = 0; i < config_.routes.size(); ++i) {
             const RouteSection& route = config_.routes[i];
             const std::string at = fmt::format("routes[{}]", i);
-            unique(seen, route.name, at + ".name");
+            if (!route.name.empty()) unique(seen, route.name, at + ".name");
             service_name(route.service, at + ".service");
             const bool known =
                 std::find(listeners.begin(), listeners.end(), route.listener) != listeners.end();

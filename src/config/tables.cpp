@@ -196,7 +196,7 @@ const Table& table_of<RouteSection>() {
     using R = RouteSection;
     static const Table table =
         TableOf<R>("routes", "Which request goes to which service. The most specific route wins.")
-            .field("name", &R::name, "Unique name.", Limits{}.required())
+            .field("name", &R::name, "Unique name, for logs and errors; empty = its place, routes[0].")
             .field("listener", &R::listener, "Name of the listener it applies to; empty = all.")
             .field("hosts", &R::hosts, "Hosts, such as api.example.org or *.example.org; empty = any.")
             .field("path_prefix", &R::path_prefix, "Path begins with this; empty = any.")

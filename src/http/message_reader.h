@@ -59,8 +59,15 @@ class MessageReader {
 
     Input& input() noexcept { return input_; }
 
-    // Forgets the last head's bytes: after that its views are dead and an idle connection is small.
+    // The message has been read to its end and nothing follows it yet.
+    bool is_between_messages() const noexcept {
+        return body_done_ && input_.data().size() == spent_;
+    }
+
+    // Forgets the last message's bytes: after that its views are dead and an idle connection is
+    // small.
     void release() noexcept {
+        input_.consume(std::exchange(spent_, 0));
         head_block_.reset();
         input_.release();
     }

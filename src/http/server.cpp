@@ -67,7 +67,7 @@ class Server::Connection : public core::ListNode {
 io::Task<void> Server::Connection::run() {
     for (;;) {
         idle_ = true;
-        if (reader_.input().empty()) {
+        if (reader_.is_between_messages()) {
             reader_.release();
             auto ready = co_await stream_->readable(now() + server_.config_.idle_timeout);
             if (!ready) break;
@@ -165,7 +165,7 @@ io::Task<bool> Server::Connection::answer(Request request, bool head_only) {
         io::TaskGroup tasks;  // destroys the handler's task if the client goes away
         tasks.spawn(call_handler(std::move(request)));
         if (!response_ready_.is_set()) {
-            if (reader_.input().empty()) tasks.spawn(watch_peer());
+            if (reader_.is_between_messages()) tasks.spawn(watch_peer());
             co_await response_ready_.wait(kNever);
         }
     }
@@ -243,6 +243,7 @@ io::Task<void> Server::accept_loop() {
     for (;;) {
         auto stream = co_await listener_->accept();
         if (!stream) co_return;
+        ++accepted_;
         if (open_count_ >= config_.connections_max) {
             log_.warn(
                 "connection refused: too many",

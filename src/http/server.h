@@ -50,7 +50,8 @@ class Server {
     // whatever is left is cut.
     io::Task<void> drain(Instant deadline);
 
-    std::size_t connections() const noexcept;
+    std::size_t connections() const noexcept;  // open now
+    std::uint64_t accepted() const noexcept { return accepted_; }
 
   private:
     class Connection;
@@ -68,6 +69,7 @@ class Server {
     bool draining_ = false;
     core::IntrusiveList<Connection> open_;
     std::size_t open_count_ = 0;
+    std::uint64_t accepted_ = 0;
     io::TaskGroup tasks_;  // last: destroyed first
 };
 

@@ -114,7 +114,7 @@ TEST_F(HttpServer, AnswersAndKeepsTheConnection) {
         EXPECT_EQ(response->body, "PUT /a?b=c body hello");
         EXPECT_NE(response->header("date"), "");
     }
-    EXPECT_EQ(server_->connections(), 1U) << "one connection carries all three";
+    EXPECT_EQ(server_->accepted(), 1U) << "one connection carries all three";
 }
 
 TEST_F(HttpServer, CarriesLargeBodiesBothWays) {

@@ -431,6 +431,13 @@ Task<Result<std::vector<SocketAddress>>> KernelNetwork::resolve(
     if (auto literal = parse_ip(host, port); literal) {
         co_return std::vector<SocketAddress>{*literal};
     }
+    // getaddrinfo would stop at a zero byte and ask for another name than was given.
+    constexpr std::size_t kNameBytesMax = 253;  // RFC 1035
+    if (host.empty() || host.size() > kNameBytesMax || host.find('\0') != std::string::npos) {
+        co_return Error{
+            .code = Code::invalid, .what = fmt::format("\"{:.80}\" is not a host name", host)
+        };
+    }
     if (resolver_ == nullptr) resolver_ = std::make_unique<ResolverThread>();
     auto addresses = co_await resolver_->resolve(loop_, host, port, deadline);
     co_return std::move(addresses);

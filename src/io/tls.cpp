@@ -212,7 +212,7 @@ Attempt TlsStream::flush() {
         const iovec piece{.iov_base = data, .iov_len = static_cast<std::size_t>(pending)};
         const Attempt sent = inner_->write_some(&piece, 1);
         if (sent.state != Attempt::State::done) {
-            if (sent.state == Attempt::State::failed && error_ == 0) error_ = sent.error;
+            if (sent.state == Attempt::State::failed) write_error_ = sent.error;
             watch_inner_writable();
             return sent;
         }
@@ -238,7 +238,7 @@ Attempt TlsStream::read_some(std::span<char> into) {
         const int done = SSL_read_ex(ssl_, into.data(), into.size(), &got);
         if (done == 1) return {.bytes = got};
         const int outcome = SSL_get_error(ssl_, done);
-        flush();  // answers to key updates, alerts
+        if (write_error_ == 0) flush();  // answers to key updates, alerts
         if (outcome == SSL_ERROR_ZERO_RETURN) return {};
         if (outcome != SSL_ERROR_WANT_READ) return failed(outcome);
         if (error_ != 0) return {.state = Attempt::State::failed, .error = error_};
@@ -264,7 +264,9 @@ bool TlsStream::maybe_readable() {
 
 Attempt TlsStream::write_some(const iovec* pieces, std::size_t count) {
     if (closed_) return {.state = Attempt::State::failed, .error = ECANCELED};
-    if (error_ != 0) return {.state = Attempt::State::failed, .error = error_};
+    if (const int error = error_ != 0 ? error_ : write_error_; error != 0) {
+        return {.state = Attempt::State::failed, .error = error};
+    }
     const Attempt flushed = flush();
     if (flushed.state != Attempt::State::done) return flushed;
     if (unreported_ > 0) return {.bytes = std::exchange(unreported_, 0)};
@@ -313,7 +315,7 @@ void TlsStream::set_writer(IoWaiter* waiter) {
 }
 
 void TlsStream::watch_inner_writable() {
-    const bool pending = error_ == 0 && BIO_ctrl_pending(SSL_get_wbio(ssl_)) > 0;
+    const bool pending = write_error_ == 0 && BIO_ctrl_pending(SSL_get_wbio(ssl_)) > 0;
     const bool wanted = writer_ != nullptr || (pending && !closed_);
     if (wanted == watching_) return;
     watching_ = wanted;
@@ -321,12 +323,12 @@ void TlsStream::watch_inner_writable() {
 }
 
 void TlsStream::on_writable() {
-    if (!closed_) flush();
+    if (!closed_ && write_error_ == 0) flush();
     if (writer_ != nullptr) writer_->retry();
 }
 
 void TlsStream::shutdown_write() {
-    if (closed_ || error_ != 0 || !established_) return;
+    if (closed_ || error_ != 0 || write_error_ != 0 || !established_) return;
     ERR_clear_error();
     SSL_shutdown(ssl_);
     finish_when_flushed_ = true;
@@ -335,7 +337,7 @@ void TlsStream::shutdown_write() {
 
 void TlsStream::close() {
     if (closed_) return;
-    if (established_ && error_ == 0) {
+    if (established_ && error_ == 0 && write_error_ == 0) {
         ERR_clear_error();
         SSL_shutdown(ssl_);
         flush();

@@ -132,7 +132,8 @@ class TlsStream final : public Stream {
     bool closed_ = false;
     bool finish_when_flushed_ = false;
     std::size_t unreported_ = 0;  // encrypted, not yet flushed, not yet reported as written
-    int error_ = 0;
+    int error_ = 0;               // of the TLS session or of reading
+    int write_error_ = 0;  // the answer that the peer sent before it closed can still be read
     std::string problem_;
 };
 

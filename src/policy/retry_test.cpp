@@ -86,7 +86,7 @@ TEST(Retry, ATotalOutageIsAmplifiedByNoMoreThanTheBudget) {
     EXPECT_LE(totals.retries, kCalls * 0.2 + 3 * 20 + 3 * 10);
     EXPECT_GE(totals.retries, kCalls * 0.2 * 0.9);
     EXPECT_EQ(totals.attempts, totals.calls + totals.retries);
-    EXPECT_EQ(totals.retries_refused, static_cast<std::uint64_t>(kCalls));
+    EXPECT_GE(totals.retries_refused, kCalls * 0.99);
 }
 
 }  // namespace

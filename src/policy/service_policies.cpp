@@ -12,6 +12,10 @@ namespace {
 // and lost its last half-open slot to another thread before it was asked.
 constexpr int kAskedMax = 16;
 
+// First attempts that a thread keeps to itself before it tells the budget. The budget may so know
+// up to 15 calls per thread too few, never too many.
+constexpr std::uint32_t kDepositsMax = 16;
+
 PeakEwma averaging_of(const BalanceConfig& config) {
     const auto* chosen = std::get_if<PeakEwma>(&config);
     return chosen == nullptr ? PeakEwma{} : *chosen;
@@ -19,8 +23,7 @@ PeakEwma averaging_of(const BalanceConfig& config) {
 
 }  // namespace
 
-Attempt::~Attempt() {
-    if (owner_ == nullptr) return;
+void Attempt::abandon() noexcept {
     // No clock here: nobody knows how long an abandoned attempt took.
     WorkerUse(owner_->workers_)->abandoned.add();
     owner_->finish(*this, resilience::Outcome::cancelled, begun_);
@@ -46,12 +49,13 @@ ServicePolicies::~ServicePolicies() {
     delete table_.load();
 }
 
-bool ServicePolicies::within_limit(Worker& worker) const noexcept {
-    if (worker.allowance == 0) {
+bool ServicePolicies::within_limit(Worker& worker, Instant now) const noexcept {
+    if (worker.allowance == 0 || now >= worker.allowance_until) {
         const std::uint64_t in_flight = workers_.in_flight();
         if (in_flight >= policy_.limits.requests) return false;
         const std::uint64_t headroom = policy_.limits.requests - in_flight;
         worker.allowance = std::max<std::uint64_t>(1, headroom / (2 * workers_.size()));
+        worker.allowance_until = now + kSumAgeMax;
     }
     return true;
 }
@@ -60,7 +64,7 @@ std::variant<Attempt, NoEndpoint> ServicePolicies::begin_attempt(CallState& call
     if (call.deadline.expired(now)) return NoEndpoint{.reason = NoEndpoint::Reason::deadline};
     const core::EpochGuard guard;
     const WorkerUse worker(workers_);
-    if (!within_limit(worker.get())) {
+    if (!within_limit(worker.get(), now)) {
         worker->limited.add();
         return NoEndpoint{
             .reason = NoEndpoint::Reason::limited,
@@ -87,7 +91,7 @@ std::variant<Attempt, NoEndpoint> ServicePolicies::begin_attempt(CallState& call
         worker->begun.add();
         if (call.attempts++ == 0) {
             worker->calls.add();
-            budget_.deposit(now, core::thread_index());
+            if (++worker->deposits >= kDepositsMax) deposit(worker.get(), now);
         }
         call.add_tried(&cell.load);
         return Attempt(*this, cell, permit, now);
@@ -96,7 +100,12 @@ std::variant<Attempt, NoEndpoint> ServicePolicies::begin_attempt(CallState& call
     return explain(table);
 }
 
-void ServicePolicies::finish_attempt(Attempt attempt, resilience::Outcome outcome, Instant now) {
+void ServicePolicies::deposit(Worker& worker, Instant now) noexcept {
+    if (worker.deposits == 0) return;
+    budget_.deposit(now, core::thread_index(), std::exchange(worker.deposits, 0));
+}
+
+void ServicePolicies::finish_attempt(Attempt&& attempt, resilience::Outcome outcome, Instant now) {
     finish(attempt, outcome, now);
 }
 
@@ -122,6 +131,7 @@ resilience::RetryDecision ServicePolicies::after_attempt(
     end.attempt = call.attempts;
     end.deadline = call.deadline;
     const WorkerUse worker(workers_);
+    deposit(worker.get(), now);
     const auto decision = resilience::decide(policy_.retry, end, budget_, worker->pick.rng, now);
     if (decision) worker->retries[static_cast<std::size_t>(end.outcome)].add();
     if (decision.reason == resilience::RetryReason::budget_exhausted) {

@@ -64,7 +64,10 @@ class Attempt {
           begun_(other.begun_) {}
 
     Attempt& operator=(Attempt&& other) noexcept;
-    ~Attempt();
+
+    ~Attempt() {
+        if (owner_ != nullptr) abandon();
+    }
 
     // Valid until the attempt is finished. Its health and last_check are as when first seen.
     const ServiceEndpoint& endpoint() const noexcept { return cell_->endpoint; }
@@ -75,6 +78,8 @@ class Attempt {
 
   private:
     friend class ServicePolicies;
+
+    void abandon() noexcept;
 
     Attempt(ServicePolicies& owner, Cell& cell, Permit permit, Instant now) noexcept
         : owner_(&owner), cell_(&cell), permit_(permit), begun_(now) {}
@@ -100,7 +105,7 @@ class ServicePolicies {
 
     std::variant<Attempt, NoEndpoint> begin_attempt(CallState& call, Instant now);
     // Its latency is now - attempt.begun().
-    void finish_attempt(Attempt attempt, resilience::Outcome outcome, Instant now);
+    void finish_attempt(Attempt&& attempt, resilience::Outcome outcome, Instant now);
     // Another attempt? If so the budget has paid; wait, then begin_attempt. `end` without its
     // attempt and deadline, which are the call's.
     resilience::RetryDecision after_attempt(
@@ -126,7 +131,8 @@ class ServicePolicies {
 
     friend class Attempt;
 
-    bool within_limit(Worker& worker) const noexcept;
+    bool within_limit(Worker& worker, Instant now) const noexcept;
+    void deposit(Worker& worker, Instant now) noexcept;
     NoEndpoint explain(const Table* table) const noexcept;
     void finish(Attempt& attempt, resilience::Outcome outcome, Instant now);
     void tell(const Cell& cell, const resilience::BreakerTransition& change, Instant now);

@@ -110,7 +110,7 @@ TEST(ServicePolicies, BreakerOpensThenProbesThenCloses) {
     std::vector<std::string> what;
     for (const PolicyEvent& event : policies.drain_events()) what.push_back(event.what);
     EXPECT_THAT(
-        what, ::testing::ElementsAre("breaker open", "breaker half_open", "breaker closed")
+        what, ::testing::ElementsAre("breaker open", "breaker half-open", "breaker closed")
     );
     EXPECT_TRUE(policies.drain_events().empty());
 }
@@ -216,7 +216,9 @@ TEST(ServicePolicies, AnErrorSaysHowManyAreLeftOutAndWhy) {
         .known = 12, .critical = 1, .ejected = 8, .open = 3, .next_at = at(milliseconds(4'200))
     };
     const Error error = to_error(why, "api_service", at(seconds(1)));
-    EXPECT_EQ(error.what, "api_service: 12 known, 1 critical, 8 ejected, 3 open, next try in 3.2s");
+    EXPECT_EQ(
+        error.what, "api_service: 12 known, 1 critical, 8 ejected, 3 open, next try in 3s200ms"
+    );
     EXPECT_EQ(error.code, Code::unavailable);
     EXPECT_TRUE(error.retryable);
 }

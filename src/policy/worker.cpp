@@ -30,11 +30,12 @@ Worker& WorkerTable::make(std::uint32_t index) {
 }
 
 std::uint64_t WorkerTable::in_flight() const noexcept {
-    // Finished first: an attempt that ends meanwhile is then counted as in flight, never as -1.
-    std::uint64_t finished = 0;
+    // Finished last: calls that come and go while we sum (we may lose the processor in between)
+    // then make the result too small, never so large that a limit far away refuses a call.
     std::uint64_t begun = 0;
-    for_each([&](const Worker& worker) { finished += worker.finished.load(); });
+    std::uint64_t finished = 0;
     for_each([&](const Worker& worker) { begun += worker.begun.load(); });
+    for_each([&](const Worker& worker) { finished += worker.finished.load(); });
     return begun > finished ? begun - finished : 0;
 }
 

@@ -5,9 +5,9 @@
 //
 // The concurrency limit without a shared counter: a worker counts what it began and what it
 // finished. Summing all workers gives the calls in flight; after a sum a worker may begin
-// headroom / (2 x workers) more before it sums again. Far from the limit that is one sum per
-// hundreds of calls; at the limit every call sums, and the bound is exact but for calls that begin
-// in the same instant on other threads.
+// headroom / (2 x workers) more within a millisecond before it sums again. Busy and far from the
+// limit that is one sum per many calls; at the limit every call sums. What threads begin in the
+// same millisecond may exceed the limit by at most half of the headroom there was.
 //
 // Threads: the fields are written by the owning thread only (plain load + store, no locked
 // instruction) and read by any. core::thread_index() says who owns which; threads beyond its
@@ -38,6 +38,9 @@ class OwnedCounter {
     std::atomic<std::uint64_t> value_{0};
 };
 
+// How long a sum of all workers is believed.
+inline constexpr Duration kSumAgeMax = std::chrono::milliseconds(1);
+
 // So many resilience::Outcomes.
 inline constexpr std::size_t kOutcomes = 7;
 static_assert(static_cast<std::size_t>(resilience::Outcome::cancelled) + 1 == kOutcomes);
@@ -46,7 +49,9 @@ struct Worker {
     explicit Worker(std::uint64_t seed) noexcept : pick(seed) {}
 
     alignas(balance::kCacheLineBytes) balance::PickState pick;
-    std::uint64_t allowance = 0;   // attempts to begin before the next sum
+    std::uint32_t deposits = 0;   // first attempts the retry budget has not been told of yet
+    std::uint64_t allowance = 0;  // attempts to begin before the next sum, until:
+    Instant allowance_until = Instant::min();
     OwnedCounter calls;            // first attempts
     OwnedCounter begun;            // attempts
     OwnedCounter finished;         // attempts; by the thread that finished, not the one that began

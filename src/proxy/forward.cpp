@@ -241,7 +241,7 @@ io::Task<void> Exchange::discard_answer(const policy::Attempt& at) {
 
 void Exchange::settle_upstream(const policy::Attempt& at, bool complete) {
     http::MessageReader& reader = upstream_->reader();
-    const bool reusable = complete && answer_.keep_alive && reader.input().empty() &&
+    const bool reusable = complete && answer_.keep_alive && reader.is_between_messages() &&
                           answer_.framing != Framing::until_close && client_.body_done() &&
                           pump_.empty();
     if (!reusable) {

@@ -55,7 +55,7 @@ io::Task<void> Proxy::Connection::run() {
     io::Loop& loop = proxy_.loop();
     for (;;) {
         idle_ = true;
-        if (reader_.input().empty()) {
+        if (reader_.is_between_messages()) {
             reader_.release();
             auto ready = co_await stream_->readable(loop.now() + config.idle_timeout);
             if (!ready) break;

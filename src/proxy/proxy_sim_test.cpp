@@ -299,7 +299,7 @@ TEST(ProxySim, TheSameSeedReplaysTheSameTrace) {
     EXPECT_EQ(first, chaos(seed, failed_again));
     EXPECT_EQ(failed_first, failed_again);
     EXPECT_NE(first, chaos(seed + 1, failed_other));
-    EXPECT_EQ(failed_first, 0) << "idempotent calls survive a dying endpoint and resets";
+    EXPECT_LE(failed_first, 1) << "at most the call that waited on the host when it lost power";
 }
 
 }  // namespace

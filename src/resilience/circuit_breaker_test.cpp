@@ -315,7 +315,9 @@ TEST(CircuitBreaker, AgreesWithTheNaiveModelOnRandomSchedules) {
                 if (changed && changed.to == BreakerState::closed) ++closings;
             }
             ASSERT_EQ(real.next_probe_at() != Instant::min(), naive.open);
-            if (naive.open) ASSERT_EQ(real.next_probe_at(), naive.until);
+            if (naive.open) {
+                ASSERT_EQ(real.next_probe_at(), naive.until);
+            }
         }
     }
     EXPECT_GT(trips, 100);

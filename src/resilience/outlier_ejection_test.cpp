@@ -234,7 +234,9 @@ TEST(OutlierEjection, RandomSchedulesNeverLoseTheLastOneOrTheShare) {
                     }
                 }
             }
-            if (usable_before > 0) ASSERT_GE(usable(), 1U);
+            if (usable_before > 0) {
+                ASSERT_GE(usable(), 1U);
+            }
             const std::size_t grew = ejected();
             if (grew > ejected_before && grew > 1) {
                 ASSERT_LE(

@@ -23,13 +23,13 @@ RetryBudget::RetryBudget(const RetryBudgetConfig& config) noexcept
       reserve_(config.min_per_second * std::chrono::duration<double>(config.window).count()),
       slice_ns_(std::max<std::int64_t>(1, config.window.count() / kSlices)) {}
 
-void RetryBudget::deposit(Instant now, unsigned stripe) noexcept {
-    deposits_[stripe % kStripes].add(tick(now));
+void RetryBudget::deposit(Instant now, unsigned stripe, std::uint32_t calls) noexcept {
+    deposits_[stripe % kStripes].add(tick(now), calls);
 }
 
 bool RetryBudget::try_withdraw(Instant now) noexcept {
     const std::uint64_t at = tick(now);
-    Word& word = withdrawals_.add(at);
+    Word& word = withdrawals_.add(at, 1);
     if (balance(at) >= -kRounding) return true;
     std::uint64_t seen = word.load(std::memory_order_relaxed);
     while (distance(at, seen >> kCountBits) < kSlices && (seen & kCountMask) != 0 &&
@@ -56,14 +56,14 @@ double RetryBudget::balance(std::uint64_t tick) const noexcept {
 
 // The slice that holds `tick` or, for a thread whose `now` is behind, a later one. Anything else in
 // the word is out of the window and is taken over.
-RetryBudget::Word& RetryBudget::Slices::add(std::uint64_t tick) noexcept {
+RetryBudget::Word& RetryBudget::Slices::add(std::uint64_t tick, std::uint32_t count) noexcept {
     Word& word = words[tick % kSlices];
     std::uint64_t seen = word.load(std::memory_order_relaxed);
     while (distance(tick, seen >> kCountBits) >= kSlices) {
-        const std::uint64_t fresh = tick << kCountBits | 1U;
+        const std::uint64_t fresh = tick << kCountBits | count;
         if (word.compare_exchange_weak(seen, fresh, std::memory_order_relaxed)) return word;
     }
-    word.fetch_add(1, std::memory_order_relaxed);
+    word.fetch_add(count, std::memory_order_relaxed);
     return word;
 }
 

@@ -1,0 +1,226 @@
+#include "apps/agent.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "apps/build_info.h"
+#include "config/effective.h"
+
+namespace datapunk::mesh::apps {
+
+namespace {
+
+constexpr std::size_t kEventsMax = 512;  // shown on /events; older ones are in the log
+constexpr Duration kTick = std::chrono::seconds(1);
+
+proxy::ListenerConfig listener_of(const config::ListenerSection& section) {
+    return {
+        .name = section.name,
+        .address = section.address,
+        .port = section.port,
+        .connections_max = section.limits.connections_max,
+        .head_bytes_max = section.limits.head_bytes_max,
+        .body_bytes_max = section.limits.body_bytes_max,
+        .idle_timeout = section.idle_timeout,
+        .head_timeout = section.head_timeout,
+        .body_timeout = section.body_timeout,
+        .access_log = section.access_log
+    };
+}
+
+routing::Route route_of(const config::RouteSection& section, std::size_t position) {
+    routing::Route route{
+        .name = section.name.empty() ? fmt::format("routes[{}]", position) : section.name,
+        .listener = section.listener,
+        .hosts = section.hosts,
+        .path_exact = section.path,
+        .methods = section.methods,
+        .service = section.service
+    };
+    if (!section.path_prefix.empty()) route.path_prefix = section.path_prefix;
+    if (section.timeout > Duration::zero()) route.timeout = section.timeout;
+    return route;
+}
+
+EndpointSet fixed_set(const std::string& name, const std::vector<config::HostPort>& endpoints) {
+    EndpointSet set{.service = name, .index = 1, .generation = 1, .origin = Origin::fixed};
+    for (const config::HostPort& at : endpoints) {
+        set.endpoints.push_back(
+            {.id = fmt::format("{}-{}-{}", name, at.host, at.port),
+             .service = name,
+             .host = at.host,
+             .port = at.port}
+        );
+    }
+    std::sort(set.endpoints.begin(), set.endpoints.end(), [](const auto& a, const auto& b) {
+        return a.id < b.id;
+    });
+    return set;
+}
+
+}  // namespace
+
+Agent::Agent(io::EpollLoop& loop, config::Loaded loaded, bool dev, core::Logger log)
+    : loop_(loop),
+      loaded_(std::move(loaded)),
+      dev_(dev),
+      log_(std::move(log)),
+      network_(loop),
+      metrics_page_(metrics_, build_info()),
+      admin_(config().admin.token.reveal()),
+      admin_server_(network_, admin_, {}, log_) {}
+
+Agent::~Agent() = default;
+
+Result<> Agent::start() {
+    if (auto made = make_services(); !made) return made;
+    if (auto workers = start_workers(); !workers) return workers;
+    if (auto admin = start_admin(); !admin) return admin;
+    tasks_.spawn(tick_loop());
+    return Ok{};
+}
+
+Result<> Agent::make_services() {
+    std::set<std::string> names;
+    for (const auto& route : config().routes) names.insert(route.service);
+    for (const auto& [name, section] : config().services) names.insert(name);
+    for (const std::string& name : names) {
+        auto& service = services_.add(
+            std::make_unique<policy::ServicePolicies>(name, config().policy_of(name), loop_.rng()())
+        );
+        const auto section = config().services.find(name);
+        if (section != config().services.end() && !section->second.endpoints.empty()) {
+            service.update(fixed_set(name, section->second.endpoints), loop_.now());
+        }
+    }
+    return Ok{};
+}
+
+Result<> Agent::start_workers() {
+    std::vector<routing::Route> routes;
+    for (const auto& section : config().routes) routes.push_back(route_of(section, routes.size()));
+    auto table = routing::RouteTable::create(std::move(routes));
+    if (!table) return std::move(table).error();
+    std::vector<proxy::ListenerConfig> listeners;
+    for (const auto& section : config().listeners) listeners.push_back(listener_of(section));
+    workers_ = std::make_unique<WorkerPool>(
+        loop_,
+        proxy::ProxyShared{
+            .routes = std::make_shared<const routing::RouteTable>(*std::move(table)),
+            .services = services_,
+            .metrics = metrics_,
+            .log = log_,
+            .pool = {}
+        }
+    );
+    auto bound = workers_->start(config().workers, listeners);
+    if (!bound) return std::move(bound).error();
+    listeners_ = *std::move(bound);
+    for (const BoundListener& listener : listeners_) {
+        log_.info(
+            "listening", {{"listener", listener.name}, {"address", listener.address.to_string()}}
+        );
+    }
+    return Ok{};
+}
+
+Result<> Agent::start_admin() {
+    add_pages();
+    auto address = io::parse_ip(config().admin.address, config().admin.port);
+    if (!address) return std::move(address).error();
+    auto listening = admin_server_.listen(*address);
+    if (!listening) {
+        Error error = std::move(listening).error();
+        error.what = "admin: " + error.what;
+        return error;
+    }
+    log_.info("admin API", {{"address", admin_server_.local().to_string()}});
+    return Ok{};
+}
+
+void Agent::add_pages() {
+    admin_.add("/live", "200 while the control loop turns", [](const http::Request&) {
+        return http::json_response(200, "{\"live\": true}\n");
+    });
+    admin_.add(
+        "/ready",
+        "200 when traffic is welcome, else 503 with the reasons",
+        [this](const http::Request&) {
+            const std::vector<Unready> reasons = unready();
+            return http::json_response(reasons.empty() ? 200 : 503, ready_json(reasons));
+        }
+    );
+    admin_.add(
+        "/config",
+        "the configuration in force, each value with its origin",
+        [this](const http::Request&) {
+            return http::json_response(200, config::to_json(config::effective(loaded_)));
+        }
+    );
+    admin_.add(
+        "/endpoints",
+        "services and endpoints: health, breaker, ejection, load",
+        [this](const http::Request&) {
+            std::vector<policy::ServiceView> views;
+            services_.for_each([&](const policy::ServicePolicies& service) {
+                views.push_back(service.view(loop_.now()));
+            });
+            return http::json_response(200, endpoints_json(views, loop_.now()));
+        }
+    );
+    admin_.add(
+        "/events",
+        "what happened lately: ejections, breakers, registry, drain",
+        [this](const http::Request&) { return http::json_response(200, events_json(events_)); }
+    );
+    if (config().metrics.enabled) {
+        admin_.add(
+            "/metrics",
+            "Prometheus or OpenMetrics text",
+            [this](const http::Request& request) { return metrics_page_.respond(request); }
+        );
+    }
+}
+
+std::vector<Unready> Agent::unready() const {
+    std::vector<Unready> reasons;
+    if (draining_) reasons.push_back({"drain", "the agent is shutting down"});
+    return reasons;
+}
+
+void Agent::note_event(policy::PolicyEvent event) {
+    log_.info(
+        "event",
+        {{"service", event.service},
+         {"endpoint", event.endpoint},
+         {"what", event.what},
+         {"why", event.why}}
+    );
+    if (events_.size() == kEventsMax) events_.pop_front();
+    const WallTime at = loop_.wall_now() - (loop_.now() - event.when);
+    events_.push_back({at, std::move(event)});
+}
+
+io::Task<void> Agent::tick_loop() {
+    for (;;) {
+        co_await io::sleep_for(loop_, kTick);
+        services_.for_each([this](policy::ServicePolicies& service) {
+            service.tick(loop_.now());
+            for (policy::PolicyEvent& event : service.drain_events()) note_event(std::move(event));
+        });
+    }
+}
+
+io::Task<void> Agent::stop() {
+    draining_ = true;
+    log_.info(
+        "draining",
+        {{"timeout_seconds", std::chrono::duration<double>(config().drain_timeout).count()}}
+    );
+    const Instant deadline = loop_.now() + config().drain_timeout;
+    co_await workers_->drain(deadline);
+    co_await admin_server_.drain(loop_.now() + std::chrono::seconds(1));
+}
+
+}  // namespace datapunk::mesh::apps

@@ -1,0 +1,72 @@
+#pragma once
+
+// Agent: what `dpmesh agent` is made of, put together in plain sight: the control loop with
+// registry, discovery and admin API, and the workers with their proxies. Control loop's object.
+//
+//   start():  log -> services' policies -> workers listen -> admin -> registry -> discovery
+//   stop():   not ready -> deregister -> workers drain -> the registry's doors close
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "admin/admin_handler.h"
+#include "apps/agent_pages.h"
+#include "apps/worker_pool.h"
+#include "config/load.h"
+#include "core/log.h"
+#include "http/server.h"
+#include "io/epoll_loop.h"
+#include "io/tcp.h"
+#include "metrics/metric_registry.h"
+#include "proxy/upstream_service.h"
+#include "telemetry/metrics_page.h"
+
+namespace datapunk::mesh::apps {
+
+class Agent {
+  public:
+    // `loaded` holds a config. The loop must outlive the agent.
+    Agent(io::EpollLoop& loop, config::Loaded loaded, bool dev, core::Logger log);
+    ~Agent();
+
+    // Everything that can be wrong with this machine shows here: ports in use, bad state files.
+    Result<> start();
+    // Everything in flight ends, or the drain timeout does.
+    io::Task<void> stop();
+
+    // Where it listens, for the log and for whoever started it with port 0.
+    const std::vector<BoundListener>& listeners() const noexcept { return listeners_; }
+
+    io::SocketAddress admin_address() const { return admin_server_.local(); }
+
+  private:
+    const config::Config& config() const noexcept { return *loaded_.config; }
+
+    Result<> make_services();
+    Result<> start_workers();
+    Result<> start_admin();
+    void add_pages();
+    io::Task<void> tick_loop();
+    void note_event(policy::PolicyEvent event);
+    std::vector<Unready> unready() const;
+
+    io::EpollLoop& loop_;
+    config::Loaded loaded_;
+    [[maybe_unused]] bool dev_;
+    core::Logger log_;
+    io::KernelNetwork network_;
+    metrics::MetricRegistry metrics_;
+    proxy::UpstreamServices services_;
+    std::unique_ptr<WorkerPool> workers_;
+    std::vector<BoundListener> listeners_;
+    telemetry::MetricsPage metrics_page_;
+    admin::AdminHandler admin_;
+    http::Server admin_server_;
+    std::deque<TimedEvent> events_;
+    bool draining_ = false;
+    io::TaskGroup tasks_;  // last: destroyed first
+};
+
+}  // namespace datapunk::mesh::apps

@@ -1,0 +1,146 @@
+// agent, validate, config schema, version: the commands about this process and its configuration.
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstdio>
+
+#include "apps/agent.h"
+#include "apps/build_info.h"
+#include "apps/commands.h"
+#include "apps/environment.h"
+#include "apps/registry_session.h"
+#include "config/document.h"
+#include "config/sources.h"
+#include "io/log_sink.h"
+#include "io/signals.h"
+#include "wire/json_writer.h"
+
+namespace datapunk::mesh::apps {
+
+namespace {
+
+config::Loaded load_config(const std::vector<std::string>& paths, Result<>& read) {
+    std::vector<config::SourceText> files;
+    if (!paths.empty()) {
+        auto texts = config::read_sources(paths);
+        if (!texts) {
+            read = std::move(texts).error();
+            return {};
+        }
+        files = *std::move(texts);
+    }
+    return config::load(
+        {.files = std::move(files),
+         .environment = process_environment(),
+         .read_secret_file = config::read_secret_file}
+    );
+}
+
+core::Logger make_logger(const config::LogSection& section) {
+    auto sink = io::open_log(
+        {.format = section.format == config::LogFormat::json ? io::LogFormat::json
+                                                             : io::LogFormat::logfmt}
+    );
+    if (!sink) return {};
+    return {*sink, section.level};
+}
+
+// Waits for SIGTERM or SIGINT, then stops the agent. A second signal ends the waiting.
+io::Task<void> serve(io::EpollLoop& loop, Agent& agent, io::Signals& signals, core::Logger log) {
+    auto signal = co_await signals.next(kNever);
+    log.info("signal", {{"number", signal ? *signal : 0}});
+    io::TaskGroup stopping;
+    io::Event stopped(loop);
+    const auto stop = [](Agent& a, io::Event& done) -> io::Task<void> {
+        co_await a.stop();
+        done.set();
+    };
+    const auto impatient = [](io::Signals& s, io::Event& done, core::Logger l) -> io::Task<void> {
+        auto second = co_await s.next(kNever);
+        l.warn("second signal: stopping at once", {{"number", second ? *second : 0}});
+        done.set();
+    };
+    stopping.spawn(impatient(signals, stopped, log));
+    stopping.spawn(stop(agent, stopped));
+    co_await stopped.wait(kNever);
+    loop.stop();
+}
+
+}  // namespace
+
+int run_agent(const AgentCommand& command) {
+    std::vector<std::string> paths = command.config;
+    const auto environment = process_environment();
+    if (const auto from = environment.find("MESH_CONFIG");
+        paths.empty() && from != environment.end()) {
+        paths.push_back(from->second);
+    }
+    if (paths.empty() && !command.dev) {
+        fmt::print(
+            stderr, "dpmesh: which configuration? --config FILE, or --dev to try things out\n"
+        );
+        return exit_usage;
+    }
+    Result<> read = Ok{};
+    config::Loaded loaded = load_config(paths, read);
+    if (!read) return report(read.error());
+    if (!loaded.config) {
+        fmt::print(stderr, "{}", config::render_problems(loaded.problems));
+        return exit_failed;
+    }
+    auto loop = io::EpollLoop::create();
+    if (!loop) return report(loop.error());
+    auto signals = io::KernelSignals::create(**loop, {SIGTERM, SIGINT});
+    if (!signals) return report(signals.error());
+    std::signal(SIGPIPE, SIG_IGN);
+    const core::Logger log = make_logger(loaded.config->log);
+    Agent agent(**loop, std::move(loaded), command.dev, log);
+    if (auto started = agent.start(); !started) {
+        log.error("cannot start", {{"why", started.error().what}});
+        fmt::print(stderr, "dpmesh: {}\n", started.error().what);
+        return exit_failed;
+    }
+    io::TaskGroup tasks;
+    tasks.spawn(serve(**loop, agent, **signals, log));
+    (*loop)->run();
+    log.info("stopped");
+    return exit_ok;
+}
+
+int run_validate(const ValidateCommand& command) {
+    Result<> read = Ok{};
+    const config::Loaded loaded = load_config(command.config, read);
+    if (!read) return report(read.error());
+    if (!loaded.config) {
+        fmt::print(stderr, "{}", config::render_problems(loaded.problems));
+        return exit_failed;
+    }
+    fmt::print("The configuration is valid.\n");
+    return exit_ok;
+}
+
+int run_schema() {
+    fmt::print("{}\n", config::generate_schema());
+    return exit_ok;
+}
+
+int run_version(Output output) {
+    const metrics::BuildInfo info = build_info();
+    if (output == Output::json) {
+        std::string text;
+        wire::JsonWriter json(text);
+        json.begin_object()
+            .key("version")
+            .string(info.version)
+            .key("revision")
+            .string(info.revision);
+        json.key("compiler").string(info.compiler).end_object();
+        fmt::print("{}\n", text);
+    } else {
+        fmt::print("dpmesh {} ({}, {})\n", info.version, info.revision, info.compiler);
+    }
+    return exit_ok;
+}
+
+}  // namespace datapunk::mesh::apps

@@ -1,0 +1,29 @@
+#pragma once
+
+// The admin pages' contents, as JSON made from plain values. agent.cpp registers them.
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "policy/events.h"
+#include "policy/view.h"
+
+namespace datapunk::mesh::apps {
+
+// One reason why the agent is not ready; none = ready.
+struct Unready {
+    std::string part;  // "registry", "drain", …
+    std::string why;
+};
+
+struct TimedEvent {
+    WallTime at;
+    policy::PolicyEvent event;
+};
+
+std::string ready_json(const std::vector<Unready>& reasons);
+std::string endpoints_json(const std::vector<policy::ServiceView>& services, Instant now);
+std::string events_json(const std::deque<TimedEvent>& events);
+
+}  // namespace datapunk::mesh::apps

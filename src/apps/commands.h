@@ -1,0 +1,82 @@
+#pragma once
+
+// The subcommands of dpmesh: what each is told, and its entry point. main.cpp reads the command
+// line into these; every entry point returns the exit code.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace datapunk::mesh::apps {
+
+enum ExitCode : int {
+    exit_ok = 0,
+    exit_failed = 1,       // it was tried and did not work; for validate: problems were found
+    exit_usage = 2,        // the command line is wrong
+    exit_unreachable = 3,  // the registry or agent cannot be reached
+};
+
+enum class Output : std::uint8_t { table, json };
+
+struct AgentCommand {
+    std::vector<std::string> config;  // files, directories or "-"
+    bool dev = false;
+};
+
+struct RegistryCommand {
+    std::string address = "127.0.0.1";
+    std::uint16_t port = 8500;
+    std::string data_dir;
+    bool dev = false;
+    std::string log_level = "info";
+};
+
+struct ValidateCommand {
+    std::vector<std::string> config;
+};
+
+// Where the registry is, for the commands that ask it.
+struct RegistryAccess {
+    std::string address;  // host:port; empty = CONSUL_HTTP_ADDR or 127.0.0.1:8500
+    std::string token;    // empty = CONSUL_HTTP_TOKEN
+    std::uint32_t timeout_ms = 5000;
+    Output output = Output::table;
+};
+
+struct EndpointsCommand {
+    RegistryAccess access;
+    std::string name;
+};
+
+struct RegisterCommand {
+    RegistryAccess access;
+    std::string name;
+    std::string id;
+    std::string host;
+    std::uint16_t port = 0;
+    std::uint32_t weight = 1;
+    std::vector<std::string> tags;
+    std::vector<std::string> meta;  // key=value
+    std::string check = "http";     // http, tcp, ttl, none
+    std::string check_path = "/health";
+    std::string check_interval = "10s";
+    std::string check_timeout = "5s";
+};
+
+struct DeregisterCommand {
+    RegistryAccess access;
+    std::string id;
+};
+
+int run_agent(const AgentCommand& command);
+int run_registry(const RegistryCommand& command);
+int run_validate(const ValidateCommand& command);
+int run_schema();
+int run_services(const RegistryAccess& access);
+int run_endpoints(const EndpointsCommand& command);
+int run_watch(const EndpointsCommand& command);
+int run_register(const RegisterCommand& command);
+int run_deregister(const DeregisterCommand& command);
+int run_version(Output output);
+
+}  // namespace datapunk::mesh::apps

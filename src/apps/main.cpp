@@ -1,0 +1,157 @@
+// dpmesh: the command line. Only reads it; each subcommand is a file of its own.
+
+#include <CLI/CLI.hpp>
+
+#include "apps/commands.h"
+
+namespace {
+
+using namespace datapunk::mesh::apps;  // NOLINT: this file is nothing but their wiring
+
+const std::map<std::string, Output> kOutputs = {{"table", Output::table}, {"json", Output::json}};
+
+void add_output(CLI::App& command, Output& output) {
+    command.add_option("-o,--output", output, "table or json (one object a line for streams)")
+        ->transform(CLI::CheckedTransformer(kOutputs, CLI::ignore_case))
+        ->option_text("table|json");
+}
+
+void add_access(CLI::App& command, RegistryAccess& access) {
+    command.add_option(
+        "--registry",
+        access.address,
+        "Registry to ask, host:port (default: $CONSUL_HTTP_ADDR, else 127.0.0.1:8500)"
+    );
+    command.add_option("--token", access.token, "Access token (default: $CONSUL_HTTP_TOKEN)");
+    command.add_option("--timeout-ms", access.timeout_ms, "Longest wait for an answer")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 600'000));
+    add_output(command, access.output);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app(
+        "dpmesh: registration, discovery, load balancing, circuit breaking, retries and metrics\n"
+        "for services on plain machines. One binary: sidecar, registry and command line.\n"
+    );
+    app.require_subcommand(1);
+    app.set_help_all_flag("--help-all", "Help of every subcommand");
+    app.footer(
+        "Exit codes: 0 ok, 1 failed, 2 usage, 3 registry or agent unreachable.\n"
+        "Try: dpmesh agent --dev     then: dpmesh services"
+    );
+    int code = exit_ok;
+
+    AgentCommand agent;
+    auto* agent_cli = app.add_subcommand(
+        "agent", "Run the sidecar (and, by default, an embedded registry) until SIGTERM"
+    );
+    agent_cli->add_option(
+        "-c,--config",
+        agent.config,
+        "Configuration: files, directories of *.yaml, or - for standard input (default: "
+        "$MESH_CONFIG)"
+    );
+    agent_cli->add_flag(
+        "--dev", agent.dev, "Registry in memory, nothing durable: for trying things out"
+    );
+    agent_cli->callback([&] { code = run_agent(agent); });
+
+    RegistryCommand registry;
+    auto* registry_cli = app.add_subcommand(
+        "registry", "Run the registry alone: Consul's HTTP API, durable in --data-dir"
+    );
+    registry_cli->add_option("--address", registry.address, "Address to listen on")
+        ->capture_default_str();
+    registry_cli->add_option("--port", registry.port, "Port; 0 takes a free one")
+        ->capture_default_str();
+    registry_cli->add_option("--data-dir", registry.data_dir, "Directory of the durable state");
+    registry_cli->add_flag("--dev", registry.dev, "In memory, nothing durable");
+    registry_cli->add_option("--log-level", registry.log_level, "debug, info, warn, error or off")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
+    registry_cli->callback([&] { code = run_registry(registry); });
+
+    ValidateCommand validate;
+    auto* validate_cli = app.add_subcommand(
+        "validate", "Check a configuration; every problem with its line, exit 1 if there is one"
+    );
+    validate_cli
+        ->add_option("config", validate.config, "Files, directories, or - for standard input")
+        ->required();
+    validate_cli->callback([&] { code = run_validate(validate); });
+
+    auto* config_cli = app.add_subcommand("config", "About the configuration");
+    config_cli->require_subcommand(1);
+    config_cli->add_subcommand("schema", "Print the JSON schema of the configuration")
+        ->callback([&] { code = run_schema(); });
+
+    RegistryAccess services;
+    auto* services_cli =
+        app.add_subcommand("services", "List the services that the registry knows");
+    add_access(*services_cli, services);
+    services_cli->callback([&] { code = run_services(services); });
+
+    EndpointsCommand endpoints;
+    auto* endpoints_cli =
+        app.add_subcommand("endpoints", "List the endpoints of a service, with their health");
+    endpoints_cli->add_option("name", endpoints.name, "Service")->required();
+    add_access(*endpoints_cli, endpoints.access);
+    endpoints_cli->callback([&] { code = run_endpoints(endpoints); });
+
+    EndpointsCommand watch;
+    auto* watch_cli = app.add_subcommand(
+        "watch", "Print every change of a service's endpoints until interrupted"
+    );
+    watch_cli->add_option("name", watch.name, "Service")->required();
+    add_access(*watch_cli, watch.access);
+    watch_cli->callback([&] { code = run_watch(watch); });
+
+    RegisterCommand reg;
+    auto* register_cli = app.add_subcommand("register", "Announce a service endpoint");
+    register_cli->add_option("name", reg.name, "Service")->required();
+    register_cli->add_option("--host", reg.host, "Where callers reach it")->required();
+    register_cli->add_option("--port", reg.port, "Port")->required()->check(CLI::Range(1, 65535));
+    register_cli->add_option(
+        "--id", reg.id, "Id (default: name-host-port); the same id again replaces"
+    );
+    register_cli->add_option("--weight", reg.weight, "Relative share of traffic")
+        ->capture_default_str();
+    register_cli->add_option("--tag", reg.tags, "Tag; may be repeated");
+    register_cli->add_option("--meta", reg.meta, "Metadata key=value; may be repeated");
+    register_cli->add_option("--check", reg.check, "Health check: http, tcp, ttl or none")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"http", "tcp", "ttl", "none"}));
+    register_cli->add_option("--check-path", reg.check_path, "Target of an http check")
+        ->capture_default_str();
+    register_cli
+        ->add_option(
+            "--check-interval", reg.check_interval, "Time between checks; of a ttl check: the ttl"
+        )
+        ->capture_default_str();
+    register_cli->add_option("--check-timeout", reg.check_timeout, "Longest one check may take")
+        ->capture_default_str();
+    add_access(*register_cli, reg.access);
+    register_cli->callback([&] { code = run_register(reg); });
+
+    DeregisterCommand dereg;
+    auto* deregister_cli = app.add_subcommand("deregister", "Withdraw a service endpoint");
+    deregister_cli->add_option("id", dereg.id, "Id of the endpoint")->required();
+    add_access(*deregister_cli, dereg.access);
+    deregister_cli->callback([&] { code = run_deregister(dereg); });
+
+    Output version_output = Output::table;
+    auto* version_cli = app.add_subcommand("version", "Print version, revision and compiler");
+    add_output(*version_cli, version_output);
+    version_cli->callback([&] { code = run_version(version_output); });
+
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        const int shown = app.exit(error);
+        return shown == 0 ? exit_ok : exit_usage;
+    }
+    return code;
+}

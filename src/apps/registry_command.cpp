@@ -1,0 +1,2 @@
+#include "apps/commands.h"
+namespace datapunk::mesh::apps { int run_registry(const RegistryCommand&) { return exit_failed; } }

@@ -1,0 +1,39 @@
+#include "apps/registry_session.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "apps/environment.h"
+#include "wire/url.h"
+
+namespace datapunk::mesh::apps {
+
+Result<std::unique_ptr<RegistrySession>> RegistrySession::open(const RegistryAccess& access) {
+    registry::consul::Environment environment;
+    for (auto& [name, value] : process_environment()) environment.emplace(name, value);
+    // The command line beats the environment.
+    if (!access.address.empty()) environment["CONSUL_HTTP_ADDR"] = access.address;
+    if (!access.token.empty()) environment["CONSUL_HTTP_TOKEN"] = access.token;
+    auto config = registry::consul::with_environment({}, environment);
+    if (!config) return std::move(config).error();
+    auto loop = io::EpollLoop::create();
+    if (!loop) return std::move(loop).error();
+    std::unique_ptr<RegistrySession> session(new RegistrySession());
+    session->loop_ = *std::move(loop);
+    session->network_ = std::make_unique<io::KernelNetwork>(*session->loop_);
+    session->timeout_ = std::chrono::milliseconds(access.timeout_ms);
+    auto backend = registry::consul::ConsulBackend::create(*session->network_, *std::move(config));
+    if (!backend) return std::move(backend).error();
+    session->backend_ = *std::move(backend);
+    return session;
+}
+
+int report(const Error& error) {
+    fmt::print(stderr, "dpmesh: {}\n", error.what);
+    const bool unreachable = error.code == Code::unavailable || error.code == Code::timeout;
+    if (error.code == Code::invalid) return exit_usage;
+    return unreachable ? exit_unreachable : exit_failed;
+}
+
+}  // namespace datapunk::mesh::apps

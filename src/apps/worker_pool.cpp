@@ -1,0 +1,90 @@
+#include "apps/worker_pool.h"
+
+#include <thread>
+
+#include "io/epoll_loop.h"
+#include "io/tcp.h"
+
+namespace datapunk::mesh::apps {
+
+// Built on the control thread, then used by its own until joined.
+struct WorkerPool::Worker {
+    Worker(std::unique_ptr<io::EpollLoop> l, const proxy::ProxyShared& shared)
+        : loop(std::move(l)), network(*loop), proxy(network, shared) {}
+
+    std::unique_ptr<io::EpollLoop> loop;
+    io::KernelNetwork network;
+    proxy::Proxy proxy;
+    io::TaskGroup tasks;
+    std::thread thread;
+};
+
+WorkerPool::WorkerPool(io::Loop& control, const proxy::ProxyShared& shared)
+    : control_(control), shared_(shared) {}
+
+WorkerPool::~WorkerPool() {
+    for (const auto& worker : workers_) {
+        if (!worker->thread.joinable()) continue;
+        worker->loop->stop();
+        worker->thread.join();
+    }
+}
+
+Result<std::vector<BoundListener>> WorkerPool::start(
+    std::size_t workers, const std::vector<proxy::ListenerConfig>& listeners
+) {
+    std::vector<BoundListener> bound;
+    for (std::size_t i = 0; i < workers; ++i) {
+        auto loop = io::EpollLoop::create();
+        if (!loop) return std::move(loop).error();
+        auto worker = std::make_unique<Worker>(*std::move(loop), shared_);
+        for (std::size_t k = 0; k < listeners.size(); ++k) {
+            proxy::ListenerConfig config = listeners[k];
+            // Port 0: the others join the first worker's port.
+            if (i > 0) config.port = bound[k].address.port;
+            auto address = worker->proxy.listen(config, {.reuse_port = workers > 1});
+            if (!address) {
+                Error error = std::move(address).error();
+                error.what = "listener " + config.name + ": " + error.what;
+                workers_.clear();
+                return error;
+            }
+            if (i == 0) bound.push_back({config.name, *address});
+        }
+        workers_.push_back(std::move(worker));
+    }
+    for (const auto& worker : workers_) {
+        worker->thread = std::thread([loop = worker->loop.get()] { loop->run(); });
+    }
+    return bound;
+}
+
+io::Task<void> WorkerPool::drain(Instant deadline) {
+    // Both the posts to the workers and their answers come here as posts: no shared state.
+    struct Progress {
+        explicit Progress(io::Loop& loop) : done(loop) {}
+
+        std::size_t left = 0;
+        io::Event done;
+    };
+    const auto progress = std::make_shared<Progress>(control_);
+    progress->left = workers_.size();
+    const auto drain_one =
+        [](proxy::Proxy& proxy, Instant until, io::Loop& control, std::shared_ptr<Progress> shared
+        ) -> io::Task<void> {
+        co_await proxy.drain(until);
+        control.post([shared] {
+            if (--shared->left == 0) shared->done.set();
+        });
+    };
+    for (const auto& worker : workers_) {
+        worker->loop->post([w = worker.get(), deadline, control = &control_, progress, drain_one] {
+            w->tasks.spawn(drain_one(w->proxy, deadline, *control, progress));
+        });
+    }
+    if (workers_.empty()) co_return;
+    // The workers cut what is left at the deadline themselves; a little longer for them to say so.
+    co_await progress->done.wait(deadline + std::chrono::seconds(1));
+}
+
+}  // namespace datapunk::mesh::apps

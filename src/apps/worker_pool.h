@@ -1,0 +1,41 @@
+#pragma once
+
+// WorkerPool: the data plane's threads, each with a loop and a Proxy of its own; the kernel spreads
+// connections over them (SO_REUSEPORT). Made, drained and destroyed on the control thread.
+
+#include <memory>
+#include <vector>
+
+#include "io/task.h"
+#include "proxy/proxy.h"
+
+namespace datapunk::mesh::apps {
+
+struct BoundListener {
+    std::string name;
+    io::SocketAddress address;
+};
+
+class WorkerPool {
+  public:
+    // `control` is the loop that drain() is awaited on.
+    WorkerPool(io::Loop& control, const proxy::ProxyShared& shared);
+    ~WorkerPool();
+
+    // Opens every listener on every worker, then starts the threads. On an error nothing runs.
+    Result<std::vector<BoundListener>> start(
+        std::size_t workers, const std::vector<proxy::ListenerConfig>& listeners
+    );
+
+    // Every worker's Proxy::drain; at the deadline what is left has been cut.
+    io::Task<void> drain(Instant deadline);
+
+  private:
+    struct Worker;
+
+    io::Loop& control_;
+    proxy::ProxyShared shared_;
+    std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+}  // namespace datapunk::mesh::apps

@@ -1,0 +1,78 @@
+#pragma once
+
+// The write side of the catalog, for catalog.cpp only: Refuse says why a command must not happen,
+// Apply makes it happen and notes what it touched.
+
+#include <datapunk/mesh/result.h>
+
+#include <string>
+#include <string_view>
+
+#include "catalog/catalog.h"
+
+namespace datapunk::mesh::catalog {
+
+struct Refuse {
+    const Catalog& catalog;
+
+    Result<> operator()(const SetLocalNode& c) const;
+    Result<> operator()(const RegisterService& c) const;
+    Result<> operator()(const DeregisterService& c) const;
+    Result<> operator()(const RegisterCheck& c) const;
+    Result<> operator()(const DeregisterCheck& c) const;
+    Result<> operator()(const UpdateCheck& c) const;
+    Result<> operator()(const ServiceMaintenance& c) const;
+    Result<> operator()(const NodeMaintenance& c) const;
+    Result<> operator()(const CatalogRegister& c) const;
+    Result<> operator()(const CatalogDeregister& c) const;
+    Result<> operator()(const KvPut& c) const;
+    Result<> operator()(const KvDelete& c) const;
+
+  private:
+    Result<> need_local() const;
+    Result<> need_service(std::string_view id) const;
+    Result<> need_check(std::string_view id) const;
+    Result<> room_for(
+        const CatalogNode* node, const std::string* service_id, std::size_t new_checks
+    ) const;
+};
+
+// Consumes the command's strings.
+struct Apply {
+    Apply(Catalog& catalog, Outcome& outcome);
+
+    void operator()(SetLocalNode& c);
+    void operator()(RegisterService& c);
+    void operator()(DeregisterService& c);
+    void operator()(RegisterCheck& c);
+    void operator()(DeregisterCheck& c);
+    void operator()(UpdateCheck& c);
+    void operator()(ServiceMaintenance& c);
+    void operator()(NodeMaintenance& c);
+    void operator()(CatalogRegister& c);
+    void operator()(CatalogDeregister& c);
+    void operator()(KvPut& c);
+    void operator()(KvDelete& c);
+
+  private:
+    void touch(WatchTopic topic, std::string_view name = {});
+    void touch_instance(CatalogNode& node, const std::string& service_name);
+    void touch_check(const CatalogNode& node, const ServiceRow* service, const CheckRow& check);
+
+    CatalogNode& put_node(NodeRow row);
+    Instance& put_service(CatalogNode& node, ServiceRow row);
+    void rename_or_retag(CatalogNode& node, Instance& instance);
+    // keep: an existing check keeps its status and output.
+    void put_check(CatalogNode& node, CheckRow row, bool keep);
+    void remove_node(CatalogNode& node);
+    void remove_service(CatalogNode& node, std::string_view id);
+    void remove_check(CatalogNode& node, std::string_view id);
+    void unplace(CatalogNode& node, const ServiceRow& row);
+    void maintain(std::string check_id, std::string_view service_id, std::string reason);
+
+    Catalog& catalog_;
+    Outcome& outcome_;
+    std::uint64_t next_;  // the index of this command, should it change anything
+};
+
+}  // namespace datapunk::mesh::catalog

@@ -1,0 +1,144 @@
+#pragma once
+
+// Command: every way to change the catalog, as plain data. A command is prepared (defaults filled
+// in, limits checked), logged, and only then applied; applying is deterministic, so the catalog is
+// the fold of its log.
+//
+//     HTTP body -> Command -> prepare() -> Catalog::check() -> encode() -> log -> Catalog::apply()
+//
+// Errors carry Consul's text in Error::what; http_status() gives Consul's status for it.
+
+#include <datapunk/mesh/result.h>
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "catalog/rows.h"
+
+namespace datapunk::mesh::catalog {
+
+// Creates or changes this agent's own node, with its check "serfHealth". Comes first in every log.
+struct SetLocalNode {
+    NodeRow node;
+    friend bool operator==(const SetLocalNode&, const SetLocalNode&) = default;
+};
+
+// A check to register. Without a status it starts critical, or keeps the status it had.
+struct CheckRegistration {
+    CheckRow check;
+    bool has_status = false;  // check.status was given
+    friend bool operator==(const CheckRegistration&, const CheckRegistration&) = default;
+};
+
+struct RegisterService {
+    ServiceRow service;
+    std::vector<CheckRegistration> checks;  // "Check" first, then "Checks"
+    bool replace_existing_checks = false;
+    friend bool operator==(const RegisterService&, const RegisterService&) = default;
+};
+
+struct DeregisterService {
+    std::string service_id;
+    friend bool operator==(const DeregisterService&, const DeregisterService&) = default;
+};
+
+struct RegisterCheck {
+    CheckRegistration check;
+    friend bool operator==(const RegisterCheck&, const RegisterCheck&) = default;
+};
+
+struct DeregisterCheck {
+    std::string check_id;
+    friend bool operator==(const DeregisterCheck&, const DeregisterCheck&) = default;
+};
+
+// A check's new result. Output alone never moves an index, unless sync_output: see timers.h.
+struct UpdateCheck {
+    std::string check_id;
+    Health status = Health::critical;
+    std::string output;
+    bool ttl_only = false;  // from the TTL endpoints: refuse checks of another kind
+    bool sync_output = false;
+    friend bool operator==(const UpdateCheck&, const UpdateCheck&) = default;
+};
+
+struct ServiceMaintenance {
+    std::string service_id;
+    bool enable = false;
+    std::string reason;
+    friend bool operator==(const ServiceMaintenance&, const ServiceMaintenance&) = default;
+};
+
+struct NodeMaintenance {
+    bool enable = false;
+    std::string reason;
+    friend bool operator==(const NodeMaintenance&, const NodeMaintenance&) = default;
+};
+
+// Node, service and checks in one atomic write, for things that no agent looks after.
+struct CatalogRegister {
+    NodeRow node;
+    bool skip_node_update = false;
+    std::optional<ServiceRow> service;
+    std::vector<CheckRow> checks;
+    friend bool operator==(const CatalogRegister&, const CatalogRegister&) = default;
+};
+
+// The service, or else the check, or else the whole node. Unknown ones are no error.
+struct CatalogDeregister {
+    std::string node;
+    std::string service_id;
+    std::string check_id;
+    friend bool operator==(const CatalogDeregister&, const CatalogDeregister&) = default;
+};
+
+struct KvPut {
+    std::string key;
+    std::string value;
+    std::uint64_t flags = 0;
+    std::optional<std::uint64_t> cas;  // only if modified at this index; 0 = only if absent
+    friend bool operator==(const KvPut&, const KvPut&) = default;
+};
+
+struct KvDelete {
+    std::string key;       // or prefix
+    bool recurse = false;  // everything that starts with key
+    std::optional<std::uint64_t> cas;
+    friend bool operator==(const KvDelete&, const KvDelete&) = default;
+};
+
+using Command = std::variant<
+    SetLocalNode,
+    RegisterService,
+    DeregisterService,
+    RegisterCheck,
+    DeregisterCheck,
+    UpdateCheck,
+    ServiceMaintenance,
+    NodeMaintenance,
+    CatalogRegister,
+    CatalogDeregister,
+    KvPut,
+    KvDelete>;
+
+// Fills in Consul's defaults (ids, names, weights, minimal intervals, tagged addresses) and checks
+// everything that needs no state. Doing it again changes nothing.
+[[nodiscard]] Result<> prepare(Command& command);
+
+// The status Consul answers with when prepare(), Catalog::check() or apply() refuses the command:
+// invalid 400 and not_found 404 on the agent's endpoints, but 500 for both under /v1/catalog; a
+// value that is too large 413; a table of ours that is full 429; anything else 500.
+unsigned http_status(const Command& command, const Error& error) noexcept;
+
+// One record of the log: version byte, kind, fields. decode() takes any bytes and trusts no length.
+std::string encode(const Command& command);
+[[nodiscard]] Result<Command> decode_command(std::string_view bytes);
+
+// "passing", "warning", "critical", as the API spells them; anything else is the error of
+// /agent/check/update (/agent/check/register says "Bad check status" for the same).
+[[nodiscard]] Result<Health> parse_status(std::string_view text);
+
+}  // namespace datapunk::mesh::catalog

@@ -1,0 +1,41 @@
+#pragma once
+
+// How much the catalog holds. Every table has an end, so that a registering loop gone wild costs an
+// error and not the machine. Where Consul has a limit, it is Consul's.
+// Never lower one: a replay applies old commands under today's limits, and what was accepted once
+// must be accepted again.
+
+#include <datapunk/mesh/time.h>
+
+#include <cstddef>
+
+namespace datapunk::mesh::catalog {
+
+inline constexpr std::size_t kNodesMax = 10'000;  // twice Consul's advice for one datacenter
+inline constexpr std::size_t kServicesMax =
+    100'000;  // about 100 MB of rows; Consul's benchmark: 172,000
+inline constexpr std::size_t kChecksMax = 200'000;  // two for each service
+inline constexpr std::size_t kChecksPerServiceMax = 64;
+inline constexpr std::size_t kNameBytesMax = 255;  // names and ids; a DNS name's length
+inline constexpr std::size_t kTagsMax = 64;
+inline constexpr std::size_t kTagBytesMax = 255;
+inline constexpr std::size_t kMetaPairsMax = 64;  // this and the next two are Consul's
+inline constexpr std::size_t kMetaKeyBytesMax = 128;
+inline constexpr std::size_t kMetaValueBytesMax = 512;
+inline constexpr std::size_t kTaggedAddressesMax = 16;
+inline constexpr std::size_t kOutputBytesMax = 4096;  // Consul's: longer output of a check is cut
+inline constexpr std::size_t kNotesBytesMax = 4096;
+inline constexpr std::size_t kDefinitionBytesMax = 4096;     // each text of a check's definition
+inline constexpr std::size_t kHeadersMax = 64;               // of an HTTP check; also its arguments
+inline constexpr std::size_t kKvKeyBytesMax = 1024;          // fits every request line we accept
+inline constexpr std::size_t kKvValueBytesMax = 512 * 1024;  // Consul's
+inline constexpr std::size_t kKvKeysMax = 100'000;
+inline constexpr std::size_t kKvBytesMax = 64 * 1024 * 1024;  // all keys and values together
+// Deleted keys whose index is remembered one by one; older ones share one floor (kv.h).
+inline constexpr std::size_t kTombstonesMax = 10'000;
+inline constexpr std::size_t kWaitersMax = 65'536;  // blocked queries; each also holds a connection
+
+inline constexpr Duration kIntervalMin = std::chrono::seconds(1);         // Consul raises silently
+inline constexpr Duration kDeregisterAfterMin = std::chrono::minutes(1);  // likewise
+
+}  // namespace datapunk::mesh::catalog

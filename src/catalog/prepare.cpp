@@ -1,0 +1,356 @@
+#include <arpa/inet.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "catalog/command.h"
+#include "catalog/limits.h"
+
+namespace datapunk::mesh::catalog {
+
+namespace {
+
+Error invalid(std::string what) {
+    return {.code = Code::invalid, .what = std::move(what), .source = Source::downstream};
+}
+
+bool fits(std::string_view text, std::size_t bytes_max) {
+    return text.size() <= bytes_max;
+}
+
+Result<> check_text(std::string_view what, std::string_view text, std::size_t bytes_max) {
+    if (fits(text, bytes_max)) return Ok{};
+    return invalid(fmt::format("{} is too long: {} bytes, at most {}", what, text.size(), bytes_max)
+    );
+}
+
+bool valid_meta_key(std::string_view key) {
+    return std::all_of(key.begin(), key.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '-' || c == '_';
+    });
+}
+
+Result<> check_meta(std::string_view whose, const Metadata& meta) {
+    if (meta.size() > kMetaPairsMax) {
+        return invalid(fmt::format(
+            "Invalid {} Meta: Node metadata cannot contain more than {} key/value pairs",
+            whose,
+            kMetaPairsMax
+        ));
+    }
+    for (const auto& [key, value] : meta) {
+        std::string_view why;
+        if (key.empty()) {
+            why = "Key cannot be blank";
+        } else if (!valid_meta_key(key)) {
+            why = "Key contains invalid characters";
+        } else if (!fits(key, kMetaKeyBytesMax)) {
+            why = "Key is too long (limit: 128 characters)";
+        } else if (!fits(value, kMetaValueBytesMax)) {
+            why = "Value is too long (limit: 512 characters)";
+        } else {
+            continue;
+        }
+        return invalid(fmt::format(
+            "Invalid {} Meta: Couldn't load metadata pair ('{}', '{}'): {}", whose, key, value, why
+        ));
+    }
+    return Ok{};
+}
+
+// "ipv4", "ipv6", or nothing for a host name.
+std::string_view ip_family(const std::string& address) {
+    std::array<unsigned char, sizeof(in6_addr)> parsed;
+    if (inet_pton(AF_INET, address.c_str(), parsed.data()) == 1) return "ipv4";
+    if (inet_pton(AF_INET6, address.c_str(), parsed.data()) == 1) return "ipv6";
+    return {};
+}
+
+Result<> check_service(const ServiceRow& service) {
+    if (service.address == "0.0.0.0" || service.address == "::" || service.address == "[::]") {
+        return invalid("Invalid service address");
+    }
+    if (service.weights.passing < 1) {
+        return invalid("Invalid Weights: Passing must be greater than 0");
+    }
+    if (service.weights.passing > 65535 || service.weights.warning > 65535) {
+        return invalid("Invalid Weights: DNS Weight must be between 0 and 65535");
+    }
+    if (service.tags.size() > kTagsMax) {
+        return invalid(fmt::format("{} tags, at most {}", service.tags.size(), kTagsMax));
+    }
+    if (service.tagged_addresses.size() > kTaggedAddressesMax) {
+        return invalid(fmt::format(
+            "{} tagged addresses, at most {}", service.tagged_addresses.size(), kTaggedAddressesMax
+        ));
+    }
+    Result<> result = check_text("service name", service.name, kNameBytesMax);
+    if (result) result = check_text("service ID", service.id, kNameBytesMax);
+    if (result) result = check_text("service address", service.address, kNameBytesMax);
+    for (const std::string& tag : service.tags) {
+        if (result) result = check_text("tag", tag, kTagBytesMax);
+    }
+    for (const auto& [name, tagged] : service.tagged_addresses) {
+        if (result) result = check_text("tagged address name", name, kNameBytesMax);
+        if (result) result = check_text("tagged address", tagged.address, kNameBytesMax);
+    }
+    if (result) result = check_meta("Service", service.meta);
+    return result;
+}
+
+Result<> check_node(const NodeRow& node) {
+    Result<> result = check_text("node name", node.name, kNameBytesMax);
+    if (result) result = check_text("node ID", node.id, kNameBytesMax);
+    if (result) result = check_text("node address", node.address, kNameBytesMax);
+    if (result) result = check_meta("Node", node.meta);
+    if (result) result = check_meta("Node", node.tagged_addresses);
+    return result;
+}
+
+Result<> check_definition(const CheckDefinition& d) {
+    if (d.header.size() > kHeadersMax || d.args.size() > kHeadersMax) {
+        return invalid(fmt::format("Invalid check: more than {} headers or arguments", kHeadersMax)
+        );
+    }
+    Result<> result = Ok{};
+    for (const std::string* text :
+         {&d.url,
+          &d.method,
+          &d.body,
+          &d.tls_server_name,
+          &d.tcp,
+          &d.grpc,
+          &d.alias_node,
+          &d.alias_service}) {
+        if (result) result = check_text("check definition", *text, kDefinitionBytesMax);
+    }
+    for (const std::string& arg : d.args) {
+        if (result) result = check_text("check argument", arg, kDefinitionBytesMax);
+    }
+    for (const auto& [name, values] : d.header) {
+        if (result) result = check_text("check header", name, kNameBytesMax);
+        if (values.size() > kHeadersMax) return invalid("Invalid check: too many header values");
+        for (const std::string& value : values) {
+            if (result) result = check_text("check header", value, kDefinitionBytesMax);
+        }
+    }
+    return result;
+}
+
+Result<> check_row(CheckRow& check) {
+    if (check.output.size() > kOutputBytesMax) check.output.resize(kOutputBytesMax);
+    Result<> result = check_text("check ID", check.id, kNameBytesMax);
+    if (result) result = check_text("check name", check.name, kNameBytesMax);
+    if (result) result = check_text("check notes", check.notes, kNotesBytesMax);
+    if (result) result = check_text("service ID", check.service_id, kNameBytesMax);
+    if (result) result = check_definition(check.definition);
+    return result;
+}
+
+// agent/structs/check_type.go Validate(), in its order.
+Result<> check_agent_check(CheckRow& check) {
+    CheckDefinition& d = check.definition;
+    const bool by_interval = d.kind == CheckKind::http || d.kind == CheckKind::tcp ||
+                             d.kind == CheckKind::grpc || d.kind == CheckKind::script;
+    if (d.interval > Duration::zero() && d.ttl > Duration::zero()) {
+        return invalid("Invalid check: Interval and TTL cannot both be specified");
+    }
+    if (by_interval && d.interval <= Duration::zero()) {
+        return invalid(
+            "Invalid check: Interval must be > 0 for Script, HTTP, H2PING, TCP, UDP or OSService "
+            "checks"
+        );
+    }
+    if (!by_interval && d.kind != CheckKind::alias && d.ttl <= Duration::zero()) {
+        return invalid("Invalid check: TTL must be > 0 for TTL checks");
+    }
+    if (d.failures_before_warning > d.failures_before_critical) {
+        return invalid(
+            "Invalid check: FailuresBeforeWarning can't be higher than FailuresBeforeCritical"
+        );
+    }
+    if (d.timeout < Duration::zero() || d.deregister_after < Duration::zero()) {
+        return invalid("Invalid check: durations must not be negative");
+    }
+    if (d.kind == CheckKind::none || d.kind == CheckKind::maintenance) d.kind = CheckKind::ttl;
+    if (by_interval) d.interval = std::max(d.interval, kIntervalMin);
+    if (d.deregister_after > Duration::zero()) {
+        d.deregister_after = std::max(d.deregister_after, kDeregisterAfterMin);
+    }
+    return check_row(check);
+}
+
+struct Prepare {
+    Result<> operator()(SetLocalNode& c) const {
+        if (c.node.name.empty()) return invalid("Must provide node");
+        if (c.node.address.empty())
+            return invalid("Must provide address if SkipNodeUpdate is not set");
+        const std::string_view family = ip_family(c.node.address);
+        for (const std::string_view side : {"lan", "wan"}) {
+            c.node.tagged_addresses.emplace(side, c.node.address);
+            if (!family.empty()) {
+                c.node.tagged_addresses.insert_or_assign(
+                    fmt::format("{}_{}", side, family), c.node.address
+                );
+            }
+        }
+        return check_node(c.node);
+    }
+
+    Result<> operator()(RegisterService& c) const {
+        ServiceRow& service = c.service;
+        if (service.name.empty()) return invalid("Missing service name");
+        if (service.id.empty()) service.id = service.name;
+        if (c.checks.size() > kChecksPerServiceMax) {
+            return invalid(fmt::format(
+                "{} checks, at most {} a service", c.checks.size(), kChecksPerServiceMax
+            ));
+        }
+        if (const std::string_view family = ip_family(service.address); !family.empty()) {
+            for (const std::string_view side : {"lan", "wan"}) {
+                service.tagged_addresses.insert_or_assign(
+                    fmt::format("{}_{}", side, family), TaggedAddress{service.address, service.port}
+                );
+            }
+        }
+        Result<> result = check_service(service);
+        for (std::size_t i = 0; i < c.checks.size() && result; ++i) {
+            CheckRow& check = c.checks[i].check;
+            if (check.id.empty()) {
+                check.id = c.checks.size() == 1 ? fmt::format("service:{}", service.id)
+                                                : fmt::format("service:{}:{}", service.id, i + 1);
+            }
+            if (check.name.empty()) check.name = fmt::format("Service '{}' check", service.name);
+            check.service_id = service.id;
+            result = check_agent_check(check);
+        }
+        return result;
+    }
+
+    Result<> operator()(RegisterCheck& c) const {
+        CheckRow& check = c.check.check;
+        if (check.name.empty()) return invalid("Missing check name");
+        if (check.id.empty()) check.id = check.name;
+        return check_agent_check(check);
+    }
+
+    Result<> operator()(UpdateCheck& c) const {
+        if (c.output.size() > kOutputBytesMax) c.output.resize(kOutputBytesMax);
+        return check_text("check ID", c.check_id, kNameBytesMax);
+    }
+
+    Result<> operator()(ServiceMaintenance& c) const {
+        if (c.service_id.empty()) return invalid("Missing service ID");
+        return check_text("reason", c.reason, kNotesBytesMax);
+    }
+
+    Result<> operator()(NodeMaintenance& c) const {
+        return check_text("reason", c.reason, kNotesBytesMax);
+    }
+
+    Result<> operator()(CatalogRegister& c) const {
+        if (c.node.name.empty()) return invalid("Must provide node");
+        if (c.node.address.empty() && !c.skip_node_update) {
+            return invalid("Must provide address if SkipNodeUpdate is not set");
+        }
+        if (c.checks.size() > kChecksPerServiceMax) {
+            return invalid(
+                fmt::format("{} checks, at most {} a call", c.checks.size(), kChecksPerServiceMax)
+            );
+        }
+        Result<> result = check_node(c.node);
+        if (result && c.service) {
+            if (c.service->name.empty()) {
+                return invalid(
+                    "Must provide service name (Service.Service) when service ID is provided"
+                );
+            }
+            if (c.service->id.empty()) c.service->id = c.service->name;
+            result = check_service(*c.service);
+        }
+        for (CheckRow& check : c.checks) {
+            if (!result) break;
+            if (check.id.empty()) check.id = check.name;
+            if (check.id.empty()) return invalid("Must provide check ID or name");
+            result = check_row(check);
+        }
+        return result;
+    }
+
+    Result<> operator()(CatalogDeregister& c) const {
+        if (c.node.empty()) return invalid("Must provide node");
+        return Ok{};
+    }
+
+    Result<> operator()(KvPut& c) const {
+        if (c.key.empty()) return invalid("Missing key name");
+        if (c.value.size() > kKvValueBytesMax) {
+            return Error{
+                .code = Code::exhausted,
+                .what = fmt::format(
+                    "Request body({} bytes) too large, max size: {} bytes. See "
+                    "https://www.consul.io/docs/agent/config/config-files#kv_max_value_size.",
+                    c.value.size(),
+                    kKvValueBytesMax
+                ),
+                .source = Source::downstream,
+            };
+        }
+        return check_text("key", c.key, kKvKeyBytesMax);
+    }
+
+    Result<> operator()(KvDelete& c) const {
+        if (c.key.empty() && !c.recurse) return invalid("Missing key name");
+        if (c.recurse && c.cas) {
+            return invalid(fmt::format("Conflicting flags: cas={}&recurse=", *c.cas));
+        }
+        return check_text("key", c.key, kKvKeyBytesMax);
+    }
+
+    Result<> operator()(DeregisterService&) const { return Ok{}; }
+
+    Result<> operator()(DeregisterCheck&) const { return Ok{}; }
+};
+
+}  // namespace
+
+std::string_view to_string(CheckKind kind) noexcept {
+    constexpr std::array<std::string_view, 8> kNames = {
+        "", "ttl", "http", "tcp", "grpc", "script", "alias", "maintenance"
+    };
+    return kNames[static_cast<std::size_t>(kind)];
+}
+
+Result<> prepare(Command& command) {
+    return std::visit(Prepare{}, command);
+}
+
+unsigned http_status(const Command& command, const Error& error) noexcept {
+    const bool catalog_endpoint = std::holds_alternative<CatalogRegister>(command) ||
+                                  std::holds_alternative<CatalogDeregister>(command);
+    switch (error.code) {
+        case Code::invalid:
+            return catalog_endpoint ? 500 : 400;
+        case Code::not_found:
+            return catalog_endpoint ? 500 : 404;
+        case Code::exhausted: {
+            const auto* put = std::get_if<KvPut>(&command);
+            return put != nullptr && put->value.size() > kKvValueBytesMax ? 413 : 429;
+        }
+        case Code::denied:
+            return 403;
+        default:
+            return 500;
+    }
+}
+
+Result<Health> parse_status(std::string_view text) {
+    if (text == "passing") return Health::passing;
+    if (text == "warning") return Health::warning;
+    if (text == "critical") return Health::critical;
+    return invalid(fmt::format("Invalid check status: '{}'", text.substr(0, 64)));
+}
+
+}  // namespace datapunk::mesh::catalog

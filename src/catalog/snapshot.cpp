@@ -1,0 +1,139 @@
+#include <fmt/format.h>
+
+#include "catalog/catalog.h"
+#include "catalog/fields.h"
+
+namespace datapunk::mesh::catalog {
+
+namespace {
+
+constexpr std::uint8_t kStateVersion = 1;  // goes up with fields.h or with what is below
+// Far beyond what can be counted to, far below where counting on would overflow.
+constexpr std::uint64_t kIndexMax = std::uint64_t{1} << 62U;
+
+Error unreadable(std::string_view why) {
+    return {.code = Code::invalid, .what = fmt::format("catalog snapshot unreadable: {}", why)};
+}
+
+void encode_checks(Encoder& out, const CheckMap& checks) {
+    out(std::uint64_t{checks.size()});
+    for (const auto& [id, check] : checks) out(check);
+}
+
+// False if the bytes are bad or an id comes twice on a node.
+bool decode_checks(Decoder& in, CatalogNode& node, const std::string& owner, CheckMap& checks) {
+    std::uint64_t left = 0;
+    for (in(left); left > 0 && in.ok(); --left) {
+        CheckRow check;
+        in(check);
+        check.service_id = owner;
+        const std::string id = check.id;
+        if (!node.check_owner.emplace(id, owner).second) return false;
+        checks.emplace(id, std::move(check));
+    }
+    return in.ok();
+}
+
+}  // namespace
+
+std::string Catalog::encode_state() const {
+    Encoder out;
+    out(kStateVersion);
+    all(out,
+        index_,
+        nodes_index_,
+        services_index_,
+        checks_index_,
+        service_extinction_,
+        node_extinction_);
+    out(local_ == nullptr ? std::string() : local_->row.name);
+    out(std::uint64_t{nodes_.size()});
+    for (const auto& [name, node] : nodes_) {
+        out(node.row);
+        out(node.index);
+        encode_checks(out, node.checks);
+        out(std::uint64_t{node.services.size()});
+        for (const auto& [id, instance] : node.services) {
+            out(instance.row);
+            encode_checks(out, instance.checks);
+        }
+    }
+    out(std::uint64_t{by_name_.size()});
+    for (const auto& [name, service] : by_name_) {
+        out(name);
+        all(out, service.index, service.health_index);
+    }
+    kv_.save(out);
+    return std::move(out).bytes();
+}
+
+Result<Catalog> Catalog::decode_state(std::string_view bytes) {
+    Decoder in(bytes);
+    Catalog c;
+    std::uint8_t version = 0;
+    std::string local;
+    in(version);
+    if (!in.ok() || version != kStateVersion) {
+        return unreadable(fmt::format("version {}, this program knows {}", version, kStateVersion));
+    }
+    all(in,
+        c.index_,
+        c.nodes_index_,
+        c.services_index_,
+        c.checks_index_,
+        c.service_extinction_,
+        c.node_extinction_,
+        local);
+    if (c.index_ > kIndexMax) return unreadable("its index is out of range");
+    std::uint64_t left = 0;
+    for (in(left); left > 0 && in.ok(); --left) {
+        NodeRow row;
+        in(row);
+        const auto [at, is_new] = c.nodes_.try_emplace(row.name);
+        if (!is_new) return unreadable("a node comes twice");
+        CatalogNode& node = at->second;
+        node.row = std::move(row);
+        in(node.index);
+        if (!decode_checks(in, node, {}, node.checks)) return unreadable("bad checks");
+        std::uint64_t services = 0;
+        for (in(services); services > 0 && in.ok(); --services) {
+            ServiceRow service;
+            in(service);
+            if (service.id.empty()) return unreadable("a service without an id");
+            const auto [place, fresh] = node.services.try_emplace(service.id);
+            if (!fresh) return unreadable("a service comes twice");
+            Instance& instance = place->second;
+            instance.row = std::move(service);
+            if (!decode_checks(in, node, instance.row.id, instance.checks)) {
+                return unreadable("bad checks");
+            }
+            c.by_name_[instance.row.name].instances.insert_or_assign(
+                {node.row.name, instance.row.id}, Placed{&node, &instance}
+            );
+            ++c.service_count_;
+        }
+        c.check_count_ += node.check_owner.size();
+    }
+    std::size_t indexed = 0;
+    for (in(left); left > 0 && in.ok(); --left, ++indexed) {
+        std::string name;
+        in(name);
+        const auto found = c.by_name_.find(name);
+        if (found == c.by_name_.end()) return unreadable("an index of no service");
+        all(in, found->second.index, found->second.health_index);
+    }
+    KvStore::State kv;
+    all(in, kv.rows, kv.tombstones, kv.floor, kv.index);
+    if (!in.ok()) return unreadable("it is cut short or damaged");
+    if (!in.at_end()) return unreadable("bytes are left over");
+    if (indexed != c.by_name_.size()) return unreadable("a service without an index");
+    c.kv_.restore(std::move(kv));
+    if (!local.empty()) {
+        const auto found = c.nodes_.find(local);
+        if (found == c.nodes_.end()) return unreadable("the local node is missing");
+        c.local_ = &found->second;
+    }
+    return c;
+}
+
+}  // namespace datapunk::mesh::catalog
