@@ -59,8 +59,13 @@ class MessageReader {
 
     Input& input() noexcept { return input_; }
 
-    // Forgets the last head's bytes: after that its views are dead and an idle connection is small.
+    // Whether bytes have arrived that follow the message read so far.
+    bool has_more() const noexcept { return input_.data().size() > spent_; }
+
+    // Between messages: forgets the last one, so that an idle connection is small. Its views are
+    // dead after that.
     void release() noexcept {
+        input_.consume(std::exchange(spent_, 0));
         head_block_.reset();
         input_.release();
     }
