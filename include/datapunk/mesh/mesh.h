@@ -48,18 +48,18 @@ namespace datapunk::mesh {
 struct Consul {
     std::string host = "127.0.0.1";
     std::uint16_t port = 8500;
-    std::string token;       // X-Consul-Token; never logged
-    std::string datacenter;  // empty = the agent's own
+    std::string token{};       // X-Consul-Token; never logged
+    std::string datacenter{};  // empty = the agent's own
 };
 
 // A registry inside this process: for tests, and for programs that are alone. Nobody else sees it.
 struct Embedded {
-    std::string data_dir;  // durable there; empty = in memory
+    std::string data_dir{};  // durable there; empty = in memory
 };
 
 // No registry: these endpoints, always. Registering is refused.
 struct Fixed {
-    std::map<std::string, std::vector<ServiceEndpoint>> services;
+    std::map<std::string, std::vector<ServiceEndpoint>> services{};
 };
 
 using RegistryChoice = std::variant<Consul, Embedded, Fixed>;
@@ -67,15 +67,15 @@ using RegistryChoice = std::variant<Consul, Embedded, Fixed>;
 enum class LogLevel : std::uint8_t { debug, info, warn, error, off };
 
 struct MeshOptions {
-    RegistryChoice registry;
-    ServicePolicy policy;                           // of services without one of their own
-    std::map<std::string, ServicePolicy> services;  // policies by service name
-    ServiceDiscoveryConfig discovery;
+    RegistryChoice registry{};
+    ServicePolicy policy{};                           // of services without one of their own
+    std::map<std::string, ServicePolicy> services{};  // policies by service name
+    ServiceDiscoveryConfig discovery{};
     Duration timeout = std::chrono::seconds(5);        // of functions that wait
     Duration stop_timeout = std::chrono::seconds(10);  // for draining and deregistering at the end
     LogLevel log_level = LogLevel::warn;
     // One line per record, without newline; any thread. Default: stderr.
-    std::function<void(LogLevel, std::string_view line)> log;
+    std::function<void(LogLevel, std::string_view line)> log{};
 };
 
 namespace internal {
