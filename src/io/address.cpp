@@ -31,8 +31,10 @@ std::string SocketAddress::to_string() const {
 Result<SocketAddress> parse_ip(std::string_view ip, std::uint16_t port) {
     SocketAddress address{.port = port};
     const std::string text(ip.substr(0, INET6_ADDRSTRLEN));
-    if (inet_pton(AF_INET, text.c_str(), address.ip.data()) == 1) return address;
-    if (inet_pton(AF_INET6, text.c_str(), address.ip.data()) == 1) {
+    // inet_pton stops at a zero byte, whatever follows it.
+    const bool whole = text.find('\0') == std::string::npos && text.size() == ip.size();
+    if (whole && inet_pton(AF_INET, text.c_str(), address.ip.data()) == 1) return address;
+    if (whole && inet_pton(AF_INET6, text.c_str(), address.ip.data()) == 1) {
         address.is_v6 = true;
         return address;
     }

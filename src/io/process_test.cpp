@@ -86,14 +86,14 @@ TEST_F(ProcessTest, ASignalThatEndsTheChildIsReported) {
 
 TEST_F(ProcessTest, TheDeadlineEndsTheChildPolitelyFirst) {
     const auto polite =
-        run(shell("trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.01; done"), 300ms)
+        run(shell("trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.01; done"), 1s)
             .value();
     EXPECT_TRUE(polite.timed_out);
     EXPECT_EQ(polite.exit_status, 7);
     EXPECT_EQ(polite.output, "up\nbye\n");
     auto stubborn = shell("trap '' TERM; while :; do sleep 0.01; done");
     stubborn.grace = 20ms;
-    const auto killed = run(stubborn, 200ms).value();
+    const auto killed = run(stubborn, 1s).value();
     EXPECT_TRUE(killed.timed_out);
     EXPECT_EQ(killed.signal, SIGKILL);
 }

@@ -380,6 +380,9 @@ TEST_F(TcpTest, ResolvesNamesAndLiterals) {
         EXPECT_TRUE(address.is_loopback()) << address.to_string();
         EXPECT_EQ(address.port, 8080);
     }
+    for (const std::string& bad : {std::string(), std::string(254, 'a'), std::string("a\0b", 3)}) {
+        EXPECT_EQ(run(network.resolve(bad, 80, soon())).error().code, Code::invalid);
+    }
     const auto missing = run(network.resolve("no_such_host.invalid", 80, soon()));
     ASSERT_FALSE(missing.ok());
     EXPECT_THAT(missing.error().what, HasSubstr("no_such_host.invalid"));

@@ -75,43 +75,37 @@ void TimerWheel::advance(Instant now) {
     }
 }
 
+unsigned TimerWheel::first_used(Level& level, unsigned from) noexcept {
+    for (unsigned slot = from; slot < kSlots;) {
+        std::uint64_t& word = level.maybe[slot / 64];
+        const std::uint64_t rest = word >> (slot % 64);
+        if (rest == 0) {
+            slot = (slot / 64 + 1) * 64;
+            continue;
+        }
+        slot += static_cast<unsigned>(std::countr_zero(rest));
+        if (!level.slots[slot].empty()) return slot;
+        word &= ~(std::uint64_t{1} << (slot % 64));
+        ++slot;
+    }
+    return kSlots;
+}
+
 Instant TimerWheel::next() const noexcept {
-    std::uint64_t best = UINT64_MAX;
+    // A lower level's timers are all due before a higher level's first cascade.
     for (unsigned level = 0; level < kLevels; ++level) {
         const unsigned shift = kBits * level;
         const std::uint64_t position = tick_ >> shift;
         const auto here = static_cast<unsigned>(position) & (kSlots - 1);
-        // Slots after the current one, within this turn of the level.
-        for (unsigned slot = here + 1; slot < kSlots;) {
-            const std::uint64_t word = levels_[level].maybe[slot / 64] >> (slot % 64);
-            if (word == 0) {
-                slot = (slot / 64 + 1) * 64;
-                continue;
-            }
-            slot += static_cast<unsigned>(std::countr_zero(word));
-            if (slot >= kSlots) break;
-            if (levels_[level].slots[slot].empty()) {
-                levels_[level].maybe[slot / 64] &= ~(std::uint64_t{1} << (slot % 64));
-                ++slot;
-                continue;
-            }
-            const std::uint64_t at = ((position - here) + slot) << shift;
-            best = std::min(best, at);
-            break;
-        }
+        const unsigned slot = first_used(levels_[level], here + 1);
+        if (slot == kSlots) continue;
+        const std::uint64_t tick = (position - here + slot) << shift;
+        return origin_ + kTick * static_cast<std::int64_t>(tick);
     }
-    if (best == UINT64_MAX) {
-        // Only slots that wrap around the top level can be left.
-        for (const auto& slot : levels_[kLevels - 1].slots) {
-            if (!const_cast<core::IntrusiveList<Timer>&>(slot).empty()) {
-                return origin_ + kTick * static_cast<std::int64_t>(
-                                             ((tick_ >> (kBits * kLevels)) + 1) << (kBits * kLevels)
-                                         );
-            }
-        }
-        return kNever;
-    }
-    return origin_ + kTick * static_cast<std::int64_t>(best);
+    // Only timers that wrap around the top level can be left: look again when it turns.
+    if (first_used(levels_[kLevels - 1], 0) == kSlots) return kNever;
+    const std::uint64_t turn = ((tick_ >> (kBits * kLevels)) + 1) << (kBits * kLevels);
+    return origin_ + kTick * static_cast<std::int64_t>(turn);
 }
 
 }  // namespace datapunk::mesh::io

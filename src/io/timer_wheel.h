@@ -56,9 +56,11 @@ class TimerWheel {
     struct Level {
         std::array<core::IntrusiveList<Timer>, kSlots> slots;
         // A set bit: the slot may hold timers (cancelling does not clear it).
-        mutable std::array<std::uint64_t, kSlots / 64> maybe{};
+        std::array<std::uint64_t, kSlots / 64> maybe{};
     };
 
+    // The first slot at or after `from` that holds a timer; kSlots if none.
+    static unsigned first_used(Level& level, unsigned from) noexcept;
     void place(Timer& timer) noexcept;
     std::uint64_t tick_of(Instant at) const noexcept;
     void cascade(unsigned level);

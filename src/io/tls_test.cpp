@@ -364,6 +364,17 @@ TEST_F(TlsTest, AWriteThatTimesOutDoesNotSwallowTheNextOne) {
     EXPECT_EQ(all->value(), first + "then b");
 }
 
+TEST_F(TlsTest, AnAnswerSentBeforeThePeerClosedCanBeReadAfterAFailedWrite) {
+    connect(server_of(web()), {.ca = ca().certificate}, "web.mesh");
+    ASSERT_TRUE(handshake().ok());
+    ASSERT_TRUE(run(write_all(server.get(), "413 too large", in(1s))));
+    server.reset();
+    ASSERT_TRUE(run(write_all(client.get(), "more", in(1s))));  // answered with a reset
+    world.loop().run_for(1s);
+    ASSERT_FALSE(run(write_all(client.get(), "and more", in(1s))).ok());
+    EXPECT_EQ(run(read_once(client.get(), in(1s))).value(), "413 too large");
+}
+
 TEST_F(TlsTest, CloseEndsWaitsAndDestroyingWaitingTasksIsQuiet) {
     connect(server_of(web()), {.ca = ca().certificate}, "web.mesh");
     ASSERT_TRUE(handshake().ok());

@@ -298,7 +298,10 @@ TEST(Durability, WhatWasAnsweredSurvivesARestart) {
         RegistryServer server(**registry, {});
         Desk desk(**loop, server);
         if (run > 0) {
-            EXPECT_EQ(Json::parse(desk.get("/v1/agent/services")).size(), static_cast<std::size_t>(run) * 20);
+            EXPECT_EQ(
+                Json::parse(desk.get("/v1/agent/services")).size(),
+                static_cast<std::size_t>(run) * 20
+            );
             EXPECT_EQ(desk.get("/v1/kv/k?raw"), std::to_string(run - 1));
             EXPECT_EQ(desk.index("/v1/health/service/api"), index);
         }

@@ -12,7 +12,7 @@
 namespace datapunk::mesh::registry::embedded {
 namespace {
 
-using catalog::Outcome;
+using catalog::Applied;
 using catalog::WatchKey;
 using catalog::WatchTopic;
 using std::chrono::milliseconds;
