@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 seconds=${RUN_SECONDS:-0}
 registry=127.0.0.1:8500
 admin=127.0.0.1:19000
-listener=127.0.0.1:18080
+listener=127.0.0.1:15001
 logs=build/demo
 mkdir -p "$logs"
 rm -f "$logs"/*.log
@@ -36,6 +36,7 @@ start() { # start NAME COMMAND...: in the background, its output in a log
   "$@" >"$logs/$name.log" 2>&1 &
   pids+=($!)
   eval "pid_$name=$!"
+  disown $!  # no word from the shell when one is killed on purpose
 }
 
 await() { # await SECONDS WHAT COMMAND...: until the command succeeds

@@ -1,7 +1,7 @@
 // The embedded backend on a log that is really on disk: the conformance suite, and a restart.
 
 #include "io/epoll_loop.h"
-#include "registry/conformance.h"
+#include "registry/test_conformance.h"
 #include "registry/embedded/embedded_backend.h"
 #include "store/log_test_support.h"
 
