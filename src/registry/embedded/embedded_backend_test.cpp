@@ -1,7 +1,8 @@
 #include "registry/embedded/embedded_backend.h"
 
-#include "registry/conformance.h"
 #include "registry/embedded/volatile_log.h"
+#include "registry/test_conformance.h"
+#include "sim/run.h"
 #include "sim/sim_loop.h"
 
 namespace datapunk::mesh::registry::embedded {
