@@ -9,6 +9,7 @@ version: 1
 registry: {{kind: static}}
 admin: {{port: {admin}}}
 workers: {workers}
+{top}
 listeners:
   - {{name: web, port: {port}{listener}}}
 routes: [{{service: api}}]
@@ -54,7 +55,7 @@ class Agent:
         return total
 
 
-def agent_before(scenario, *origins, policy='', listener='', workers=1, env=None):
+def agent_before(scenario, *origins, policy='', listener='', workers=1, top='', env=None):
     """An agent whose listener `web` leads to the service `api` at those origins."""
-    return Agent(scenario, CONFIG, env=env, policy=policy, listener=listener and ', ' + listener, workers=workers,
+    return Agent(scenario, CONFIG, env=env, policy=policy, listener=listener and ', ' + listener, workers=workers, top=top,
                  endpoints=', '.join(f'"{origin.address}"' for origin in origins))
