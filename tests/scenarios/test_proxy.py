@@ -4,7 +4,7 @@ import socket
 import unittest
 
 from agents import Agent, agent_before
-from harness import RawClient, Scenario, free_port, get, request
+from harness import RawClient, Scenario, free_port, get, request, until
 
 ROUTES = """
 version: 1
@@ -134,7 +134,7 @@ class Workers(Scenario):
             client.sendall(b'GET / HTTP/1.1\r\nHost: a\r\n\r\n')
         answers = [client.recv(4096) for client in clients]
         self.assertTrue(all(b' 200 ' in answer for answer in answers))
-        self.assertEqual(agent.metric('mesh_requests_total', service='api', code_class='2xx'), 32)
+        until(lambda: agent.metric('mesh_requests_total', service='api', code_class='2xx') == 32)
         self.assertEqual(agent.metric('mesh_listener_connections_open', listener='web'), 32)
 
 
