@@ -1,0 +1,59 @@
+#!/usr/bin/env python3
+"""Tests of check_docs.py: each rule finds what it should and leaves the rest alone."""
+import pathlib
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import check_docs
+
+FILES = {
+    'src/balance/pick.cpp': 'int pick();\n',
+    'src/balance/pick_test.cpp': 'TEST(Pick, TakesTheFirst) {}\nTEST_F(\n    PickTest, TakesTheOther\n) {}\n',
+    'src/metrics/names.h': 'inline constexpr MetricFamily kRequests{"mesh_requests_total", counter};\n',
+    'examples/small.cpp': 'before\n// [doc\nint main() {}\n// doc]\nafter\n',
+    'docs/other.md': '# Other page\n\n## What is `this`?\n',
+}
+
+
+class CheckDocs(unittest.TestCase):
+    def problems(self, text):
+        with tempfile.TemporaryDirectory() as directory:
+            root = pathlib.Path(directory)
+            for name, content in {**FILES, 'docs/page.md': text}.items():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_text(content)
+            found = check_docs.check_document(
+                root, root / 'docs/page.md', check_docs.tests_of(root), check_docs.metrics_of(root))
+            return [f'{line}: {what}' for line, what in found]
+
+    def test_links(self):
+        self.assertEqual(self.problems('[a](other.md) [b](../src/balance/) [c](https://x.y/z) [d](#top)\n# Top'), [])
+        self.assertEqual(self.problems('\n[a](gone.md)'), ['2: link to gone.md, which is not there'])
+        self.assertEqual(self.problems('[a](other.md#what-is-this)'), [])
+        self.assertEqual(len(self.problems('[a](other.md#what-is-that)')), 1)
+
+    def test_paths(self):
+        self.assertEqual(self.problems('`src/balance/pick.cpp` `src/balance/*_test.cpp` `src/balance/pick{,_test}.cpp`'), [])
+        self.assertEqual(self.problems('`build/src/anything.o` `other/src/x.h` src/not/code.h'), [])
+        self.assertEqual(self.problems('`src/balance/gone.h`'), ['1: src/balance/gone.h is not there'])
+        self.assertEqual(len(self.problems('`cat src/balance/gone.h`')), 1)
+        self.assertEqual(len(self.problems('`src/balance/pick{,_gone}.cpp`')), 1)
+
+    def test_tests(self):
+        self.assertEqual(self.problems('`Pick.TakesTheFirst` `PickTest.TakesTheOther` `EndpointSet.stale`'), [])
+        self.assertEqual(self.problems('`Pick.TakesTheLast`'), ['1: there is no test Pick.TakesTheLast'])
+
+    def test_metrics(self):
+        self.assertEqual(self.problems('`mesh_requests_total` `mesh_room` `mesh_flags`'), [])
+        self.assertEqual(self.problems('`mesh_gone_total`'), ['1: there is no metric mesh_gone_total'])
+
+    def test_blocks(self):
+        block = '<!-- text of examples/small.cpp -->\n```cpp\n%s```\n<!-- end -->\n'
+        self.assertEqual(self.problems(block % 'int main() {}\n'), [])
+        self.assertEqual(len(self.problems(block % 'int main() { }\n')), 1)
+
+
+if __name__ == '__main__':
+    unittest.main()
