@@ -43,9 +43,11 @@ routing::Route route_of(const config::RouteSection& section, std::size_t positio
     return route;
 }
 
-EndpointSet fixed_set(const std::string& name, const std::vector<config::HostPort>& endpoints) {
+EndpointSet fixed_set(
+    const std::string& name, const std::vector<config::NetworkAddress>& endpoints
+) {
     EndpointSet set{.service = name, .index = 1, .generation = 1, .origin = Origin::fixed};
-    for (const config::HostPort& at : endpoints) {
+    for (const config::NetworkAddress& at : endpoints) {
         set.endpoints.push_back(
             {.id = fmt::format("{}-{}-{}", name, at.host, at.port),
              .service = name,

@@ -38,10 +38,7 @@ config::Loaded load_config(const std::vector<std::string>& paths, Result<>& read
 }
 
 core::Logger make_logger(const config::LogSection& section) {
-    auto sink = io::open_log(
-        {.format = section.format == config::LogFormat::json ? io::LogFormat::json
-                                                             : io::LogFormat::logfmt}
-    );
+    auto sink = io::open_log({.format = section.format});
     if (!sink) return {};
     return {*sink, section.level};
 }

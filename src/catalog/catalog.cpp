@@ -54,7 +54,7 @@ Result<> Catalog::check(const Command& command) const {
 }
 
 Result<Outcome> Catalog::apply(Command command) {
-    if (Result<> ready = prepare(command); !ready) return std::move(ready).error();
+    if (Result<> ready = prepare(command, Duration::zero()); !ready) return std::move(ready).error();
     if (Result<> allowed = check(command); !allowed) return std::move(allowed).error();
     Outcome outcome;
     Apply apply(*this, outcome);

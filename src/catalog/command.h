@@ -16,6 +16,7 @@
 #include <variant>
 #include <vector>
 
+#include "catalog/limits.h"
 #include "catalog/rows.h"
 
 namespace datapunk::mesh::catalog {
@@ -126,7 +127,11 @@ using Command = std::variant<
 
 // Fills in Consul's defaults (ids, names, weights, minimal intervals, tagged addresses) and checks
 // everything that needs no state. Doing it again changes nothing.
-[[nodiscard]] Result<> prepare(Command& command);
+// Shorter deregister_after are raised to deregister_after_min; a replay raises nothing, since the
+// minimum may have been another when the command was accepted.
+[[nodiscard]] Result<> prepare(
+    Command& command, Duration deregister_after_min = kDeregisterAfterMin
+);
 
 // The status Consul answers with when prepare(), Catalog::check() or apply() refuses the command:
 // invalid 400 and not_found 404 on the agent's endpoints, but 500 for both under /v1/catalog; a

@@ -150,7 +150,7 @@ Result<> check_row(CheckRow& check) {
 }
 
 // agent/structs/check_type.go Validate(), in its order.
-Result<> check_agent_check(CheckRow& check) {
+Result<> check_agent_check(CheckRow& check, Duration deregister_after_min) {
     CheckDefinition& d = check.definition;
     const bool by_interval = d.kind == CheckKind::http || d.kind == CheckKind::tcp ||
                              d.kind == CheckKind::grpc || d.kind == CheckKind::script;
@@ -177,12 +177,14 @@ Result<> check_agent_check(CheckRow& check) {
     if (d.kind == CheckKind::none || d.kind == CheckKind::maintenance) d.kind = CheckKind::ttl;
     if (by_interval) d.interval = std::max(d.interval, kIntervalMin);
     if (d.deregister_after > Duration::zero()) {
-        d.deregister_after = std::max(d.deregister_after, kDeregisterAfterMin);
+        d.deregister_after = std::max(d.deregister_after, deregister_after_min);
     }
     return check_row(check);
 }
 
 struct Prepare {
+    Duration deregister_after_min;
+
     Result<> operator()(SetLocalNode& c) const {
         if (c.node.name.empty()) return invalid("Must provide node");
         if (c.node.address.empty())
@@ -224,7 +226,7 @@ struct Prepare {
             }
             if (check.name.empty()) check.name = fmt::format("Service '{}' check", service.name);
             check.service_id = service.id;
-            result = check_agent_check(check);
+            result = check_agent_check(check, deregister_after_min);
         }
         return result;
     }
@@ -233,7 +235,7 @@ struct Prepare {
         CheckRow& check = c.check.check;
         if (check.name.empty()) return invalid("Missing check name");
         if (check.id.empty()) check.id = check.name;
-        return check_agent_check(check);
+        return check_agent_check(check, deregister_after_min);
     }
 
     Result<> operator()(UpdateCheck& c) const {
@@ -323,8 +325,8 @@ std::string_view to_string(CheckKind kind) noexcept {
     return kNames[static_cast<std::size_t>(kind)];
 }
 
-Result<> prepare(Command& command) {
-    return std::visit(Prepare{}, command);
+Result<> prepare(Command& command, Duration deregister_after_min) {
+    return std::visit(Prepare{deregister_after_min}, command);
 }
 
 unsigned http_status(const Command& command, const Error& error) noexcept {

@@ -38,7 +38,7 @@ bool refuse(const ReadSpot& spot, std::string_view wanted, std::string hint = {}
 }
 
 bool in_range(double value, Shape::Kind kind, const ReadSpot& spot) {
-    const Limits& limits = spot.limits;
+    const ValueRange& limits = spot.limits;
     const bool low = limits.min && (limits.is_open ? value <= *limits.min : value < *limits.min);
     const bool high = limits.max && value > *limits.max;
     if (!low && !high) return true;
@@ -179,7 +179,7 @@ bool read_secret(Secret& to, const ReadSpot& spot) {
     return true;
 }
 
-bool read_host_port(HostPort& to, const ReadSpot& spot) {
+bool read_host_port(NetworkAddress& to, const ReadSpot& spot) {
     constexpr const char* kHint = "write 10.0.0.5:8080, name:8080 or [::1]:8080";
     if (!scalar(spot, "host:port")) return false;
     std::string_view host = spot.tree.text;
@@ -201,7 +201,7 @@ std::string number_text(double value) {
     return fmt::format("{}", value);
 }
 
-std::string host_port_text(const HostPort& value) {
+std::string host_port_text(const NetworkAddress& value) {
     const bool is_v6 = value.host.find(':') != std::string::npos;
     return fmt::format(fmt::runtime(is_v6 ? "[{}]:{}" : "{}:{}"), value.host, value.port);
 }

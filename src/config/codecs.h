@@ -19,7 +19,7 @@ namespace datapunk::mesh::config {
 struct ReadSpot {
     const Tree& tree;
     const std::string& path;
-    const Limits& limits;
+    const ValueRange& limits;
     Reader& reader;
 };
 
@@ -30,13 +30,13 @@ bool read_integer(std::uint64_t& to, std::uint64_t type_max, const ReadSpot& spo
 bool read_number(double& to, const ReadSpot& spot);
 bool read_duration(Duration& to, const ReadSpot& spot);
 bool read_secret(Secret& to, const ReadSpot& spot);
-bool read_host_port(HostPort& to, const ReadSpot& spot);
+bool read_host_port(NetworkAddress& to, const ReadSpot& spot);
 bool read_choice(std::size_t& to, const std::vector<std::string>& choices, const ReadSpot& spot);
 // False, and a problem, unless the node is a list (or nothing: an empty one).
 bool expect(Tree::Kind kind, const ReadSpot& spot);
 
 std::string number_text(double value);
-std::string host_port_text(const HostPort& value);
+std::string host_port_text(const NetworkAddress& value);
 
 template <class E>
 using EnumNames = std::vector<std::pair<E, std::string>>;
@@ -144,12 +144,12 @@ struct Codec<Secret> {
 };
 
 template <>
-struct Codec<HostPort> {
+struct Codec<NetworkAddress> {
     static Shape shape() { return {.kind = Shape::Kind::text}; }
 
-    static void read(HostPort& to, const ReadSpot& spot) { read_host_port(to, spot); }
+    static void read(NetworkAddress& to, const ReadSpot& spot) { read_host_port(to, spot); }
 
-    static Tree write(const HostPort& from) { return Tree::of_text(host_port_text(from)); }
+    static Tree write(const NetworkAddress& from) { return Tree::of_text(host_port_text(from)); }
 };
 
 template <class T>
@@ -220,9 +220,9 @@ class TableOf {
 
     template <class M>
     TableOf& field(
-        std::string_view key, M S::* member, std::string_view what, const Limits& limits = {}
+        std::string_view key, M S::* member, std::string_view what, const ValueRange& limits = {}
     ) {
-        Field field{
+        FieldSpec field{
             .key = key,
             .what = what,
             .shape = Codec<M>::shape(),

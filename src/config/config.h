@@ -23,11 +23,9 @@ struct NodeSection {
     friend bool operator==(const NodeSection&, const NodeSection&) = default;
 };
 
-enum class LogFormat : std::uint8_t { logfmt, json };
-
 struct LogSection {
     core::Level level = core::Level::info;
-    LogFormat format = LogFormat::logfmt;
+    core::LogFormat format = core::LogFormat::logfmt;
     friend bool operator==(const LogSection&, const LogSection&) = default;
 };
 
@@ -62,14 +60,14 @@ struct ClientTlsSection {
 };
 
 // A "host:port" text in its two parts.
-struct HostPort {
+struct NetworkAddress {
     std::string host;
     std::uint16_t port = 0;
-    friend bool operator==(const HostPort&, const HostPort&) = default;
+    friend bool operator==(const NetworkAddress&, const NetworkAddress&) = default;
 };
 
 struct ConsulSection {
-    HostPort address = {.host = "127.0.0.1", .port = 8500};
+    NetworkAddress address = {.host = "127.0.0.1", .port = 8500};
     Secret token;
     std::string datacenter;
     Duration wait = std::chrono::seconds(55);
@@ -122,7 +120,7 @@ struct RouteSection {
 
 struct ServiceSection {
     ServicePolicy policy;
-    std::vector<HostPort> endpoints;
+    std::vector<NetworkAddress> endpoints;
     friend bool operator==(const ServiceSection&, const ServiceSection&) = default;
 };
 

@@ -102,8 +102,8 @@ class Markdown {
         fmt::format_to(out, "\n{}\n", table.what);
         out_ += "\n| key | type | default | range | meaning |\n|---|---|---|---|---|\n";
         const Tree defaults = write_table(table, table.make().get());
-        for (const Field& field : table.fields) row(field, *defaults.find(field.key), path);
-        for (const Field& field : table.fields) {
+        for (const FieldSpec& field : table.fields) row(field, *defaults.find(field.key), path);
+        for (const FieldSpec& field : table.fields) {
             const Table* below = table_below(field.shape);
             if (below != nullptr && seen_.insert(below).second)
                 section(*below, path_below(field, path));
@@ -111,14 +111,14 @@ class Markdown {
     }
 
     // services.NAME.policy, listeners[].limits
-    static std::string path_below(const Field& field, const std::string& path) {
+    static std::string path_below(const FieldSpec& field, const std::string& path) {
         std::string below = join_path(path, field.key);
         if (field.shape.kind == Shape::Kind::list) below += "[]";
         if (field.shape.kind == Shape::Kind::map) below += ".NAME";
         return below;
     }
 
-    void row(const Field& field, const Tree& value, const std::string& path) {
+    void row(const FieldSpec& field, const Tree& value, const std::string& path) {
         const Table* below = table_below(field.shape);
         std::string type = below == nullptr ? type_text(field.shape) : "group";
         if (field.shape.kind == Shape::Kind::list && below != nullptr) type = "list of groups";
@@ -137,7 +137,8 @@ class Markdown {
         );
     }
 
-    std::string group_text(const Field& field, const Table& below, const std::string& path) const {
+    std::string group_text(const FieldSpec& field, const Table& below, const std::string& path)
+        const {
         if (seen_.contains(&below)) return fmt::format("{} As above.", field.what);
         return fmt::format("{} See {}.", field.what, path_below(field, path));
     }
@@ -162,7 +163,7 @@ class Schema {
         std::string properties;
         std::string required;
         const Tree defaults = write_table(table, table.make().get());
-        for (const Field& field : table.fields) {
+        for (const FieldSpec& field : table.fields) {
             if (!properties.empty()) properties += ",\n";
             properties += fmt::format(
                 "{}{}: {}",
@@ -183,7 +184,7 @@ class Schema {
         );
     }
 
-    static std::string member(const Field& field, const Tree& value, std::size_t depth) {
+    static std::string member(const FieldSpec& field, const Tree& value, std::size_t depth) {
         std::string text = type(field.shape, field.limits, depth);
         text.pop_back();  // the brace: more members follow
         text += fmt::format(", \"description\": {}", quoted_json(field.what));
@@ -193,7 +194,7 @@ class Schema {
         return text + "}";
     }
 
-    static std::string bounds(const Limits& limits) {
+    static std::string bounds(const ValueRange& limits) {
         std::string text;
         if (limits.min)
             text += fmt::format(
@@ -203,7 +204,7 @@ class Schema {
         return text;
     }
 
-    static std::string type(const Shape& shape, const Limits& limits, std::size_t depth) {
+    static std::string type(const Shape& shape, const ValueRange& limits, std::size_t depth) {
         switch (shape.kind) {
             case Shape::Kind::text:
             case Shape::Kind::secret:

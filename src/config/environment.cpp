@@ -84,7 +84,7 @@ class Variable {
     void into_table(Tree& node, const Table& table, std::size_t depth, const std::string& path) {
         if (depth == segments_.size())
             return fail(path, "is a group of settings: set one of its keys");
-        const Field* field = table.find(segments_[depth]);
+        const FieldSpec* field = table.find(segments_[depth]);
         if (field == nullptr) return unknown(table, depth, path);
         make(node, Tree::Kind::map);
         into(
@@ -97,7 +97,7 @@ class Variable {
 
     void unknown(const Table& table, std::size_t depth, const std::string& path) {
         std::vector<std::string_view> keys;
-        for (const Field& field : table.fields) keys.push_back(field.key);
+        for (const FieldSpec& field : table.fields) keys.push_back(field.key);
         std::string hint;
         if (const auto close = core::did_you_mean(segments_[depth], keys)) {
             hint = fmt::format("did you mean {}", kPrefix);

@@ -62,11 +62,11 @@ TEST(Load, ReadsEverySection) {
     const Config& config = *loaded.config;
     EXPECT_EQ(config.node.zone, "eu-1");
     EXPECT_EQ(config.log.level, core::Level::warn);
-    EXPECT_EQ(config.log.format, LogFormat::json);
+    EXPECT_EQ(config.log.format, core::LogFormat::json);
     EXPECT_EQ(config.admin.port, 19001);
     EXPECT_EQ(config.admin.address, "127.0.0.1");
     EXPECT_EQ(config.registry.kind, RegistryKind::consul);
-    EXPECT_EQ(config.registry.consul.address, (HostPort{"consul.local", 8501}));
+    EXPECT_EQ(config.registry.consul.address, (NetworkAddress{"consul.local", 8501}));
     EXPECT_EQ(config.registry.consul.wait, Duration(90s));
     EXPECT_TRUE(config.registry.consul.tls.enabled);
     EXPECT_EQ(config.workers, 4U);
@@ -78,7 +78,7 @@ TEST(Load, ReadsEverySection) {
     EXPECT_EQ(config.registrations[0].check.kind, HealthCheck::Kind::tcp);
     EXPECT_THAT(
         config.services.at("api_service").endpoints,
-        ElementsAre(HostPort{"10.0.0.1", 80}, HostPort{"::1", 81})
+        ElementsAre(NetworkAddress{"10.0.0.1", 80}, NetworkAddress{"::1", 81})
     );
 }
 
@@ -119,7 +119,7 @@ TEST(Load, MergesFilesInOrder) {
     ASSERT_TRUE(loaded.config) << problems_of(loaded);
     EXPECT_EQ(loaded.config->workers, 3U);
     EXPECT_EQ(loaded.config->log.level, core::Level::debug);
-    EXPECT_EQ(loaded.config->log.format, LogFormat::json);
+    EXPECT_EQ(loaded.config->log.format, core::LogFormat::json);
     ASSERT_EQ(loaded.config->listeners.size(), 2U);
     EXPECT_EQ(loaded.config->listeners[1].name, "b");
 }

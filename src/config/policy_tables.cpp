@@ -311,9 +311,9 @@ const Table& table_of<ServiceConfig>() {
     using S = ServiceConfig;
     static const Table table =
         TableOf<S>("register", "Service instances that this process announces and keeps alive in the registry.")
-            .field("name", &S::name, "The name callers use: a-z, 0-9, - and _ inside, at most 63 bytes.", Limits{}.required())
+            .field("name", &S::name, "The name callers use: a-z, 0-9, - and _ inside, at most 63 bytes.", ValueRange{}.required())
             .field("id", &S::id, "Unique id of the instance; empty = name-host-port. The same id again replaces.")
-            .field("host", &S::host, "Where callers reach it: an address or a host name.", Limits{}.required())
+            .field("host", &S::host, "Where callers reach it: an address or a host name.", ValueRange{}.required())
             .field("port", &S::port, "Its port.", between(1, 65535).required())
             .field("weight", &S::weight, "Relative share of traffic.", between(1, 65535))
             .field("tags", &S::tags, "Labels to select by, at most 64.")

@@ -16,7 +16,7 @@ std::string bound_text(double bound, Shape::Kind kind) {
 
 }  // namespace
 
-std::string limits_text(const Limits& limits, Shape::Kind kind) {
+std::string limits_text(const ValueRange& limits, Shape::Kind kind) {
     const std::string min = limits.min ? bound_text(*limits.min, kind) : "";
     const std::string max = limits.max ? bound_text(*limits.max, kind) : "";
     if (limits.is_open) return fmt::format("above {}, at most {}", min, max);
@@ -25,8 +25,8 @@ std::string limits_text(const Limits& limits, Shape::Kind kind) {
     return "";
 }
 
-const Field* Table::find(std::string_view key) const noexcept {
-    const auto found = std::find_if(fields.begin(), fields.end(), [&](const Field& field) {
+const FieldSpec* Table::find(std::string_view key) const noexcept {
+    const auto found = std::find_if(fields.begin(), fields.end(), [&](const FieldSpec& field) {
         return field.key == key;
     });
     return found == fields.end() ? nullptr : &*found;
@@ -42,19 +42,19 @@ void read_table(
         return;
     }
     for (const Tree::Entry& entry : tree.map) {
-        const Field* field = table.find(entry.key);
+        const FieldSpec* field = table.find(entry.key);
         const std::string at = join_path(path, entry.key);
         if (field != nullptr) {
             field->read(object, entry.value, at, reader);
             continue;
         }
         std::vector<std::string_view> known;
-        for (const Field& one : table.fields) known.push_back(one.key);
+        for (const FieldSpec& one : table.fields) known.push_back(one.key);
         reader.problems.push_back(
             problem_at(entry.place, at, "unknown key", suggestion(entry.key, known))
         );
     }
-    for (const Field& field : table.fields) {
+    for (const FieldSpec& field : table.fields) {
         if (field.limits.is_required && tree.find(field.key) == nullptr)
             reader.fail(tree, join_path(path, field.key), "is required");
     }
@@ -62,7 +62,8 @@ void read_table(
 
 Tree write_table(const Table& table, const void* object) {
     Tree tree = Tree::of(Tree::Kind::map);
-    for (const Field& field : table.fields) tree.add(std::string(field.key), field.write(object));
+    for (const FieldSpec& field : table.fields)
+        tree.add(std::string(field.key), field.write(object));
     return tree;
 }
 

@@ -46,14 +46,14 @@ struct Shape {
 };
 
 // What a value may be. Durations count in nanoseconds.
-struct Limits {
+struct ValueRange {
     std::optional<double> min;
     std::optional<double> max;
     bool is_open = false;  // min itself is not allowed
     bool is_required = false;
 
-    Limits required() const {
-        Limits copy = *this;
+    ValueRange required() const {
+        ValueRange copy = *this;
         copy.is_required = true;
         return copy;
     }
@@ -68,22 +68,22 @@ constexpr double in_limits(double number) {
 }
 
 template <class A, class B>
-Limits between(A min, B max) {
+ValueRange between(A min, B max) {
     return {.min = in_limits(min), .max = in_limits(max)};
 }
 
 template <class A>
-Limits at_least(A min) {
+ValueRange at_least(A min) {
     return {.min = in_limits(min), .max = {}};
 }
 
 template <class A, class B>
-Limits above(A min, B max) {
+ValueRange above(A min, B max) {
     return {.min = in_limits(min), .max = in_limits(max), .is_open = true};
 }
 
 // "1..64", "1ms..10m", "above 0, at most 1"; empty if everything is allowed.
-std::string limits_text(const Limits& limits, Shape::Kind kind);
+std::string limits_text(const ValueRange& limits, Shape::Kind kind);
 
 // Where secrets may be read from. Only load() has one.
 struct SecretSources {
@@ -101,11 +101,11 @@ struct Reader {
     }
 };
 
-struct Field {
+struct FieldSpec {
     std::string_view key;
     std::string_view what;  // meaning, unit, and why the default is what it is
     Shape shape;
-    Limits limits;
+    ValueRange limits;
     std::function<void(void* object, const Tree&, const std::string& path, Reader&)> read;
     std::function<Tree(const void* object)> write;
 };
@@ -113,10 +113,10 @@ struct Field {
 struct Table {
     std::string_view name;
     std::string_view what;
-    std::vector<Field> fields;
+    std::vector<FieldSpec> fields;
     std::function<std::shared_ptr<void>()> make;  // an object with every default
 
-    const Field* find(std::string_view key) const noexcept;
+    const FieldSpec* find(std::string_view key) const noexcept;
 };
 
 // Fills `object` from a map; every unknown key, missing required key and bad value is a problem.

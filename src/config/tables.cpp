@@ -26,9 +26,9 @@ const EnumNames<core::Level>& names_of<core::Level>() {
 }
 
 template <>
-const EnumNames<LogFormat>& names_of<LogFormat>() {
-    static const EnumNames<LogFormat> names = {
-        {LogFormat::logfmt, "logfmt"}, {LogFormat::json, "json"}
+const EnumNames<core::LogFormat>& names_of<core::LogFormat>() {
+    static const EnumNames<core::LogFormat> names = {
+        {core::LogFormat::logfmt, "logfmt"}, {core::LogFormat::json, "json"}
     };
     return names;
 }
@@ -178,7 +178,7 @@ const Table& table_of<ListenerSection>() {
     using L = ListenerSection;
     static const Table table =
         TableOf<L>("listeners", "Where callers connect.")
-            .field("name", &L::name, "Unique name, which routes and metrics use.", Limits{}.required())
+            .field("name", &L::name, "Unique name, which routes and metrics use.", ValueRange{}.required())
             .field("address", &L::address, "Address to listen on; 0.0.0.0 or :: for all. Loopback: being reachable is a decision.")
             .field("port", &L::port, "Port; 0 = any free one.", between(0, 65535).required())
             .field("protocol", &L::protocol, "What is spoken there.")
@@ -202,7 +202,7 @@ const Table& table_of<RouteSection>() {
             .field("path_prefix", &R::path_prefix, "Path begins with this; empty = any.")
             .field("path", &R::path, "Path is exactly this; not together with path_prefix.")
             .field("methods", &R::methods, "Methods; empty = any.")
-            .field("service", &R::service, "Service that gets the request.", Limits{}.required())
+            .field("service", &R::service, "Service that gets the request.", ValueRange{}.required())
             .field("timeout", &R::timeout, "Time limit of the whole call; 0s = the service's deadline.", between(0s, 24h))
             .table();
     return table;

@@ -22,6 +22,9 @@ enum class Level : std::uint8_t { debug, info, warn, error, off };
 
 std::string_view to_string(Level level) noexcept;
 
+// How a sink writes a record: `key=value` pairs, or one JSON object a line.
+enum class LogFormat : std::uint8_t { logfmt, json };
+
 struct LogField {
     using Value = std::variant<std::string_view, std::int64_t, std::uint64_t, double, bool>;
 

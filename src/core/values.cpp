@@ -1,6 +1,7 @@
 // The public values' own functions: names, addresses and checks (include/datapunk/mesh/).
 
 #include <datapunk/mesh/endpoint.h>
+#include <datapunk/mesh/outcome.h>
 #include <datapunk/mesh/policy.h>
 #include <datapunk/mesh/registration.h>
 #include <fmt/format.h>
@@ -130,6 +131,26 @@ std::string_view to_string(Origin origin) noexcept {
             return "snapshot";
         case Origin::fixed:
             return "fixed";
+    }
+    return "unknown";
+}
+
+std::string_view to_string(Outcome outcome) noexcept {
+    switch (outcome) {
+        case Outcome::success:
+            return "success";
+        case Outcome::server_error:
+            return "server error";
+        case Outcome::connect_failure:
+            return "connect failure";
+        case Outcome::refused_stream:
+            return "refused stream";
+        case Outcome::timeout:
+            return "timeout";
+        case Outcome::reset:
+            return "reset";
+        case Outcome::cancelled:
+            return "cancelled";
     }
     return "unknown";
 }

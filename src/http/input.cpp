@@ -98,12 +98,12 @@ io::Task<Result<std::size_t>> Input::fill(std::size_t bytes_max, Instant deadlin
 Input::Filled Input::fill_now(std::size_t bytes_max) {
     if (end_ - begin_ >= bytes_max) return Filled::full;
     make_room(bytes_max);
-    const io::Attempt got = stream_.read_some({block_.data() + end_, block_.size() - end_});
-    if (got.state == io::Attempt::State::would_block) {
+    const io::IoResult got = stream_.read_some({block_.data() + end_, block_.size() - end_});
+    if (got.state == io::IoResult::State::would_block) {
         release();
         return Filled::nothing;
     }
-    if (got.state == io::Attempt::State::failed || got.bytes == 0) return Filled::ended;
+    if (got.state == io::IoResult::State::failed || got.bytes == 0) return Filled::ended;
     end_ += got.bytes;
     return Filled::bytes;
 }

@@ -192,8 +192,8 @@ void tls_record(benchmark::State& state) {
     for (auto _ : state) {
         std::size_t left = pair.client->write_some(&piece, 1).bytes;
         while (left > 0) {
-            const Attempt part = pair.server->read_some(got);
-            if (part.state == Attempt::State::would_block) bench.loop->turn(kNever);
+            const IoResult part = pair.server->read_some(got);
+            if (part.state == IoResult::State::would_block) bench.loop->turn(kNever);
             left -= part.bytes;
         }
     }

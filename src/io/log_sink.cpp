@@ -72,7 +72,7 @@ class SpdlogSink final : public LineSink {
   private:
     void append(std::chrono::system_clock::time_point now, const core::LogRecord& record) {
         const std::string time = core::format_utc(std::chrono::time_point_cast<Duration>(now));
-        if (config_.format == LogFormat::json) {
+        if (config_.format == core::LogFormat::json) {
             line_ += fmt::format("{{\"time\":\"{}\",", time);
             core::append_json_members(line_, record);
             line_ += '}';

@@ -17,10 +17,8 @@
 
 namespace datapunk::mesh::io {
 
-enum class LogFormat : std::uint8_t { logfmt, json };
-
 struct LogConfig {
-    LogFormat format = LogFormat::logfmt;
+    core::LogFormat format = core::LogFormat::logfmt;
     std::string path;  // empty: standard error
 };
 

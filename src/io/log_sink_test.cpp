@@ -56,7 +56,7 @@ TEST_F(LogSinkTest, WritesLogfmtWithATime) {
 }
 
 TEST_F(LogSinkTest, WritesJsonOfOneLineWhateverAPeerSends) {
-    const auto sink = open_log({.format = LogFormat::json, .path = path}).value();
+    const auto sink = open_log({.format = core::LogFormat::json, .path = path}).value();
     core::Logger(sink, core::Level::info).warn("bad host", {{"host", "x\"\n{%v}"}, {"ok", false}});
     const auto lines = lines_of(path);
     ASSERT_THAT(lines, SizeIs(1));

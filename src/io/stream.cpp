@@ -60,7 +60,7 @@ Error StreamWait::failure(int error, const char* verb) const {
 }  // namespace detail
 
 Result<std::size_t> ReadAwait::await_resume() {
-    if (timed_out_ || result_.state == Attempt::State::failed) {
+    if (timed_out_ || result_.state == IoResult::State::failed) {
         return failure(result_.error, "read from");
     }
     return result_.bytes;
@@ -69,17 +69,17 @@ Result<std::size_t> ReadAwait::await_resume() {
 bool WriteAwait::attempt() {
     while (!slices_.empty()) {
         result_ = stream().write_some(slices_.data(), slices_.count());
-        if (result_.state != Attempt::State::done) {
-            return result_.state != Attempt::State::would_block;
+        if (result_.state != IoResult::State::done) {
+            return result_.state != IoResult::State::would_block;
         }
         slices_.consume(result_.bytes);
     }
-    result_.state = Attempt::State::done;
+    result_.state = IoResult::State::done;
     return true;
 }
 
 Result<> WriteAwait::await_resume() {
-    if (timed_out_ || result_.state == Attempt::State::failed) {
+    if (timed_out_ || result_.state == IoResult::State::failed) {
         return failure(result_.error, "write to");
     }
     return Ok{};

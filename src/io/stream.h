@@ -74,7 +74,7 @@ class Slices {
 };
 
 // What one non-blocking attempt came to.
-struct Attempt {
+struct IoResult {
     enum class State : std::uint8_t { done, would_block, failed };
 
     State state = State::done;
@@ -111,8 +111,8 @@ class Stream {
     [[nodiscard]] ReadableAwait readable(Instant deadline);
 
     // Non-blocking attempts, for the awaiters and for layers.
-    virtual Attempt read_some(std::span<char> into) = 0;
-    virtual Attempt write_some(const iovec* pieces, std::size_t count) = 0;
+    virtual IoResult read_some(std::span<char> into) = 0;
+    virtual IoResult write_some(const iovec* pieces, std::size_t count) = 0;
     // Whether read_some may find something (bytes, end or error). Asks the kernel only if unknown.
     virtual bool maybe_readable() = 0;
     // One waiter per direction; nullptr takes it off.
@@ -197,7 +197,7 @@ class [[nodiscard]] ReadAwait final : detail::StreamWait {
   private:
     bool attempt() {
         result_ = stream().read_some(into_);
-        return result_.state != Attempt::State::would_block;
+        return result_.state != IoResult::State::would_block;
     }
 
     void retry() override {
@@ -205,7 +205,7 @@ class [[nodiscard]] ReadAwait final : detail::StreamWait {
     }
 
     std::span<char> into_;
-    Attempt result_;
+    IoResult result_;
 };
 
 class [[nodiscard]] WriteAwait final : detail::StreamWait {
@@ -227,7 +227,7 @@ class [[nodiscard]] WriteAwait final : detail::StreamWait {
     }
 
     Slices slices_;
-    Attempt result_;
+    IoResult result_;
 };
 
 class [[nodiscard]] ReadableAwait final : detail::StreamWait {

@@ -33,16 +33,16 @@ class TcpStream final : public Stream, FdHandler, Ready {
         return loop_.add(fd_, *this);
     }
 
-    Attempt read_some(std::span<char> into) override {
-        if (fd_ < 0) return {.state = Attempt::State::failed, .error = ECANCELED};
-        if (readable_ == Readable::no) return {.state = Attempt::State::would_block};
+    IoResult read_some(std::span<char> into) override {
+        if (fd_ < 0) return {.state = IoResult::State::failed, .error = ECANCELED};
+        if (readable_ == Readable::no) return {.state = IoResult::State::would_block};
         for (;;) {
             const ssize_t got = ::recv(fd_, into.data(), into.size(), 0);
             if (got >= 0) {
                 // A short read has emptied the socket: the next edge will tell. Not so once the
                 // peer has closed, for that edge may have come with these bytes.
                 if (got == 0) {
-                    if (error_ != 0) return {.state = Attempt::State::failed, .error = error_};
+                    if (error_ != 0) return {.state = IoResult::State::failed, .error = error_};
                 } else if (!hung_up_) {
                     readable_ = static_cast<std::size_t>(got) < into.size() ? Readable::no
                                                                             : Readable::unknown;
@@ -52,15 +52,15 @@ class TcpStream final : public Stream, FdHandler, Ready {
             if (errno == EINTR) continue;
             if (errno == EAGAIN) {
                 readable_ = Readable::no;
-                return {.state = Attempt::State::would_block};
+                return {.state = IoResult::State::would_block};
             }
             return failed(errno);
         }
     }
 
-    Attempt write_some(const iovec* pieces, std::size_t count) override {
-        if (fd_ < 0) return {.state = Attempt::State::failed, .error = ECANCELED};
-        if (!writable_) return {.state = Attempt::State::would_block};
+    IoResult write_some(const iovec* pieces, std::size_t count) override {
+        if (fd_ < 0) return {.state = IoResult::State::failed, .error = ECANCELED};
+        if (!writable_) return {.state = IoResult::State::would_block};
         for (;;) {
             ssize_t sent = 0;
             if (count == 1) {
@@ -73,7 +73,7 @@ class TcpStream final : public Stream, FdHandler, Ready {
             if (errno == EINTR) continue;
             if (errno == EAGAIN) {
                 writable_ = false;
-                return {.state = Attempt::State::would_block};
+                return {.state = IoResult::State::would_block};
             }
             return failed(errno);
         }
@@ -131,9 +131,9 @@ class TcpStream final : public Stream, FdHandler, Ready {
   private:
     // The kernel tells an error once, to whichever direction asks first, and then reports a normal
     // end: a reset that the writer met must not look like a complete answer to the reader.
-    Attempt failed(int error) noexcept {
+    IoResult failed(int error) noexcept {
         if (error != EPIPE) error_ = error;
-        return {.state = Attempt::State::failed, .error = error};
+        return {.state = IoResult::State::failed, .error = error};
     }
 
     void release() noexcept {

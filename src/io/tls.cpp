@@ -142,7 +142,7 @@ Error TlsStream::handshake_error(int ssl_error) {
     };
 }
 
-Attempt TlsStream::failed(int ssl_error) {
+IoResult TlsStream::failed(int ssl_error) {
     if (error_ == 0) {
         const unsigned long code = ERR_get_error();
         const char* reason = ERR_reason_error_string(code);
@@ -150,7 +150,7 @@ Attempt TlsStream::failed(int ssl_error) {
         error_ = EPROTO;
     }
     ERR_clear_error();
-    return {.state = Attempt::State::failed, .error = error_};
+    return {.state = IoResult::State::failed, .error = error_};
 }
 
 std::string TlsStream::explain(int error) const {
@@ -187,32 +187,32 @@ TlsPeer TlsStream::peer_identity() const {
     return peer;
 }
 
-Attempt TlsStream::fill() {
+IoResult TlsStream::fill() {
     char buffer[kRecordBytes];
-    const Attempt got = inner_->read_some(buffer);
-    if (got.state == Attempt::State::failed && error_ == 0) error_ = got.error;
-    if (got.state != Attempt::State::done) return got;
+    const IoResult got = inner_->read_some(buffer);
+    if (got.state == IoResult::State::failed && error_ == 0) error_ = got.error;
+    if (got.state != IoResult::State::done) return got;
     if (got.bytes == 0) {
         if (error_ == 0) {
             error_ = EPROTO;
             problem_ = "the connection was cut: it ended without TLS close_notify";
         }
-        return {.state = Attempt::State::failed, .error = error_};
+        return {.state = IoResult::State::failed, .error = error_};
     }
     BIO_write(SSL_get_rbio(ssl_), buffer, static_cast<int>(got.bytes));
     return got;
 }
 
-Attempt TlsStream::flush() {
+IoResult TlsStream::flush() {
     BIO* out = SSL_get_wbio(ssl_);
     char* data = nullptr;
     for (;;) {
         const long pending = BIO_get_mem_data(out, &data);
         if (pending <= 0) break;
         const iovec piece{.iov_base = data, .iov_len = static_cast<std::size_t>(pending)};
-        const Attempt sent = inner_->write_some(&piece, 1);
-        if (sent.state != Attempt::State::done) {
-            if (sent.state == Attempt::State::failed) write_error_ = sent.error;
+        const IoResult sent = inner_->write_some(&piece, 1);
+        if (sent.state != IoResult::State::done) {
+            if (sent.state == IoResult::State::failed) write_error_ = sent.error;
             watch_inner_writable();
             return sent;
         }
@@ -230,8 +230,8 @@ Attempt TlsStream::flush() {
     return {};
 }
 
-Attempt TlsStream::read_some(std::span<char> into) {
-    if (closed_) return {.state = Attempt::State::failed, .error = ECANCELED};
+IoResult TlsStream::read_some(std::span<char> into) {
+    if (closed_) return {.state = IoResult::State::failed, .error = ECANCELED};
     for (;;) {
         std::size_t got = 0;
         ERR_clear_error();
@@ -241,9 +241,9 @@ Attempt TlsStream::read_some(std::span<char> into) {
         if (write_error_ == 0) flush();  // answers to key updates, alerts
         if (outcome == SSL_ERROR_ZERO_RETURN) return {};
         if (outcome != SSL_ERROR_WANT_READ) return failed(outcome);
-        if (error_ != 0) return {.state = Attempt::State::failed, .error = error_};
-        const Attempt more = fill();
-        if (more.state != Attempt::State::done) return more;
+        if (error_ != 0) return {.state = IoResult::State::failed, .error = error_};
+        const IoResult more = fill();
+        if (more.state != IoResult::State::done) return more;
     }
 }
 
@@ -257,31 +257,31 @@ bool TlsStream::maybe_readable() {
         const int done = SSL_peek_ex(ssl_, &byte, 1, &got);
         if (done == 1 || SSL_get_error(ssl_, done) != SSL_ERROR_WANT_READ) return true;
         if (error_ != 0) return true;
-        const Attempt more = fill();
-        if (more.state != Attempt::State::done) return more.state == Attempt::State::failed;
+        const IoResult more = fill();
+        if (more.state != IoResult::State::done) return more.state == IoResult::State::failed;
     }
 }
 
-Attempt TlsStream::write_some(const iovec* pieces, std::size_t count) {
-    if (closed_) return {.state = Attempt::State::failed, .error = ECANCELED};
+IoResult TlsStream::write_some(const iovec* pieces, std::size_t count) {
+    if (closed_) return {.state = IoResult::State::failed, .error = ECANCELED};
     if (const int error = error_ != 0 ? error_ : write_error_; error != 0) {
-        return {.state = Attempt::State::failed, .error = error};
+        return {.state = IoResult::State::failed, .error = error};
     }
-    const Attempt flushed = flush();
-    if (flushed.state != Attempt::State::done) return flushed;
+    const IoResult flushed = flush();
+    if (flushed.state != IoResult::State::done) return flushed;
     if (unreported_ > 0) return {.bytes = std::exchange(unreported_, 0)};
     if ((SSL_get_shutdown(ssl_) & SSL_SENT_SHUTDOWN) != 0) {
-        return {.state = Attempt::State::failed, .error = EPIPE};
+        return {.state = IoResult::State::failed, .error = EPIPE};
     }
-    const Attempt encrypted = encrypt(pieces, count);
-    if (encrypted.state != Attempt::State::done) return encrypted;
-    const Attempt sent = flush();
-    if (sent.state == Attempt::State::would_block) unreported_ = encrypted.bytes;
-    return sent.state == Attempt::State::done ? encrypted : sent;
+    const IoResult encrypted = encrypt(pieces, count);
+    if (encrypted.state != IoResult::State::done) return encrypted;
+    const IoResult sent = flush();
+    if (sent.state == IoResult::State::would_block) unreported_ = encrypted.bytes;
+    return sent.state == IoResult::State::done ? encrypted : sent;
 }
 
 // One record. Small pieces (a head and its body) share it.
-Attempt TlsStream::encrypt(const iovec* pieces, std::size_t count) {
+IoResult TlsStream::encrypt(const iovec* pieces, std::size_t count) {
     char gathered[kRecordBytes];
     const char* data = static_cast<const char*>(pieces[0].iov_base);
     std::size_t bytes = std::min(pieces[0].iov_len, kRecordBytes);

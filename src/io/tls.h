@@ -86,8 +86,8 @@ class TlsStream final : public Stream {
     std::string_view version() const;
     TlsPeer peer_identity() const;
 
-    Attempt read_some(std::span<char> into) override;
-    Attempt write_some(const iovec* pieces, std::size_t count) override;
+    IoResult read_some(std::span<char> into) override;
+    IoResult write_some(const iovec* pieces, std::size_t count) override;
     bool maybe_readable() override;
     void set_reader(IoWaiter* waiter) override;
     void set_writer(IoWaiter* waiter) override;
@@ -115,10 +115,10 @@ class TlsStream final : public Stream {
     TlsStream(StreamPtr inner, std::shared_ptr<const TlsContext> context);
 
     Error handshake_error(int ssl_error);
-    Attempt failed(int ssl_error);
-    Attempt fill();   // inner -> in BIO
-    Attempt flush();  // out BIO -> inner; would_block: on_writable() goes on
-    Attempt encrypt(const iovec* pieces, std::size_t count);
+    IoResult failed(int ssl_error);
+    IoResult fill();   // inner -> in BIO
+    IoResult flush();  // out BIO -> inner; would_block: on_writable() goes on
+    IoResult encrypt(const iovec* pieces, std::size_t count);
     void on_writable();
     void watch_inner_writable();
 

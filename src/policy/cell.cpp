@@ -41,7 +41,7 @@ CellChange Cell::record(
         breaker.on_success(permit, now, &change.breaker);
         resilience::record_success(results, now);
         balance::record_answer(load, policy.averaging, latency, false, now);
-    } else if (is_failure(outcome)) {
+    } else if (resilience::is_failure(outcome)) {
         ++failures;
         breaker.on_failure(permit, now, &change.breaker);
         // Not at every further failure: judging looks at all endpoints.

@@ -76,7 +76,8 @@ void ServicePolicies::apply(
          .service = name_,
          .endpoint = cell.endpoint.id,
          .what = "ejected",
-         .why = cell.ejected_for}
+         .why = cell.ejected_for,
+         .label = to_string(ejection.reason)}
     );
 }
 

@@ -11,6 +11,7 @@
 #include <deque>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -22,6 +23,7 @@ struct PolicyEvent {
     std::string endpoint;  // id; empty = the whole service
     std::string what;      // "ejected", "returned", "breaker open", "breaker closed", …
     std::string why;
+    std::string_view label;  // a word for metrics: the breaker's new state, the rule that ejected
 };
 
 class EventRing {

@@ -133,7 +133,7 @@ resilience::RetryDecision ServicePolicies::after_attempt(
     const WorkerUse worker(workers_);
     deposit(worker.get(), now);
     const auto decision = resilience::decide(policy_.retry, end, budget_, worker->pick.rng, now);
-    if (decision) worker->retries.add();
+    if (decision) worker->retries[static_cast<std::size_t>(end.outcome)].add();
     if (decision.reason == resilience::RetryReason::budget_exhausted) {
         worker->retries_refused.add();
     }
@@ -168,7 +168,8 @@ void ServicePolicies::tell(
          .service = name_,
          .endpoint = cell.endpoint.id,
          .what = "breaker " + std::string(to_string(change.to)),
-         .why = std::move(why)}
+         .why = std::move(why),
+         .label = to_string(change.to)}
     );
 }
 
@@ -210,13 +211,14 @@ ServiceTotals ServicePolicies::totals() const noexcept {
     workers_.for_each([&](const Worker& worker) {
         totals.calls += worker.calls.load();
         totals.attempts += worker.begun.load();
-        totals.retries += worker.retries.load();
         totals.retries_refused += worker.retries_refused.load();
         totals.limited += worker.limited.load();
         totals.no_endpoint += worker.no_endpoint.load();
         totals.abandoned += worker.abandoned.load();
         for (std::size_t i = 0; i < kOutcomes; ++i) {
             totals.outcomes[i] += worker.outcomes[i].load();
+            totals.retries_after[i] += worker.retries[i].load();
+            totals.retries += worker.retries[i].load();
         }
     });
     return totals;

@@ -48,7 +48,8 @@ struct ServiceTotals {
     std::uint64_t limited = 0;                        // refused by the concurrency limit
     std::uint64_t no_endpoint = 0;                    // found nobody to ask
     std::uint64_t abandoned = 0;                      // attempts dropped without a report
-    std::array<std::uint64_t, kOutcomes> outcomes{};  // by resilience::Outcome
+    std::array<std::uint64_t, kOutcomes> outcomes{};  // by Outcome
+    std::array<std::uint64_t, kOutcomes> retries_after{};  // `retries` by what was retried
 };
 
 }  // namespace datapunk::mesh::policy

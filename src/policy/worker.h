@@ -55,12 +55,12 @@ struct Worker {
     OwnedCounter calls;            // first attempts
     OwnedCounter begun;            // attempts
     OwnedCounter finished;         // attempts; by the thread that finished, not the one that began
-    OwnedCounter retries;          // allowed
     OwnedCounter retries_refused;  // by the budget
     OwnedCounter limited;          // attempts refused by the concurrency limit
     OwnedCounter no_endpoint;      // attempts that found nobody to ask
     OwnedCounter abandoned;        // attempts dropped without a report
     std::array<OwnedCounter, kOutcomes> outcomes;
+    std::array<OwnedCounter, kOutcomes> retries;  // allowed, by the outcome that was retried
     SpinLock shared_lock;  // taken only if several threads share this worker
 };
 

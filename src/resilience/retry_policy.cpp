@@ -61,26 +61,6 @@ RetryReason first_objection(const RetryConfig& config, const AttemptEnd& end) no
 
 }  // namespace
 
-std::string_view to_string(Outcome outcome) noexcept {
-    switch (outcome) {
-        case Outcome::success:
-            return "success";
-        case Outcome::server_error:
-            return "server error";
-        case Outcome::connect_failure:
-            return "connect failure";
-        case Outcome::refused_stream:
-            return "refused stream";
-        case Outcome::timeout:
-            return "timeout";
-        case Outcome::reset:
-            return "reset";
-        case Outcome::cancelled:
-            return "cancelled";
-    }
-    return "unknown";
-}
-
 bool is_idempotent_method(std::string_view method) noexcept {
     constexpr std::array<std::string_view, 6> kIdempotent = {
         "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"

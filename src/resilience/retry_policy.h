@@ -13,6 +13,7 @@
 // Thread rule: functions; the budget is thread-safe, the Rng is the caller's.
 // Source: Envoy router retry conditions; gRFC A6; RFC 9110 section 9.2.2 (idempotent methods).
 
+#include <datapunk/mesh/outcome.h>
 #include <datapunk/mesh/policy.h>
 #include <datapunk/mesh/result.h>
 #include <datapunk/mesh/time.h>
@@ -28,18 +29,9 @@
 
 namespace datapunk::mesh::resilience {
 
-// How one attempt ended.
-enum class Outcome : std::uint8_t {
-    success,          // any answer below 500, also 4xx: the endpoint did its job
-    server_error,     // 5xx, or a gRPC status that means the same
-    connect_failure,  // never reached the endpoint: nothing was sent
-    refused_stream,   // the endpoint said it did not start: REFUSED_STREAM, GOAWAY
-    timeout,          // the attempt's own timeout passed
-    reset,            // the connection was lost before an answer began
-    cancelled,        // the caller gave up: no verdict on the endpoint
-};
-
-std::string_view to_string(Outcome outcome) noexcept;
+// The public value; named here as well, because everything on this floor speaks of it.
+using mesh::Outcome;
+using mesh::to_string;
 
 // Does the outcome speak against the endpoint (breaker, outlier ejection)? `cancelled` says
 // nothing.

@@ -7,7 +7,7 @@
 
 namespace datapunk::mesh::sim {
 
-using io::Attempt;
+using io::IoResult;
 using io::SocketAddress;
 
 namespace {
@@ -190,14 +190,14 @@ void SimConnection::close_end(int side, bool hard) {
     end.has_finished = true;
 }
 
-Attempt SimConnection::read_some(int side, std::span<char> into) {
+IoResult SimConnection::read_some(int side, std::span<char> into) {
     Flow& flow = flows_[side];
     if (flow.arrived.empty()) {
         if (const int error = ends_[side].error; error != 0) {
-            return {.state = Attempt::State::failed, .error = error};
+            return {.state = IoResult::State::failed, .error = error};
         }
         if (flow.ended) return {};
-        return {.state = Attempt::State::would_block};
+        return {.state = IoResult::State::would_block};
     }
     std::size_t take = std::min(into.size(), flow.arrived.size());
     if (world_.rng().chance(plan().short_read)) take = 1 + world_.rng().below(take);
@@ -208,14 +208,14 @@ Attempt SimConnection::read_some(int side, std::span<char> into) {
     return {.bytes = take};
 }
 
-Attempt SimConnection::write_some(int side, const iovec* pieces, std::size_t count) {
+IoResult SimConnection::write_some(int side, const iovec* pieces, std::size_t count) {
     if (const int error = ends_[side].error; error != 0) {
-        return {.state = Attempt::State::failed, .error = error};
+        return {.state = IoResult::State::failed, .error = error};
     }
-    if (ends_[side].has_finished) return {.state = Attempt::State::failed, .error = EPIPE};
+    if (ends_[side].has_finished) return {.state = IoResult::State::failed, .error = EPIPE};
     const FaultPlan& faults = plan();
     const Flow& flow = flows_[1 - side];
-    if (flow.bytes >= faults.buffer_bytes) return {.state = Attempt::State::would_block};
+    if (flow.bytes >= faults.buffer_bytes) return {.state = IoResult::State::would_block};
     std::size_t room = faults.buffer_bytes - flow.bytes;
     if (world_.rng().chance(faults.short_write)) room = 1 + world_.rng().below(room);
     std::string bytes;
@@ -241,13 +241,13 @@ SimStream::~SimStream() {
     connection_.ends_[side_].stream = nullptr;
 }
 
-Attempt SimStream::read_some(std::span<char> into) {
-    if (closed_) return {.state = Attempt::State::failed, .error = ECANCELED};
+IoResult SimStream::read_some(std::span<char> into) {
+    if (closed_) return {.state = IoResult::State::failed, .error = ECANCELED};
     return connection_.read_some(side_, into);
 }
 
-Attempt SimStream::write_some(const iovec* pieces, std::size_t count) {
-    if (closed_) return {.state = Attempt::State::failed, .error = ECANCELED};
+IoResult SimStream::write_some(const iovec* pieces, std::size_t count) {
+    if (closed_) return {.state = IoResult::State::failed, .error = ECANCELED};
     return connection_.write_some(side_, pieces, count);
 }
 

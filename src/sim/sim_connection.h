@@ -83,8 +83,8 @@ class SimConnection {
     void drop_flow(int to);
     void close_end(int side, bool hard);
     void wake(int side);
-    io::Attempt read_some(int side, std::span<char> into);
-    io::Attempt write_some(int side, const iovec* pieces, std::size_t count);
+    io::IoResult read_some(int side, std::span<char> into);
+    io::IoResult write_some(int side, const iovec* pieces, std::size_t count);
     void note(int from, std::string_view what, std::size_t bytes);
     const FaultPlan& plan() const;
 
@@ -100,8 +100,8 @@ class SimStream final : public io::Stream {
 
     ~SimStream() override;
 
-    io::Attempt read_some(std::span<char> into) override;
-    io::Attempt write_some(const iovec* pieces, std::size_t count) override;
+    io::IoResult read_some(std::span<char> into) override;
+    io::IoResult write_some(const iovec* pieces, std::size_t count) override;
     bool maybe_readable() override;
     void set_reader(io::IoWaiter* waiter) override;
     void set_writer(io::IoWaiter* waiter) override;

@@ -3,6 +3,8 @@
 // Result<T>: a value, or the Error that kept us from one. Stands in for std::expected, which
 // libstdc++ 12 has only from -std=c++23 and without and_then(). Values; copy and move freely.
 
+#include <datapunk/mesh/export.h>
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -27,8 +29,8 @@ enum class Code : std::uint8_t {
 // Whose fault it is: decides what is counted where, and what may be retried.
 enum class Source : std::uint8_t { internal, downstream, upstream, registry };
 
-std::string_view to_string(Code code) noexcept;
-std::string_view to_string(Source source) noexcept;
+DATAPUNK_MESH_API std::string_view to_string(Code code) noexcept;
+DATAPUNK_MESH_API std::string_view to_string(Source source) noexcept;
 
 struct Error {
     Code code = Code::internal;

@@ -1,0 +1,86 @@
+#pragma once
+
+// How services are looked up and followed: ServiceDiscoveryConfig, and Watch, the handle of a
+// subscription. Values; docs/config.md has the reasons.
+
+#include <datapunk/mesh/export.h>
+#include <datapunk/mesh/policy.h>
+#include <datapunk/mesh/result.h>
+#include <datapunk/mesh/time.h>
+
+#include <cstdint>
+#include <functional>
+#include <utility>
+
+namespace datapunk::mesh {
+
+struct ServiceDiscoveryConfig {
+    // Off: every discover() asks the registry. Watches work all the same, and an answer is kept to
+    // survive an outage.
+    bool enable_caching = true;
+    // How long an answer is served without asking; a watched service is read again that often even
+    // if no change was announced. Each one is jittered by up to a fifth. 1 s .. 10 min
+    Duration cache_ttl = std::chrono::seconds(30);
+    // How long "there is none" and failures are served without asking again: stops a stampede, and
+    // hides a service's first endpoint for no longer than this. 0 .. 1 min
+    Duration negative_ttl = std::chrono::seconds(1);
+    // One question to the registry that is not a blocking one. 100 ms .. 1 min
+    Duration query_timeout = std::chrono::seconds(10);
+    // How long a service is still followed after its last watch has stopped. 0 .. 1 h
+    Duration linger = std::chrono::minutes(1);
+    // How long an answer that nobody uses is kept; during an outage, until it is over. 1 min .. 24
+    // h
+    Duration idle_ttl = std::chrono::minutes(10);
+
+    // An answer without endpoints, or that has lost more than this share of them at once, is not
+    // believed until a second one confirms it removal_grace later. Additions count at once.
+    double removal_share_max = 0.5;                    // 0 .. 1; 1 = only when all are gone
+    Duration removal_grace = std::chrono::seconds(3);  // 0 .. 10 min; 0 = believe everything
+    Duration reset_grace = std::chrono::seconds(30);   // the same, for any removal, after the
+                                                       // registry was away or lost its data
+    // Between tries while the registry fails.
+    BackoffConfig reconnect{
+        .base = std::chrono::milliseconds(100), .max = std::chrono::seconds(30)
+    };
+    // Bounds on what one busy service may ask of the registry: questions a second, after a burst of
+    // two. Changes in between come together. 0.1 .. 1000
+    double queries_per_second = 10;
+    std::uint32_t services_max = 10'000;  // 1 .. 1000000: known at a time; beyond: refused
+
+    friend bool operator==(const ServiceDiscoveryConfig&, const ServiceDiscoveryConfig&) = default;
+};
+
+// Every field in its range? The error names all that are not.
+[[nodiscard]] DATAPUNK_MESH_API Result<> check(const ServiceDiscoveryConfig& config);
+
+// A running subscription; dropping it ends it. Ended from inside its own callback, that call is the
+// last. Not thread-safe itself; what stop() may be called from is said where it is made.
+class Watch {
+  public:
+    Watch() = default;
+
+    explicit Watch(std::function<void()> stop) : stop_(std::move(stop)) {}
+
+    Watch(Watch&& other) noexcept : stop_(std::exchange(other.stop_, nullptr)) {}
+
+    Watch& operator=(Watch&& other) noexcept {
+        if (this != &other) {
+            stop();
+            stop_ = std::exchange(other.stop_, nullptr);
+        }
+        return *this;
+    }
+
+    ~Watch() { stop(); }
+
+    bool is_active() const noexcept { return stop_ != nullptr; }
+
+    void stop() {
+        if (auto stop = std::exchange(stop_, nullptr)) stop();
+    }
+
+  private:
+    std::function<void()> stop_;
+};
+
+}  // namespace datapunk::mesh

@@ -1,0 +1,77 @@
+#include <datapunk/mesh/discovery.h>
+#include <fmt/format.h>
+
+#include <string>
+#include <string_view>
+
+#include "core/strings.h"
+
+namespace datapunk::mesh {
+
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+class Problems {
+  public:
+    void need_between(std::string_view field, Duration value, Duration least, Duration most) {
+        if (value >= least && value <= most) return;
+        add(fmt::format(
+            "{} must be {} .. {}, is {}",
+            field,
+            core::format_duration(least),
+            core::format_duration(most),
+            core::format_duration(value)
+        ));
+    }
+
+    void need(bool good, std::string_view what) {
+        if (!good) add(std::string(what));
+    }
+
+    const std::string& text() const noexcept { return text_; }
+
+  private:
+    void add(const std::string& what) {
+        if (!text_.empty()) text_ += "; ";
+        text_ += what;
+    }
+
+    std::string text_;
+};
+
+}  // namespace
+
+Result<> check(const ServiceDiscoveryConfig& config) {
+    Problems problems;
+    problems.need_between("cache_ttl", config.cache_ttl, seconds(1), minutes(10));
+    problems.need_between("negative_ttl", config.negative_ttl, Duration::zero(), minutes(1));
+    problems.need_between("query_timeout", config.query_timeout, milliseconds(100), minutes(1));
+    problems.need_between("linger", config.linger, Duration::zero(), hours(1));
+    problems.need_between("idle_ttl", config.idle_ttl, minutes(1), hours(24));
+    problems.need_between("removal_grace", config.removal_grace, Duration::zero(), minutes(10));
+    problems.need_between("reset_grace", config.reset_grace, Duration::zero(), minutes(10));
+    problems.need_between("reconnect.base", config.reconnect.base, milliseconds(1), minutes(10));
+    problems.need_between(
+        "reconnect.max", config.reconnect.max, config.reconnect.base, minutes(10)
+    );
+    problems.need(
+        config.removal_share_max >= 0 && config.removal_share_max <= 1,
+        "removal_share_max must be 0 .. 1"
+    );
+    problems.need(
+        config.queries_per_second >= 0.1 && config.queries_per_second <= 1000,
+        "queries_per_second must be 0.1 .. 1000"
+    );
+    problems.need(
+        config.services_max >= 1 && config.services_max <= 1'000'000,
+        "services_max must be 1 .. 1000000"
+    );
+    if (problems.text().empty()) return Ok{};
+    return Error{.code = Code::invalid, .what = "discovery: " + problems.text()};
+}
+
+}  // namespace datapunk::mesh

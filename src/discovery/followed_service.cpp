@@ -1,0 +1,279 @@
+#include "discovery/followed_service.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "discovery/endpoint_diff.h"
+#include "discovery/subscriber.h"
+#include "resilience/backoff.h"
+
+namespace datapunk::mesh::discovery {
+
+namespace {
+
+constexpr double kJitter = 0.2;      // of a wait, both ways: watches must not move in step
+constexpr std::uint32_t kBurst = 2;  // questions at once; Consul's advice for blocking queries
+
+struct Counted {
+    explicit Counted(std::size_t& counter) : count(counter) { ++count; }
+
+    Counted(const Counted&) = delete;
+    Counted& operator=(const Counted&) = delete;
+
+    ~Counted() { --count; }
+
+    std::size_t& count;
+};
+
+}  // namespace
+
+void DiscoveryContext::note_outcome(const Error* error) {
+    ++stats.queries;
+    if (error != nullptr) ++stats.errors;
+    const bool is_up = error == nullptr;
+    if (is_up == stats.registry_up) return;
+    stats.registry_up = is_up;
+    if (is_up) {
+        log.info("the registry answers again", {{"registry", backend.kind()}});
+    } else {
+        log.warn(
+            "the registry fails, serving what is known",
+            {{"registry", backend.kind()}, {"error", error->what}}
+        );
+    }
+}
+
+void FollowedService::Alarm::on_fire(io::Timer& timer) {
+    auto& alarm = static_cast<Alarm&>(timer);
+    (alarm.service.*alarm.on_ring)();
+}
+
+FollowedService::FollowedService(DiscoveryContext& context, std::string name)
+    : context_(context),
+      name_(std::move(name)),
+      last_used_(context.loop.now()),
+      hold_(context.config.removal_share_max, context.config.removal_grace),
+      round_ended_(context.loop),
+      pace_({.per_second = context.config.queries_per_second, .burst = kBurst}),
+      linger_over_(*this, &FollowedService::stop_following),
+      again_(*this, &FollowedService::start_again) {}
+
+FollowedService::~FollowedService() {
+    for (const auto& subscriber : subscribers_) subscriber->orphan();
+}
+
+bool FollowedService::is_followed() const noexcept {
+    return is_watched() || now() < followed_until_;
+}
+
+Duration FollowedService::jittered(Duration time) {
+    const double factor = 1 - kJitter + 2 * kJitter * context_.rng.unit();
+    return std::chrono::duration_cast<Duration>(time * factor);
+}
+
+EndpointSetPtr FollowedService::from_cache() {
+    if (latest_ == nullptr) return nullptr;
+    const bool is_stale = error_.has_value();
+    if (cached_view_ == nullptr || cached_view_->stale != is_stale) {
+        auto view = std::make_shared<EndpointSet>(*latest_);
+        view->origin = Origin::cache;
+        view->stale = is_stale;
+        cached_view_ = std::move(view);
+    }
+    return cached_view_;
+}
+
+bool FollowedService::may_serve_cached() const noexcept {
+    if (now() < retry_at_) return latest_ != nullptr || error_.has_value();
+    if (latest_ == nullptr) return false;
+    return now() < fresh_until_ || (is_running_ && is_followed());
+}
+
+io::Task<Result<EndpointSetPtr>> FollowedService::ask(bool use_cache, Instant deadline) {
+    last_used_ = now();
+    const Counted asker(askers_);
+    if (use_cache && context_.config.enable_caching && may_serve_cached()) {
+        ++context_.stats.hits;
+        const bool is_negative = latest_ == nullptr || latest_->endpoints.empty();
+        if (is_negative) ++context_.stats.negative_hits;
+        if (latest_ == nullptr) co_return *error_;
+        if (error_) ++context_.stats.stale_served;
+        co_return from_cache();
+    }
+    ++context_.stats.misses;
+    const std::uint64_t round = rounds_;
+    start();
+    while (rounds_ == round) {
+        const bool ended = co_await round_ended_.wait(deadline);
+        if (!ended) break;
+    }
+    const bool is_answered = rounds_ != round;
+    if (is_answered && !error_) co_return latest_;
+    if (use_cache && latest_ != nullptr) {
+        ++context_.stats.stale_served;
+        co_return from_cache();
+    }
+    if (is_answered) co_return *error_;
+    co_return Error{
+        .code = Code::timeout,
+        .what = fmt::format("the registry did not say where {} is in time", name_),
+        .source = Source::registry,
+        .retryable = true
+    };
+}
+
+Watch FollowedService::watch(ChangeCallback callback) {
+    last_used_ = now();
+    auto subscriber = std::make_shared<Subscriber>(*this, std::move(callback));
+    subscribers_.push_back(subscriber);
+    linger_over_.cancel();
+    if (latest_ != nullptr) context_.loop.make_ready(*subscriber);
+    if (!is_running_) context_.loop.timers().arm(again_, now());
+    return Watch([weak = std::weak_ptr<Subscriber>(subscriber)] {
+        if (const auto alive = weak.lock()) alive->stop();
+    });
+}
+
+void FollowedService::drop(Subscriber& subscriber) {
+    std::erase_if(subscribers_, [&](const auto& one) { return one.get() == &subscriber; });
+    last_used_ = now();
+    if (is_watched()) return;
+    followed_until_ = now() + context_.config.linger;
+    context_.loop.timers().arm(linger_over_, followed_until_);
+}
+
+void FollowedService::stop_following() {
+    if (is_watched() || is_asking_) return;  // a question that is answered at once ends by itself
+    tasks_.cancel();
+    is_running_ = false;
+}
+
+void FollowedService::refresh() {
+    fresh_until_ = Instant::min();
+    retry_at_ = Instant::min();
+    if (is_running_ && is_followed()) start();
+}
+
+void FollowedService::expect_removal(std::string id) {
+    hold_.expect_removal(std::move(id), now());
+    refresh();
+}
+
+// Sees to it that a question is out that is answered at once. One that waits for a change is given
+// up for it, but not from here: we may be called by something that this question called.
+void FollowedService::start() {
+    if (is_running_ && is_asking_) return;
+    context_.loop.timers().arm(again_, now());
+}
+
+void FollowedService::start_again() {
+    if (is_running_ && is_asking_) return;
+    tasks_.cancel();
+    is_running_ = true;
+    after_ = 0;
+    tasks_.spawn(run());
+}
+
+Duration FollowedService::next_wait() {
+    Duration longest = jittered(context_.config.cache_ttl);
+    if (const auto confirm = hold_.confirm_at()) longest = std::min(longest, *confirm - now());
+    if (longest <= Duration::zero()) after_ = 0;
+    if (after_ == 0) return Duration::zero();
+    return longest;
+}
+
+io::Task<void> FollowedService::run() {
+    io::Loop& loop = context_.loop;
+    bool is_wanted = true;
+    while (is_wanted) {
+        is_asking_ = after_ == 0;
+        while (!pace_.try_acquire(loop.now())) {
+            const Duration pause = pace_.retry_in(loop.now());
+            co_await io::sleep_for(loop, pause);
+        }
+        const Duration longest = next_wait();
+        is_asking_ = after_ == 0;
+        const Instant deadline =
+            loop.now() + longest + longest / 16 + context_.config.query_timeout;
+        auto answer = co_await context_.backend.wait(name_, after_, longest, deadline);
+        is_asking_ = false;
+        Instant resume = loop.now();
+        if (answer) {
+            on_answer(*std::move(answer));
+            const auto confirm = hold_.confirm_at();
+            if (confirm && !is_followed()) {
+                resume = *confirm;
+                after_ = 0;
+            }
+            is_wanted = is_followed() || confirm.has_value();
+        } else {
+            on_failure(std::move(answer).error());
+            is_wanted = is_followed();
+            const std::uint32_t retry = failures_ - 1;
+            resume += resilience::full_jitter(context_.config.reconnect, retry, context_.rng);
+        }
+        if (is_wanted) co_await io::sleep_until(loop, resume);
+        is_wanted = is_wanted && (is_followed() || hold_.confirm_at().has_value());
+    }
+    is_running_ = false;
+}
+
+void FollowedService::on_answer(registry::Answer answer) {
+    context_.note_outcome(nullptr);
+    const Instant at = now();
+    const std::uint64_t index = std::max<std::uint64_t>(answer.index, 1);
+    const bool is_back = failures_ > 0;
+    const bool is_reset = index < index_;
+    if (is_back) ++context_.stats.reconnects;
+    if (is_reset) ++context_.stats.index_resets;
+    if ((is_back || is_reset) && latest_ != nullptr) {
+        hold_.distrust_until(at + context_.config.reset_grace);
+    }
+    failures_ = 0;
+    error_.reset();
+    retry_at_ = Instant::min();
+    after_ = is_reset ? 0 : index;
+    index_ = index;
+
+    static const std::vector<ServiceEndpoint> kNone;
+    const auto& current = latest_ == nullptr ? kNone : latest_->endpoints;
+    const std::uint64_t held_before = hold_.held_total();
+    auto set = std::make_shared<EndpointSet>();
+    set->endpoints = hold_.settle(current, std::move(answer.endpoints), at);
+    context_.stats.held_back += hold_.held_total() - held_before;
+    const bool is_changed = latest_ == nullptr || !is_same(current, set->endpoints);
+    set->service = name_;
+    set->index = index;
+    set->generation = (latest_ == nullptr ? 0 : latest_->generation) + (is_changed ? 1 : 0);
+    set->learned_at = at;
+    const bool is_negative = set->endpoints.empty();
+    latest_ = std::move(set);
+    cached_view_ = nullptr;
+    const Duration ttl = context_.config.cache_ttl;
+    fresh_until_ = at + (is_negative ? std::min(ttl, context_.config.negative_ttl) : jittered(ttl));
+    if (is_changed) {
+        ++context_.stats.changes;
+        for (const auto& subscriber : subscribers_) context_.loop.make_ready(*subscriber);
+    }
+    end_round();
+}
+
+void FollowedService::on_failure(Error error) {
+    context_.note_outcome(&error);
+    ++failures_;
+    error_ = std::move(error);
+    retry_at_ = now() + context_.config.negative_ttl;
+    after_ = 0;
+    hold_.start_over();
+    end_round();
+}
+
+void FollowedService::end_round() {
+    ++rounds_;
+    round_ended_.set();
+    round_ended_.clear();
+}
+
+}  // namespace datapunk::mesh::discovery

@@ -1,0 +1,136 @@
+#pragma once
+
+// FollowedService: one service as discovery knows it: its last good set, the one question that is
+// out to the registry about it, who waits for the answer and who watches.
+//
+//   quiet ──ask()──► asking (index 0) ──answer──► quiet            nobody watches
+//             │          ▲        │                                (answers held back: asks again
+//         watch()        │        └──► waiting (blocking query)     when they can be confirmed)
+//             └──────────┘  ◄── refresh, failure + backoff ──┘     somebody watches, or did lately
+//
+// There is never more than one question out. Internal to the room; see service_discovery.h.
+
+#include <datapunk/mesh/discovery.h>
+#include <datapunk/mesh/endpoint.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/log.h"
+#include "core/rng.h"
+#include "discovery/discovery_stats.h"
+#include "discovery/removal_hold.h"
+#include "io/loop.h"
+#include "io/task.h"
+#include "registry/backend.h"
+#include "resilience/rate_limit.h"
+
+namespace datapunk::mesh::discovery {
+
+using ChangeCallback = std::function<void(const EndpointChange&)>;
+
+// What all services share.
+struct DiscoveryContext {
+    io::Loop& loop;
+    registry::Backend& backend;
+    ServiceDiscoveryConfig config;
+    core::Logger log;
+    core::Rng rng;
+    DiscoveryStats stats;
+
+    void note_outcome(const Error* error);  // null: it worked
+};
+
+class Subscriber;
+
+class FollowedService {
+  public:
+    FollowedService(DiscoveryContext& context, std::string name);
+    FollowedService(const FollowedService&) = delete;
+    FollowedService& operator=(const FollowedService&) = delete;
+    ~FollowedService();
+
+    // The service must outlive the task.
+    io::Task<Result<EndpointSetPtr>> ask(bool use_cache, Instant deadline);
+    Watch watch(ChangeCallback callback);
+    // What is known is not good enough any more.
+    void refresh();
+    void expect_removal(std::string id);
+
+    // As last answered; null before the first answer.
+    const EndpointSetPtr& latest() const noexcept { return latest_; }
+
+    // The same as a cache gives it: with its origin, and stale if the registry cannot be asked.
+    EndpointSetPtr from_cache();
+
+    bool is_watched() const noexcept { return !subscribers_.empty(); }
+
+    // Nobody would miss it.
+    bool is_idle() const noexcept { return !is_watched() && askers_ == 0 && !is_running_; }
+
+    Instant last_used() const noexcept { return last_used_; }
+
+    DiscoveryContext& context() noexcept { return context_; }
+
+  private:
+    friend class Subscriber;
+
+    struct Alarm : io::Timer {
+        using Ring = void (FollowedService::*)();
+        Alarm(FollowedService& owner, Ring ring) noexcept
+            : Timer(&Alarm::on_fire), service(owner), on_ring(ring) {}
+
+        static void on_fire(io::Timer& timer);
+
+        FollowedService& service;
+        Ring on_ring;
+    };
+
+    io::Task<void> run();
+    void start();
+    void start_again();
+    void stop_following();
+    void on_answer(registry::Answer answer);
+    void on_failure(Error error);
+    void end_round();
+    void drop(Subscriber& subscriber);
+
+    bool is_followed() const noexcept;
+    bool may_serve_cached() const noexcept;
+    Duration next_wait();
+    Duration jittered(Duration time);
+
+    Instant now() const noexcept { return context_.loop.now(); }
+
+    DiscoveryContext& context_;
+    std::string name_;
+
+    EndpointSetPtr latest_;
+    EndpointSetPtr cached_view_;  // of latest_, made when first wanted
+    Instant fresh_until_ = Instant::min();
+    Instant last_used_;
+    RemovalHold hold_;
+
+    std::optional<Error> error_;  // of the last question, if it failed
+    Instant retry_at_ = Instant::min();
+    std::uint32_t failures_ = 0;  // in a row
+    std::uint64_t after_ = 0;     // what the next question waits for a change of; 0 = do not wait
+    std::uint64_t index_ = 0;     // of the last answer
+    std::uint64_t rounds_ = 0;    // questions that have ended
+    bool is_running_ = false;
+    bool is_asking_ = false;  // the question that is out, or next, is answered at once
+    std::size_t askers_ = 0;
+    io::Event round_ended_;
+    resilience::RateLimit pace_;
+    Instant followed_until_ = Instant::min();
+    Alarm linger_over_;
+    Alarm again_;
+    std::vector<std::shared_ptr<Subscriber>> subscribers_;
+    io::TaskGroup tasks_;  // run(), if is_running_; last: destroyed first
+};
+
+}  // namespace datapunk::mesh::discovery

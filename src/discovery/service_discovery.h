@@ -1,0 +1,84 @@
+#pragma once
+
+// ServiceDiscovery: asks a registry for services, remembers the answers, follows those that are
+// watched, and keeps serving the last good set for as long as the registry is away.
+//
+// * One question at a time about one service, whoever asks: callers share it, and all watches of a
+//   service are fed by one blocking query. It goes on for `linger` after the last watch.
+// * Watchers hear of real changes only; the differences are those to what each heard last. They are
+//   called one by one, later in the turn; one that throws is counted and hurts nobody.
+// * Indexes: one that goes backwards starts over from 0. After failures: exponential backoff with
+//   full jitter, then everything is read anew.
+// * Removals that look wrong are confirmed by a second answer first: removal_hold.h.
+//
+// One loop's object (the control loop): everything, Watch::stop() included, on its thread. It must
+// outlive the tasks of discover(); watches may outlive it. Cost: a hit is one lookup by name.
+
+#include <datapunk/mesh/discovery.h>
+#include <datapunk/mesh/endpoint.h>
+#include <datapunk/mesh/result.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "core/log.h"
+#include "discovery/discovery_stats.h"
+#include "discovery/followed_service.h"
+#include "io/loop.h"
+#include "io/task.h"
+#include "registry/backend.h"
+
+namespace datapunk::mesh::discovery {
+
+class ServiceDiscovery {
+  public:
+    // `config` is checked already. `backend` must outlive it.
+    ServiceDiscovery(
+        io::Loop& loop,
+        registry::Backend& backend,
+        const ServiceDiscoveryConfig& config,
+        core::Logger log
+    );
+
+    // The service's endpoints; an empty set if it has none. With `use_cache`, from what is known if
+    // that is fresh enough, and in any case if the registry fails. Without, the registry's word
+    // (asked at most one round trip ago) or its error. Errors otherwise: invalid (no such name is
+    // possible), timeout, exhausted (services_max), or the registry's.
+    io::Task<Result<EndpointSetPtr>> discover(std::string name, bool use_cache, Instant deadline);
+
+    // Calls back with all there is as soon as it is known (also if that is nothing), then with
+    // every change. Never from inside this call.
+    Result<Watch> watch(std::string name, ChangeCallback callback);
+
+    // The last good set, or null; asks nobody.
+    EndpointSetPtr known(std::string_view name) const;
+
+    // The next discover() asks; a watched service is read again now.
+    void invalidate(std::string_view name);
+    // We took this endpoint out of the registry ourselves: its removal needs no confirmation.
+    void note_deregistered(std::string_view name, std::string id);
+
+    DiscoveryStats stats() const;
+
+  private:
+    struct Sweep : io::Timer {
+        explicit Sweep(ServiceDiscovery& owner) noexcept
+            : Timer(&Sweep::on_fire), discovery(owner) {}
+
+        static void on_fire(io::Timer& timer) { static_cast<Sweep&>(timer).discovery.sweep(); }
+
+        ServiceDiscovery& discovery;
+    };
+
+    Result<std::shared_ptr<FollowedService>> service(std::string name);
+    bool make_room();
+    void sweep();
+
+    DiscoveryContext context_;
+    std::map<std::string, std::shared_ptr<FollowedService>, std::less<>> services_;
+    Sweep sweep_{*this};
+};
+
+}  // namespace datapunk::mesh::discovery

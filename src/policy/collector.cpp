@@ -1,0 +1,79 @@
+#include "policy/collector.h"
+
+#include "metrics/names.h"
+
+namespace datapunk::mesh::policy {
+
+namespace names = metrics::names;
+
+ServiceCollector::ServiceCollector(metrics::MetricRegistry& registry, const std::string& service)
+    : registry_(registry),
+      service_(service),
+      retries_refused_(registry.counter(names::kRetryBudgetExhausted, {service})),
+      limited_(registry.counter(names::kRequestsRejected, {service, "limited"})),
+      no_endpoint_(registry.counter(names::kRequestsRejected, {service, "no_endpoint"})),
+      known_(registry.gauge(names::kEndpointsKnown, {service})),
+      healthy_(registry.gauge(names::kEndpointsHealthy, {service})),
+      ejected_(registry.gauge(names::kEndpointsEjected, {service})) {
+    for (std::size_t i = 0; i < kOutcomes; ++i) {
+        const auto outcome = static_cast<Outcome>(i);
+        attempts_[i] = registry.counter(names::kAttempts, {service, to_string(outcome)});
+        if (!resilience::is_failure(outcome)) continue;
+        retries_[i] = registry.counter(names::kRetries, {service, to_string(outcome)});
+    }
+    // A predicate of the user's may find an answer wanting that is nobody's failure.
+    retries_[static_cast<std::size_t>(Outcome::success)] =
+        registry.counter(names::kRetries, {service, to_string(Outcome::success)});
+}
+
+void ServiceCollector::update(const ServicePolicies& policies, Instant now) {
+    const ServiceTotals totals = policies.totals();
+    for (std::size_t i = 0; i < kOutcomes; ++i) {
+        attempts_[i].add(totals.outcomes[i] - counted_.outcomes[i]);
+        retries_[i].add(totals.retries_after[i] - counted_.retries_after[i]);
+    }
+    retries_refused_.add(totals.retries_refused - counted_.retries_refused);
+    limited_.add(totals.limited - counted_.limited);
+    no_endpoint_.add(totals.no_endpoint - counted_.no_endpoint);
+    counted_ = totals;
+    update_endpoints(policies.view(now));
+}
+
+void ServiceCollector::update_endpoints(const ServiceView& view) {
+    std::size_t known = 0;
+    std::size_t healthy = 0;
+    std::size_t ejected = 0;
+    std::map<std::string, metrics::Gauge, std::less<>> breakers;
+    for (const EndpointView& endpoint : view.endpoints) {
+        if (endpoint.is_leaving) continue;
+        ++known;
+        if (endpoint.health != Health::critical) ++healthy;
+        if (endpoint.ejected_until) ++ejected;
+        auto kept = breakers_.extract(endpoint.id);
+        const auto at =
+            kept.empty()
+                ? breakers
+                      .emplace(
+                          endpoint.id, registry_.gauge(names::kBreakerState, {service_, endpoint.id})
+                      )
+                      .first
+                : breakers.insert(std::move(kept)).position;
+        at->second.set(static_cast<double>(endpoint.breaker));
+    }
+    breakers_ = std::move(breakers);  // the gauges of those that have gone are no longer shown
+    known_.set(static_cast<double>(known));
+    healthy_.set(static_cast<double>(healthy));
+    ejected_.set(static_cast<double>(ejected));
+}
+
+void ServiceCollector::count(std::span<const PolicyEvent> events) {
+    for (const PolicyEvent& event : events) {
+        if (event.what == "ejected") {
+            registry_.counter(names::kEjections, {service_, event.label}).add();
+        } else if (event.what.starts_with("breaker ")) {
+            registry_.counter(names::kBreakerTransitions, {service_, event.label}).add();
+        }
+    }
+}
+
+}  // namespace datapunk::mesh::policy

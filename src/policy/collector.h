@@ -1,0 +1,45 @@
+#pragma once
+
+// ServiceCollector: brings one service's totals and states into a MetricRegistry. Calls are counted
+// by ServicePolicies itself; this copies the numbers, about once a second and before a scrape, so
+// that recording a call touches no metric.
+//
+// Written: attempts by outcome, retries by reason, refusals, breaker states and changes, ejections,
+// endpoints known, healthy and ejected. One thread at a time. Cost: O(endpoints).
+
+#include <array>
+#include <map>
+#include <span>
+#include <string>
+
+#include "metrics/metric_registry.h"
+#include "policy/service_policies.h"
+
+namespace datapunk::mesh::policy {
+
+class ServiceCollector {
+  public:
+    ServiceCollector(metrics::MetricRegistry& registry, const std::string& service);
+
+    void update(const ServicePolicies& policies, Instant now);
+    // What drain_events() gave: the only word of changes that came and went between two updates.
+    void count(std::span<const PolicyEvent> events);
+
+  private:
+    void update_endpoints(const ServiceView& view);
+
+    metrics::MetricRegistry& registry_;
+    const std::string service_;
+    ServiceTotals counted_;
+    std::array<metrics::Counter, kOutcomes> attempts_;
+    std::array<metrics::Counter, kOutcomes> retries_;
+    metrics::Counter retries_refused_;
+    metrics::Counter limited_;
+    metrics::Counter no_endpoint_;
+    metrics::Gauge known_;
+    metrics::Gauge healthy_;
+    metrics::Gauge ejected_;
+    std::map<std::string, metrics::Gauge, std::less<>> breakers_;  // by endpoint id
+};
+
+}  // namespace datapunk::mesh::policy
