@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Is what the documents say there? Output is file:line: problem; exit status 1 if anything is found.
 
-Usage: tools/check_docs.py [ROOT]. Tests: tools/check_docs_test.py. For every *.md of the project:
+Usage: tools/check_docs.py [--fix] [ROOT]. Tests: tools/check_docs_test.py. For every *.md of the project:
 
   * relative links lead to files, and #fragments to headings
   * paths of this project named in `code` exist (`src/balance/round_robin.h`, globs too)
   * tests named in `code` exist (`RoundRobin.HonoursWeights`)
   * metrics named in `code` are in src/metrics/names.h, and docs/operations.md names all of them
   * a block between <!-- text of FILE --> and <!-- end --> is the text of FILE between its lines
-    `// [doc` and `// doc]`, or the whole file if it has none
+    `// [doc` and `// doc]`, or the whole file if it has none; FILE may also be `arrows`, the rooms and
+    what they may include as CMakeLists.txt has them. --fix rewrites these blocks.
 """
 import pathlib
 import re
@@ -21,7 +22,7 @@ CODE = re.compile(r'`([^`\n]+)`')
 PATH = re.compile(r'(?:%s)/[\w.*/{},+-]*' % '|'.join(re.escape(room) for room in ROOMS))
 TEST = re.compile(r'[A-Z]\w+\.[A-Z]\w+')
 METRIC = re.compile(r'(?:mesh|process)_[a-z_]+_(?:total|seconds|bytes|open|state|ejected|known|healthy|up|active|info|flight|fds)')
-SAME = re.compile(r'<!-- text of (\S+) -->\n+```\w*\n(.*?)```\n+<!-- end -->', re.S)
+SAME = re.compile(r'(<!-- text of (\S+) -->\n+```\w*\n)(.*?)(```\n+<!-- end -->)', re.S)
 
 
 def documents(root):
@@ -56,9 +57,33 @@ def is_there(root, name):
     return any(root.glob(name)) if '*' in name else (root / name).exists()
 
 
-def marked_part(text):
+def arrows(root):
+    """One line a room, from the mesh_room(... NEEDS ...) lines whose folder exists."""
+    lines = []
+    for m in re.finditer(r'^mesh_room\(\s*(\w+)(.*?)\)', (root / 'CMakeLists.txt').read_text(), re.M | re.S):
+        needs = re.search(r'NEEDS\s+(.*?)(?:\b(?:PUBLIC_)?LIBS\b|\bTEST_NEEDS\b|$)', m[2], re.S)
+        if (root / 'src' / m[1]).exists():
+            there = [room for room in (needs[1].split() if needs else []) if (root / 'src' / room).exists()]
+            lines.append(f'{m[1]:<11}{" ".join(there) or "—"}')
+    return '\n'.join(lines)
+
+
+def source_text(root, name):
+    """What a block that shows `name` must say; None if it cannot be had."""
+    if name == 'arrows':
+        return arrows(root)
+    if not (root / name).exists():
+        return None
+    text = (root / name).read_text()
     part = re.search(r'^\s*// \[doc\b[^\n]*\n(.*?)^\s*// doc\]', text, re.M | re.S)
-    return part[1] if part else text
+    return (part[1] if part else text).strip('\n')
+
+
+def fix(root, path):
+    def fresh(block):
+        now = source_text(root, block[2])
+        return block[0] if now is None else block[1] + now + '\n' + block[4]
+    path.write_text(SAME.sub(fresh, path.read_text()))
 
 
 def check_document(root, path, tests, metrics):
@@ -89,12 +114,13 @@ def check_document(root, path, tests, metrics):
         if name and name[0] not in metrics:
             yield line_of(found.start()), f'there is no metric {name[0]}'
     for found in SAME.finditer(text):
-        source = root / found[1]
-        if not source.exists() or marked_part(source.read_text()).strip('\n') != found[2].strip('\n'):
-            yield line_of(found.start()), f'the block differs from {found[1]}'
+        if source_text(root, found[2]) != found[3].strip('\n'):
+            yield line_of(found.start()), f'the block differs from {found[2]}: tools/check_docs.py --fix'
 
 
-def main(root):
+def main(root, is_fixing):
+    for path in documents(root) if is_fixing else ():
+        fix(root, path)
     tests, metrics, problems = tests_of(root), metrics_of(root), []
     for path in documents(root):
         name = path.relative_to(root)
@@ -108,4 +134,5 @@ def main(root):
 
 
 if __name__ == '__main__':
-    sys.exit(main(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else '.').resolve()))
+    arguments = [argument for argument in sys.argv[1:] if argument != '--fix']
+    sys.exit(main(pathlib.Path(arguments[0] if arguments else '.').resolve(), '--fix' in sys.argv))

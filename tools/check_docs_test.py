@@ -13,6 +13,7 @@ FILES = {
     'src/balance/pick_test.cpp': 'TEST(Pick, TakesTheFirst) {}\nTEST_F(\n    PickTest, TakesTheOther\n) {}\n',
     'src/metrics/names.h': 'inline constexpr MetricFamily kRequests{"mesh_requests_total", counter};\n',
     'examples/small.cpp': 'before\n// [doc\nint main() {}\n// doc]\nafter\n',
+    'CMakeLists.txt': 'mesh_room(core LIBS fmt)\nmesh_room(balance NEEDS core gone LIBS x TEST_NEEDS sim)\nmesh_room(gone)\n',
     'docs/other.md': '# Other page\n\n## What is `this`?\n',
 }
 
@@ -53,6 +54,23 @@ class CheckDocs(unittest.TestCase):
         block = '<!-- text of examples/small.cpp -->\n```cpp\n%s```\n<!-- end -->\n'
         self.assertEqual(self.problems(block % 'int main() {}\n'), [])
         self.assertEqual(len(self.problems(block % 'int main() { }\n')), 1)
+
+
+    def test_arrows_and_fix(self):
+        with tempfile.TemporaryDirectory() as directory:
+            root = pathlib.Path(directory)
+            for name, content in FILES.items():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_text(content)
+            self.assertEqual(check_docs.arrows(root), 'balance    —')
+            (root / 'src/core').mkdir()
+            self.assertEqual(check_docs.arrows(root), 'core       —\nbalance    core')
+            page = root / 'docs/page.md'
+            page.write_text('a\n<!-- text of arrows -->\n```\n```\n<!-- end -->\nb\n')
+            self.assertEqual(len(list(check_docs.check_document(root, page, set(), set()))), 1)
+            check_docs.fix(root, page)
+            self.assertEqual(page.read_text(), 'a\n<!-- text of arrows -->\n```\ncore       —\nbalance    core\n```\n<!-- end -->\nb\n')
+            self.assertEqual(list(check_docs.check_document(root, page, set(), set())), [])
 
 
 if __name__ == '__main__':
