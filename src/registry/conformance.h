@@ -16,13 +16,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "io/loop.h"
+#include "io/task.h"
 #include "registry/backend.h"
-#include "sim/run.h"
 
 namespace datapunk::mesh::registry {
 
@@ -111,12 +112,22 @@ class Conversation {
 
     template <class T>
     Result<T> value(io::Task<Result<T>> task) {
-        auto result = sim::run_on(loop(), std::move(task));
+        std::optional<Result<T>> result;
+        io::TaskGroup group;
+        group.spawn(keep(std::move(task), &result));
+        const Instant end = loop().now() + std::chrono::seconds(30);
+        while (!result && loop().now() < end) loop().turn(end);
         if (!result) return Error{.code = Code::timeout, .what = "the call did not end"};
         return *std::move(result);
     }
 
   private:
+    template <class T>
+    static io::Task<void> keep(io::Task<Result<T>> task, std::optional<Result<T>>* out) {
+        auto result = co_await std::move(task);
+        out->emplace(std::move(result));
+    }
+
     RegistryUnderTest& registry_;
     std::string service_;
 };

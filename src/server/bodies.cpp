@@ -134,7 +134,9 @@ void read_check(JsonFields& fields, const Json& json, CheckText& out) {
 }
 
 Result<catalog::CheckRegistration> finish_check(CheckText text) {
-    catalog::CheckRegistration out{.check = std::move(text.row), .has_status = !text.status.empty()};
+    catalog::CheckRegistration out{
+        .check = std::move(text.row), .has_status = !text.status.empty()
+    };
     if (!text.check_id.empty()) out.check.id = text.check_id;
     if (out.has_status) {
         auto status = catalog::parse_status(text.status);
@@ -180,7 +182,9 @@ bool is_nothing(const Json& json) {
 void read_weights(JsonFields& fields, const Json& json, catalog::DnsWeights& out) {
     // 0 must reach prepare(), which refuses it; what is not given stays 1.
     fields.object(
-        json, "Weights", {fields.number("Passing", out.passing), fields.number("Warning", out.warning)}
+        json,
+        "Weights",
+        {fields.number("Passing", out.passing), fields.number("Warning", out.warning)}
     );
 }
 
@@ -317,32 +321,24 @@ void read_node_service(JsonFields& fields, const Json& json, catalog::ServiceRow
 
 // Somebody else runs it: the definition is theirs and stays with them.
 void read_health_check(
-    JsonFields& fields, const Json& json, std::vector<std::pair<catalog::CheckRow, std::string>>& out
+    JsonFields& fields,
+    const Json& json,
+    std::vector<std::pair<catalog::CheckRow, std::string>>& out
 ) {
     auto& [row, status] = out.emplace_back();
     fields.object(
         json,
         "HealthCheck",
-        {JsonFields::ignored("Node"),
-         fields.text("CheckID", row.id),
-         fields.text("ID", row.id),
-         fields.text("Name", row.name),
-         fields.text("Status", status),
-         fields.text("Notes", row.notes),
-         fields.text("Output", row.output),
-         fields.text("ServiceID", row.service_id),
-         JsonFields::ignored("ServiceName"),
-         JsonFields::ignored("ServiceTags"),
-         JsonFields::ignored("Type"),
-         JsonFields::ignored("Interval"),
-         JsonFields::ignored("Timeout"),
-         JsonFields::ignored("ExposedPort"),
-         JsonFields::ignored("Definition"),
-         JsonFields::ignored("PeerName"),
-         JsonFields::ignored("CreateIndex"),
-         JsonFields::ignored("ModifyIndex"),
-         JsonFields::ignored("Namespace"),
-         JsonFields::ignored("Partition")}
+        {JsonFields::ignored("Node"),        fields.text("CheckID", row.id),
+         fields.text("ID", row.id),          fields.text("Name", row.name),
+         fields.text("Status", status),      fields.text("Notes", row.notes),
+         fields.text("Output", row.output),  fields.text("ServiceID", row.service_id),
+         JsonFields::ignored("ServiceName"), JsonFields::ignored("ServiceTags"),
+         JsonFields::ignored("Type"),        JsonFields::ignored("Interval"),
+         JsonFields::ignored("Timeout"),     JsonFields::ignored("ExposedPort"),
+         JsonFields::ignored("Definition"),  JsonFields::ignored("PeerName"),
+         JsonFields::ignored("CreateIndex"), JsonFields::ignored("ModifyIndex"),
+         JsonFields::ignored("Namespace"),   JsonFields::ignored("Partition")}
     );
 }
 

@@ -65,9 +65,9 @@ class JsonFields {
     Field number(std::string_view name, T& out) {
         return {name, [this, &out](const Json& json) {
                     if (!json.is_number_integer()) return mismatch(json, "int");
-                    const bool fits = json.is_number_unsigned()
-                                          ? json.get<std::uint64_t>() <= std::numeric_limits<T>::max()
-                                          : json.get<std::int64_t>() >= 0;
+                    const bool fits = json.is_number_unsigned() ? json.get<std::uint64_t>() <=
+                                                                      std::numeric_limits<T>::max()
+                                                                : json.get<std::int64_t>() >= 0;
                     if (!fits) return fail(fmt::format("json: {} is out of range", field_));
                     out = json.get<T>();
                 }};
@@ -84,8 +84,7 @@ class JsonFields {
                     if (text.empty()) return;
                     auto parsed = core::parse_duration(text);
                     if (!parsed) {
-                        return fail(
-                            fmt::format("time: invalid duration \"{}\"", text.substr(0, 64))
+                        return fail(fmt::format("time: invalid duration \"{}\"", text.substr(0, 64))
                         );
                     }
                     out = *parsed;
@@ -96,9 +95,7 @@ class JsonFields {
         return {name, [this, &out](const Json& json) { read_texts(json, out); }};
     }
 
-    Field text_map(
-        std::string_view name, std::map<std::string, std::string, std::less<>>& out
-    ) {
+    Field text_map(std::string_view name, std::map<std::string, std::string, std::less<>>& out) {
         return {name, [this, &out](const Json& json) {
                     if (!json.is_object()) return mismatch(json, "map[string]string");
                     for (const auto& [key, value] : json.items()) {
@@ -125,10 +122,11 @@ class JsonFields {
     // Accepted while it says nothing ("", false, 0, {}, []); else refused in plain words.
     Field unsupported(std::string_view name) {
         return {name, [this, name](const Json& json) {
-                    const bool is_empty = (json.is_string() && json.get_ref<const std::string&>().empty()) ||
-                                          (json.is_structured() && json.empty()) ||
-                                          (json.is_boolean() && !json.get<bool>()) ||
-                                          (json.is_number() && json.get<double>() == 0);
+                    const bool is_empty =
+                        (json.is_string() && json.get_ref<const std::string&>().empty()) ||
+                        (json.is_structured() && json.empty()) ||
+                        (json.is_boolean() && !json.get<bool>()) ||
+                        (json.is_number() && json.get<double>() == 0);
                     if (!is_empty) fail(fmt::format("{} is not supported by this registry", name));
                 }};
     }

@@ -6,22 +6,29 @@
 //
 //     auto mesh = datapunk::mesh::ServiceMesh::create({.registry = Consul{.port = 8500}});
 //     auto me   = mesh->register_service({.name = "web", .host = "10.0.0.5", .port = 8080});
-//     auto body = mesh->call<std::string>("api_service", [](const ServiceEndpoint& e, Attempt& a) {
-//         return fetch(e.address(), a.remaining());          // the transport stays yours
+//     auto api  = mesh->service("api_service").value();        // looked up once
+//     auto body = api.call<std::string>([](const ServiceEndpoint& e, Attempt& a) {
+//         return fetch(e.address(), a.remaining());            // the transport stays yours
 //     });
 //
 // Threads: every function may be called from any thread at any time. A mesh runs one thread of its
 // own (registry, watches, checks); callbacks come on it and must not block. Functions without a
-// deadline argument wait at most MeshOptions::timeout.
+// deadline argument wait at most MeshOptions::timeout. A Service, Lease or call must end before its
+// mesh does; registrations and watches may outlive it, and are then over.
+//
+// After fork() the child's copy of a mesh is nobody's: it registers, discovers and watches nothing,
+// and does not deregister what its parent announced. Create one after forking.
 
 #include <datapunk/mesh/discovery.h>
 #include <datapunk/mesh/endpoint.h>
 #include <datapunk/mesh/export.h>
+#include <datapunk/mesh/outcome.h>
 #include <datapunk/mesh/policy.h>
 #include <datapunk/mesh/registration.h>
 #include <datapunk/mesh/result.h>
 #include <datapunk/mesh/time.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -29,7 +36,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -74,11 +80,17 @@ struct MeshOptions {
 };
 
 class ServiceMesh;
+class Service;
+
+namespace io {
+class ThreadClock;
+}
+
 namespace internal {
 class MeshCore;
-class LeaseState;
-class WatchState;
 class RegistrationState;
+class ServiceState;
+struct LeaseState;
 }  // namespace internal
 
 // --- what the functions return
@@ -103,57 +115,37 @@ class DATAPUNK_MESH_API ServiceRegistration {
 
   private:
     friend class internal::MeshCore;
-    explicit ServiceRegistration(std::unique_ptr<internal::RegistrationState> state) noexcept;
+    explicit ServiceRegistration(std::shared_ptr<internal::RegistrationState> state) noexcept;
 
-    std::unique_ptr<internal::RegistrationState> state_;
-};
-
-// How an attempt ended: what the policies learn from it.
-enum class Outcome : std::uint8_t {
-    success,          // an answer that does not blame the endpoint
-    server_error,     // an answer that does: HTTP 5xx or its like
-    connect_failure,  // never reached the endpoint
-    refused,          // the endpoint says that it did not start
-    timeout,          // no answer in time
-    reset,            // connection lost before the answer was complete
-    cancelled,        // given up by the caller: says nothing about the endpoint
+    std::shared_ptr<internal::RegistrationState> state_;
 };
 
 // An endpoint held for one attempt: pick, use, report. Dropped without a report it counts as
 // abandoned: neither success nor failure. Movable; use from one thread at a time. Must not outlive
-// its mesh.
+// its mesh. Owns no memory.
 class DATAPUNK_MESH_API Lease {
   public:
-    Lease(Lease&&) noexcept;
-    Lease& operator=(Lease&&) noexcept;
+    Lease(Lease&& other) noexcept;
+    Lease& operator=(Lease&& other) noexcept;
     ~Lease();
 
+    // Until the report.
     const ServiceEndpoint& endpoint() const noexcept;
-    // Ends the lease. `latency` zero: the time since it was taken.
+    const std::string& address() const noexcept;  // "host:port", IPv6 in brackets
+    // Ends the lease; once. `latency` zero: the time since it was taken.
     void report(Outcome outcome, Duration latency = Duration::zero()) noexcept;
 
-  private:
-    friend class internal::MeshCore;
-    explicit Lease(std::unique_ptr<internal::LeaseState> state) noexcept;
-
-    std::unique_ptr<internal::LeaseState> state_;
-};
-
-// A subscription; destroying or stopping it ends it. After that no callback begins; one that is
-// running on the mesh's thread is waited for, unless it is that callback which stops it. Movable.
-class DATAPUNK_MESH_API Watch {
-  public:
-    Watch(Watch&&) noexcept;
-    Watch& operator=(Watch&&) noexcept;
-    ~Watch();
-
-    void stop() noexcept;
+    bool is_held() const noexcept { return is_held_; }
 
   private:
     friend class internal::MeshCore;
-    explicit Watch(std::shared_ptr<internal::WatchState> state) noexcept;
+    explicit Lease(internal::LeaseState&& state) noexcept;
+    internal::LeaseState& state() noexcept;
+    const internal::LeaseState& state() const noexcept;
+    void drop() noexcept;
 
-    std::shared_ptr<internal::WatchState> state_;
+    alignas(std::max_align_t) std::byte storage_[48];  // a LeaseState while is_held_
+    bool is_held_ = false;
 };
 
 using WatchCallback = std::function<void(const EndpointChange&)>;
@@ -169,13 +161,19 @@ class DATAPUNK_MESH_API Attempt {
 
     std::uint32_t number() const noexcept { return number_; }  // 1 for the first
 
-    // Call before returning an Error to say how it failed; otherwise its Code decides:
-    // unavailable = connect_failure, timeout = timeout, aborted = cancelled, others = server_error
-    // (conflict, invalid, not_found, denied are answers: success as far as the endpoint goes).
-    void failed_as(Outcome outcome) noexcept { outcome_ = outcome; }
+    // Says how it ended; otherwise the Error's Code decides: unavailable = connect_failure,
+    // timeout = timeout, aborted = cancelled, exhausted and internal = server_error; the others
+    // (conflict, invalid, not_found, denied) are answers: success as far as the endpoint goes. With
+    // a value and a failure (an answer of status 503, say) the call may be tried again, and if not
+    // the value is its result.
+    void ended_as(Outcome outcome) noexcept { outcome_ = outcome; }
 
     // Nothing of the request reached the endpoint: it may be tried again even if not idempotent.
-    void not_sent() noexcept { sent_ = false; }
+    void not_sent() noexcept { is_sent_ = false; }
+
+    // Whether another attempt is worth it, whatever RetryConfig::on says. Attempts, budget and
+    // deadline still have their say.
+    void worth_retrying(bool worth) noexcept { worth_retrying_ = worth; }
 
     // The endpoint asked to be left alone for that long (Retry-After).
     void retry_after(Duration wait) noexcept { retry_after_ = wait; }
@@ -183,14 +181,16 @@ class DATAPUNK_MESH_API Attempt {
   private:
     friend class internal::MeshCore;
 
-    Attempt(std::uint32_t number, Instant deadline) noexcept
-        : deadline_(deadline), number_(number) {}
+    Attempt(std::uint32_t number, Instant deadline, const io::ThreadClock& clock) noexcept
+        : clock_(&clock), deadline_(deadline), number_(number) {}
 
+    const io::ThreadClock* clock_;
     Instant deadline_;
     std::uint32_t number_;
     std::optional<Outcome> outcome_;
+    std::optional<bool> worth_retrying_;
     std::optional<Duration> retry_after_;
-    bool sent_ = true;
+    bool is_sent_ = true;
 };
 
 struct CallOptions {
@@ -201,11 +201,69 @@ struct CallOptions {
 // The attempt function of call(), without its type.
 using AttemptFunction = std::function<Result<>(const ServiceEndpoint&, Attempt&)>;
 
+namespace internal {
+
+// What run() leaves is a Result<>; the value takes this way past it.
+template <class T, class Runner, class Function>
+Result<T> call_with(Runner&& run, Function&& function) {
+    std::optional<T> value;
+    Result<> done = run([&](const ServiceEndpoint& endpoint, Attempt& attempt) -> Result<> {
+        Result<T> result = function(endpoint, attempt);
+        if (!result) return std::move(result).error();
+        value.emplace(*std::move(result));
+        return Ok{};
+    });
+    if (!done) return std::move(done).error();
+    return *std::move(value);
+}
+
+}  // namespace internal
+
+// One service as this mesh calls it: a handle, looked up once; copy freely. Any thread.
+class DATAPUNK_MESH_API Service {
+  public:
+    const std::string& name() const noexcept;
+    const ServicePolicy& policy() const noexcept;
+
+    // One endpoint, picked under the policies: no lock, no allocation, ~0.1 us. The first one for a
+    // service waits for discovery. The error says why there is none.
+    Result<Lease> get_service_instance() const;
+
+    // Runs `attempt` until it succeeds or the policies say stop. It may run several times, on the
+    // calling thread, which also sleeps between attempts. Its exceptions pass through and count as
+    // abandoned.
+    Result<> run(const CallOptions& options, const AttemptFunction& attempt) const;
+
+    // The same for a function that returns Result<T>.
+    template <class T, class Function>
+    Result<T> call(const CallOptions& options, Function&& attempt) const {
+        return internal::call_with<T>(
+            [&](const AttemptFunction& f) { return run(options, f); }, attempt
+        );
+    }
+
+    template <class T, class Function>
+    Result<T> call(Function&& attempt) const {
+        return call<T>(CallOptions{}, attempt);
+    }
+
+  private:
+    friend class internal::MeshCore;
+
+    Service(internal::MeshCore& core, internal::ServiceState& state) noexcept
+        : core_(&core), state_(&state) {}
+
+    internal::MeshCore* core_;
+    internal::ServiceState* state_;
+};
+
 // --- the mesh
 // ---------------------------------------------------------------------------------------
 
 class DATAPUNK_MESH_API ServiceMesh {
   public:
+    static constexpr std::size_t kServicesMax = 10'000;  // in use by one mesh
+
     // Fails on bad options only: a registry that is down is connected to later (is_ready()).
     static Result<ServiceMesh> create(MeshOptions options);
 
@@ -221,35 +279,31 @@ class DATAPUNK_MESH_API ServiceMesh {
     // The endpoints as known now; `use_cache` false asks the registry. Last known good while the
     // registry is away (EndpointSet::stale).
     Result<EndpointSetPtr> discover_service(std::string_view name, bool use_cache = true);
-    // Calls back at once with what is known, then after every real change.
+    // Calls back at once with what is known, then after every real change. Watch::stop() may be
+    // called from any thread; when it has returned no callback runs or begins, except that a
+    // callback may stop its own watch: that call is then the last.
     Result<Watch> watch_service(std::string_view name, WatchCallback callback);
 
-    // One endpoint, picked under the service's policies. The first call for a service waits for
-    // discovery; later ones take well under a microsecond. The error says why there is none.
-    Result<Lease> get_service_instance(std::string_view name);
+    // The handle of a service, under MeshOptions::services[name] or else MeshOptions::policy.
+    // Starts to discover it; waits for nothing. Fails on a bad name, or beyond kServicesMax.
+    Result<Service> service(std::string_view name);
+    // Under a policy of its own. Code::conflict if the service is already in use under another.
+    Result<Service> service(std::string_view name, const ServicePolicy& policy);
 
-    // Runs `attempt` until it succeeds or the policies say stop. `attempt` may run several times,
-    // on the calling thread.
+    // The same as on the Service, with a look-up of the name (~20 ns).
+    Result<Lease> get_service_instance(std::string_view name);
     Result<> run(std::string_view name, const CallOptions& options, const AttemptFunction& attempt);
 
-    // The same for a function that returns Result<T>.
     template <class T, class Function>
     Result<T> call(std::string_view name, const CallOptions& options, Function&& attempt) {
-        std::optional<T> value;
-        auto done =
-            run(name, options, [&](const ServiceEndpoint& endpoint, Attempt& a) -> Result<> {
-                Result<T> result = attempt(endpoint, a);
-                if (!result) return std::move(result).error();
-                value.emplace(*std::move(result));
-                return Ok{};
-            });
-        if (!done) return std::move(done).error();
-        return *std::move(value);
+        return internal::call_with<T>(
+            [&](const AttemptFunction& f) { return run(name, options, f); }, attempt
+        );
     }
 
     template <class T, class Function>
     Result<T> call(std::string_view name, Function&& attempt) {
-        return call<T>(name, CallOptions{}, std::forward<Function>(attempt));
+        return call<T>(name, CallOptions{}, attempt);
     }
 
     // Callbacks beside the blocking faces; they come on the mesh's thread.

@@ -5,7 +5,7 @@
 #include <deque>
 
 #include "http/server.h"
-#include "registry/conformance.h"
+#include "sim/run.h"
 #include "sim/sim_world.h"
 
 namespace datapunk::mesh::registry::consul {

@@ -23,6 +23,7 @@
 #include "io/tcp.h"
 #include "registry/conformance.h"
 #include "registry/consul/consul_backend.h"
+#include "sim/run.h"
 
 namespace datapunk::mesh::registry::consul {
 namespace {

@@ -1,0 +1,180 @@
+#include "mesh/control.h"
+
+#include <utility>
+
+namespace datapunk::mesh::internal {
+
+namespace {
+
+using std::chrono::seconds;
+
+constexpr Duration kTickInterval = seconds(1);  // what ServicePolicies::tick asks for
+// Between questions that only want to know whether the registry is there.
+constexpr Duration kAskAgainInterval = seconds(5);
+
+}  // namespace
+
+Control::Control(ControlParts parts)
+    : loop_(parts.loop),
+      log_(parts.log),
+      services_(parts.services),
+      collect_mutex_(parts.collect_mutex),
+      timeout_(parts.timeout),
+      backend_(parts.loop, std::move(parts.backend), parts.metrics),
+      discovery_(parts.loop, backend_, parts.discovery, parts.log),
+      registrar_({
+          .loop = parts.loop,
+          .backend = backend_,
+          .log = parts.log,
+          .metrics = parts.metrics,
+          .timeout = parts.timeout,
+          .on_withdrawn =
+              [this](const ServiceConfig& config) {
+                  discovery_.note_deregistered(config.name, config.id);
+              },
+      }) {}
+
+void Control::start() {
+    tasks_.spawn(tick_each_second());
+    tasks_.spawn(ask_until_answered());
+}
+
+io::Task<void> Control::tick_each_second() {
+    for (;;) {
+        co_await io::sleep_for(loop_, kTickInterval);
+        services_.for_each([this](ServiceState& service) { tick(service); });
+    }
+}
+
+void Control::tick(ServiceState& service) {
+    service.policies.tick(loop_.now());
+    const auto events = service.policies.drain_events();
+    for (const policy::PolicyEvent& event : events) {
+        log_.info(
+            event.what,
+            {{"service", event.service}, {"endpoint", event.endpoint}, {"why", event.why}}
+        );
+    }
+    const std::lock_guard lock(collect_mutex_);
+    service.collector.count(events);
+    service.collector.update(service.policies, loop_.now());
+}
+
+// So that is_ready() knows, also if nobody uses the mesh yet.
+io::Task<void> Control::ask_until_answered() {
+    while (!backend_.readiness()) {
+        const Instant latest = deadline();
+        auto answer = co_await backend_.services(latest);
+        if (answer || backend_.readiness()) break;
+        log_.warn("the registry does not answer", {{"error", answer.error().what}});
+        co_await io::sleep_for(loop_, kAskAgainInterval);
+    }
+}
+
+void Control::follow(ServiceState& service) {
+    if (is_stopping_) return service.fail(stopping_error());
+    auto watch = discovery_.watch(
+        service.policies.name(),
+        [this, &service](const EndpointChange& change) {
+            service.learn(*change.all, loop_.now());
+        }
+    );
+    if (!watch) return service.fail(std::move(watch).error());
+    followed_.push_back(*std::move(watch));
+    tasks_.spawn(learn_first(&service));
+}
+
+// The watch says nothing while the registry is away; callers want to know.
+io::Task<void> Control::learn_first(ServiceState* service) {
+    std::string name = service->policies.name();
+    const Instant latest = deadline();
+    auto set = co_await discovery_.discover(std::move(name), true, latest);
+    if (!set) {
+        service->fail(std::move(set).error());
+    } else if (!service->is_known()) {
+        service->learn(**set, loop_.now());
+    }
+}
+
+void Control::discover(std::string name, bool use_cache, Done<EndpointSetPtr> done) {
+    if (is_stopping_) return;  // `done` says so
+    tasks_.spawn(answer_discover(std::move(name), use_cache, std::move(done)));
+}
+
+io::Task<void> Control::answer_discover(
+    std::string name, bool use_cache, Done<EndpointSetPtr> done
+) {
+    const Instant latest = deadline();
+    auto set = co_await discovery_.discover(std::move(name), use_cache, latest);
+    done(std::move(set));
+}
+
+Result<> Control::watch(const std::string& name, const std::shared_ptr<WatchState>& watch) {
+    if (is_stopping_) return stopping_error();
+    auto begun = discovery_.watch(name, [watch](const EndpointChange& change) {
+        watch->call(change);
+    });
+    if (!begun) return std::move(begun).error();
+    watches_.emplace(watch.get(), *std::move(begun));
+    return Ok{};
+}
+
+void Control::unwatch(const WatchState* watch) {
+    watches_.erase(watch);
+}
+
+void Control::register_service(ServiceConfig config, Done<Registrar::Ticket> done) {
+    if (is_stopping_) return;
+    tasks_.spawn(answer_register(std::move(config), std::move(done)));
+}
+
+io::Task<void> Control::answer_register(ServiceConfig config, Done<Registrar::Ticket> done) {
+    const Instant latest = deadline();
+    auto ticket = co_await registrar_.announce(std::move(config), latest);
+    done(std::move(ticket));
+}
+
+void Control::withdraw(Registrar::Ticket ticket, Done<Ok> done) {
+    if (is_stopping_) return;
+    tasks_.spawn(answer_withdraw(ticket, std::move(done)));
+}
+
+io::Task<void> Control::answer_withdraw(Registrar::Ticket ticket, Done<Ok> done) {
+    const Instant latest = deadline();
+    auto gone = co_await registrar_.withdraw(ticket, latest);
+    done(std::move(gone));
+}
+
+void Control::withdraw_id(std::string id, Done<Ok> done) {
+    if (is_stopping_) return;
+    tasks_.spawn(answer_withdraw_id(std::move(id), std::move(done)));
+}
+
+io::Task<void> Control::answer_withdraw_id(std::string id, Done<Ok> done) {
+    const Instant latest = deadline();
+    auto gone = co_await registrar_.withdraw_id(std::move(id), latest);
+    done(std::move(gone));
+}
+
+void Control::stop(Instant deadline, Done<Ok> done) {
+    if (is_stopping_) return;
+    is_stopping_ = true;
+    watches_.clear();
+    followed_.clear();
+    tasks_.cancel();
+    stopping_.spawn(answer_stop(deadline, std::move(done)));
+}
+
+io::Task<void> Control::answer_stop(Instant deadline, Done<Ok> done) {
+    co_await registrar_.withdraw_all(deadline);
+    done(Ok{});
+}
+
+void Control::cancel() {
+    tasks_.cancel();
+    stopping_.cancel();
+    watches_.clear();
+    followed_.clear();
+}
+
+}  // namespace datapunk::mesh::internal

@@ -1,0 +1,99 @@
+#pragma once
+
+// Control: the half of a mesh that lives on its loop: follows the services in use, keeps
+// registrations, calls watchers, ticks the policies. Knows nothing of threads: everything is called
+// on the loop, and answers come through Done. Runs the same on a simulated loop.
+
+#include <datapunk/mesh/discovery.h>
+#include <datapunk/mesh/endpoint.h>
+#include <datapunk/mesh/registration.h>
+#include <datapunk/mesh/result.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "core/log.h"
+#include "discovery/service_discovery.h"
+#include "io/loop.h"
+#include "io/task.h"
+#include "mesh/done.h"
+#include "mesh/observed_backend.h"
+#include "mesh/registrar.h"
+#include "mesh/service_table.h"
+#include "mesh/watch_state.h"
+#include "metrics/metric_registry.h"
+
+namespace datapunk::mesh::internal {
+
+struct ControlParts {
+    io::Loop& loop;
+    std::unique_ptr<registry::Backend> backend;
+    core::Logger log;
+    metrics::MetricRegistry& metrics;
+    ServiceTable& services;
+    std::mutex& collect_mutex;  // guards the services' collectors
+    const ServiceDiscoveryConfig& discovery;
+    Duration timeout;
+};
+
+class Control {
+  public:
+    explicit Control(ControlParts parts);
+    Control(const Control&) = delete;
+    Control& operator=(const Control&) = delete;
+
+    void start();
+    // Discovers the service for as long as the mesh lives.
+    void follow(ServiceState& service);
+
+    void discover(std::string name, bool use_cache, Done<EndpointSetPtr> done);
+    Result<> watch(const std::string& name, const std::shared_ptr<WatchState>& watch);
+    void unwatch(const WatchState* watch);
+
+    void register_service(ServiceConfig config, Done<Registrar::Ticket> done);
+    void withdraw(Registrar::Ticket ticket, Done<Ok> done);
+    void withdraw_id(std::string id, Done<Ok> done);
+
+    Registrar& registrar() noexcept { return registrar_; }
+
+    // Cancels what is under way, ends all watches, deregisters everything. `done` by `deadline`.
+    void stop(Instant deadline, Done<Ok> done);
+    // Destroys the tasks that are left. On the loop's thread, outside of it.
+    void cancel();
+
+    Result<> readiness() const { return backend_.readiness(); }
+
+  private:
+    io::Task<void> tick_each_second();
+    io::Task<void> ask_until_answered();
+    io::Task<void> learn_first(ServiceState* service);
+    io::Task<void> answer_discover(std::string name, bool use_cache, Done<EndpointSetPtr> done);
+    io::Task<void> answer_register(ServiceConfig config, Done<Registrar::Ticket> done);
+    io::Task<void> answer_withdraw(Registrar::Ticket ticket, Done<Ok> done);
+    io::Task<void> answer_withdraw_id(std::string id, Done<Ok> done);
+    io::Task<void> answer_stop(Instant deadline, Done<Ok> done);
+
+    void tick(ServiceState& service);
+
+    Instant deadline() const { return loop_.now() + timeout_; }
+
+    io::Loop& loop_;
+    core::Logger log_;
+    ServiceTable& services_;
+    std::mutex& collect_mutex_;
+    Duration timeout_;
+    ObservedBackend backend_;
+    discovery::ServiceDiscovery discovery_;
+    Registrar registrar_;
+    std::vector<Watch> followed_;
+    std::map<const WatchState*, Watch> watches_;
+    bool is_stopping_ = false;
+    // Last: destroyed first.
+    io::TaskGroup stopping_;
+    io::TaskGroup tasks_;
+};
+
+}  // namespace datapunk::mesh::internal

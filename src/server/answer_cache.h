@@ -1,0 +1,73 @@
+#pragma once
+
+// AnswerCache: encoded answers by request and index, so that a thousand watchers of one service
+// cost one encoding and not a thousand. An answer is a pure function of its request and the index
+// of its data, so an entry never goes stale: another index is another answer and replaces it.
+//
+// Bounded in entries and bytes; the least recently used goes first. One loop's object. O(log n).
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace datapunk::mesh::server {
+
+class AnswerCache {
+  public:
+    explicit AnswerCache(std::size_t bytes_max) : bytes_max_(bytes_max) {}
+
+    // The stored body for this request and index, or what `encode()` gives now. Valid until the
+    // next call.
+    template <class Encode>
+    const std::string& get(const std::string& request, std::uint64_t index, Encode encode) {
+        const auto found = by_request_.find(request);
+        if (found != by_request_.end()) {
+            if (found->second->index == index) {
+                entries_.splice(entries_.begin(), entries_, found->second);
+                return entries_.front().body;
+            }
+            remove(found->second);
+        }
+        ++encodings_;
+        entries_.push_front({request, index, encode()});
+        by_request_.emplace(entries_.front().request, entries_.begin());
+        bytes_ += entries_.front().bytes();
+        while (entries_.size() > 1 && (bytes_ > bytes_max_ || entries_.size() > kEntriesMax)) {
+            remove(std::prev(entries_.end()));
+        }
+        return entries_.front().body;
+    }
+
+    std::uint64_t encodings() const noexcept { return encodings_; }
+
+    std::size_t bytes() const noexcept { return bytes_; }
+
+  private:
+    static constexpr std::size_t kEntriesMax = 10'000;  // services watched at once
+
+    struct Entry {
+        std::string request;
+        std::uint64_t index;
+        std::string body;
+
+        std::size_t bytes() const noexcept { return request.size() + body.size(); }
+    };
+    using Entries = std::list<Entry>;
+
+    void remove(Entries::iterator entry) {
+        bytes_ -= entry->bytes();
+        by_request_.erase(entry->request);
+        entries_.erase(entry);
+    }
+
+    std::size_t bytes_max_;
+    std::size_t bytes_ = 0;
+    std::uint64_t encodings_ = 0;
+    Entries entries_;  // the most recently used first
+    std::map<std::string_view, Entries::iterator> by_request_;
+};
+
+}  // namespace datapunk::mesh::server

@@ -1,0 +1,117 @@
+#include "server/call.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/strings.h"
+
+namespace datapunk::mesh::server {
+
+namespace {
+
+// Consul's, see agent/consul/rpc.go: the default, and the most a client may ask for.
+constexpr Duration kWaitDefault = std::chrono::minutes(5);
+constexpr Duration kWaitMax = std::chrono::minutes(10);
+
+}  // namespace
+
+http::Response plain_answer(int status, std::string text) {
+    return http::text_response(status, std::move(text));
+}
+
+http::Response error_answer(const catalog::Command& command, const Error& error) {
+    return plain_answer(static_cast<int>(catalog::http_status(command, error)), error.what);
+}
+
+http::Response json_answer(const Call& call, std::string body, int status) {
+    if (call.is_pretty) body += '\n';
+    return http::json_response(status, std::move(body));
+}
+
+std::optional<http::Response> read_options(
+    const Context& context, const Call& call, ReadOptions& out
+) {
+    const wire::Query& query = call.query;
+    const bool is_consistent = query.has("consistent");
+    if (query.has("stale") && is_consistent) {
+        return plain_answer(400, "Cannot specify ?stale with ?consistent, conflicting semantics.");
+    }
+    if (query.has("cached") && is_consistent) {
+        return plain_answer(400, "Cannot specify ?cached with ?consistent, conflicting semantics.");
+    }
+    if (query.has("stale") || query.has("max_stale")) out.consistency = "stale";
+    if (is_consistent) out.consistency = "consistent";
+    if (const auto index = query.value("index"); index && !index->empty()) {
+        const auto number = core::parse_number<std::uint64_t>(*index);
+        if (!number) return plain_answer(400, "Invalid index");
+        out.index = *number;
+    }
+    out.wait = kWaitDefault;
+    if (const auto wait = query.value("wait"); wait && !wait->empty()) {
+        const auto duration = core::parse_duration(*wait);
+        if (!duration || *duration < Duration::zero()) {
+            return plain_answer(400, "Invalid wait time");
+        }
+        if (*duration > Duration::zero()) out.wait = std::min(*duration, kWaitMax);
+    }
+    const auto dc = query.value("dc");
+    if (dc && !dc->empty() && *dc != context.config->datacenter) {
+        return plain_answer(500, "No path to datacenter");
+    }
+    if (const auto filter = query.value("filter"); filter && !filter->empty()) {
+        return plain_answer(
+            500,
+            "Failed to create boolean expression evaluator: filters are not supported by this "
+            "registry"
+        );
+    }
+    return std::nullopt;
+}
+
+void add_index(http::Response& response, std::uint64_t index, const ReadOptions& options) {
+    auto& headers = response.headers;
+    headers.push_back({"X-Consul-Effective-Consistency", std::string(options.consistency)});
+    headers.push_back({"X-Consul-Index", fmt::format("{}", std::max<std::uint64_t>(index, 1))});
+    headers.push_back({"X-Consul-Knownleader", "true"});
+    headers.push_back({"X-Consul-Lastcontact", "0"});
+    headers.push_back({"X-Consul-Query-Backend", "blocking-query"});
+}
+
+Metadata node_meta(const Call& call) {
+    Metadata out;
+    for (const std::string_view pair : call.query.values("node-meta")) {
+        const std::size_t colon = pair.find(':');
+        const std::string_view value =
+            colon == std::string_view::npos ? std::string_view() : pair.substr(colon + 1);
+        out.insert_or_assign(std::string(pair.substr(0, colon)), std::string(value));
+    }
+    return out;
+}
+
+Reply read(Context context, Call call, catalog::WatchKey key, Jitter jitter, Render render) {
+    ReadOptions options;
+    auto refused = read_options(context, call, options);
+    if (refused) co_return *std::move(refused);
+    if (options.index > 0) {
+        io::Loop& loop = context.registry->loop();
+        Duration wait = options.wait;
+        if (jitter == Jitter::sixteenth) {
+            wait += Duration(loop.rng().below(static_cast<std::uint64_t>(wait.count() / 16) + 1));
+        }
+        const Instant until = loop.now() + wait;
+        auto waited = co_await context.registry->wait(std::move(key), options.index, until);
+        if (!waited) co_return plain_answer(429, waited.error().what);
+    }
+    co_return render(context, call, options);
+}
+
+Reply write(Context context, catalog::Command command) {
+    const Instant deadline = context.write_deadline();
+    const catalog::Command kind = command;  // for the status of an error
+    auto outcome = co_await context.registry->execute(std::move(command), deadline);
+    if (!outcome) co_return error_answer(kind, outcome.error());
+    co_return http::Response{};
+}
+
+}  // namespace datapunk::mesh::server

@@ -1,0 +1,145 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "server/endpoints.h"
+#include "server/rows_json.h"
+
+namespace datapunk::mesh::server {
+
+namespace {
+
+// Go's strconv.ParseBool; "?passing" without a value means yes.
+std::optional<bool> passing_only(const Call& call) {
+    const auto value = call.query.value("passing");
+    if (!value) return false;
+    if (value->empty()) return true;
+    for (const std::string_view yes : {"1", "t", "T", "true", "TRUE", "True"}) {
+        if (*value == yes) return true;
+    }
+    for (const std::string_view no : {"0", "f", "F", "false", "FALSE", "False"}) {
+        if (*value == no) return false;
+    }
+    return std::nullopt;
+}
+
+// Names the answer: the same text, the same bytes for one index.
+std::string answer_name(const Call& call, const catalog::ServiceFilter& filter) {
+    std::string name = "health\n" + call.name;
+    name += filter.passing_only ? "\np" : "\na";
+    name += call.is_pretty ? "p" : "-";
+    for (const std::string& tag : filter.tags) name += "\nt" + tag;
+    for (const auto& [key, value] : filter.node_meta) name += "\nm" + key + "\n" + value;
+    return name;
+}
+
+http::Response render_service(
+    const Context& context, const Call& call, const ReadOptions& options
+) {
+    catalog::ServiceFilter filter{.tags = {}, .passing_only = false, .node_meta = node_meta(call)};
+    for (const std::string_view tag : call.query.values("tag")) {
+        if (!tag.empty()) filter.tags.emplace_back(tag);
+    }
+    const auto passing = passing_only(call);
+    const std::uint64_t index =
+        context.catalog().index_of({catalog::WatchTopic::health_service, call.name});
+    if (!passing) {
+        http::Response refused = plain_answer(400, "Invalid value for ?passing");
+        add_index(refused, index, options);
+        return refused;
+    }
+    filter.passing_only = *passing;
+    const std::string& body =
+        context.answers->get(answer_name(call, filter), std::max<std::uint64_t>(index, 1), [&] {
+            std::string out;
+            JsonWriter json(out, call.is_pretty);
+            json.begin_array();
+            const auto answer = context.catalog().health_service(call.name, filter);
+            for (const catalog::InstanceRef& ref : answer.data) {
+                write_health(json, ref, context.config->datacenter);
+            }
+            json.end_array();
+            return out;
+        });
+    http::Response response = json_answer(call, body);
+    add_index(response, index, options);
+    return response;
+}
+
+http::Response checks_answer(
+    const Call& call,
+    const ReadOptions& options,
+    const catalog::Answer<std::vector<catalog::CheckRef>>& answer
+) {
+    std::string out;
+    JsonWriter json(out, call.is_pretty);
+    json.begin_array();
+    for (const catalog::CheckRef& ref : answer.data) {
+        write_check(json, ref.node->row, ref.service, *ref.check);
+    }
+    json.end_array();
+    http::Response response = json_answer(call, std::move(out));
+    add_index(response, answer.index, options);
+    return response;
+}
+
+http::Response render_checks(const Context& context, const Call& call, const ReadOptions& options) {
+    return checks_answer(call, options, context.catalog().health_checks(call.name));
+}
+
+http::Response render_node(const Context& context, const Call& call, const ReadOptions& options) {
+    return checks_answer(call, options, context.catalog().health_node(call.name));
+}
+
+http::Response render_state(const Context& context, const Call& call, const ReadOptions& options) {
+    return checks_answer(call, options, context.catalog().health_state(call.name));
+}
+
+Reply refuse(std::string text) {
+    co_return plain_answer(400, std::move(text));
+}
+
+Reply read_named(
+    Context context, Call call, catalog::WatchTopic topic, Jitter jitter, Render render
+) {
+    catalog::WatchKey key{topic, call.name};
+    return read(context, std::move(call), std::move(key), jitter, render);
+}
+
+}  // namespace
+
+Reply health_service(Context context, Call call) {
+    if (call.name.empty()) return refuse("Missing service name");
+    return read_named(
+        context, std::move(call), catalog::WatchTopic::health_service, Jitter::none, render_service
+    );
+}
+
+Reply health_checks(Context context, Call call) {
+    if (call.name.empty()) return refuse("Missing service name");
+    return read_named(
+        context,
+        std::move(call),
+        catalog::WatchTopic::health_checks,
+        Jitter::sixteenth,
+        render_checks
+    );
+}
+
+Reply health_node(Context context, Call call) {
+    if (call.name.empty()) return refuse("Missing node name");
+    return read_named(
+        context, std::move(call), catalog::WatchTopic::health_node, Jitter::sixteenth, render_node
+    );
+}
+
+Reply health_state(Context context, Call call) {
+    if (call.name.empty()) return refuse("Missing check state");
+    return read_named(
+        context, std::move(call), catalog::WatchTopic::health_state, Jitter::sixteenth, render_state
+    );
+}
+
+}  // namespace datapunk::mesh::server

@@ -1,0 +1,168 @@
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "catalog/limits.h"
+#include "core/strings.h"
+#include "server/endpoints.h"
+#include "server/rows_json.h"
+
+namespace datapunk::mesh::server {
+
+namespace {
+
+Reply refuse(int status, std::string text) {
+    co_return plain_answer(status, std::move(text));
+}
+
+void write_item(JsonWriter& json, std::string_view key, const catalog::KvRow& row) {
+    json.begin_object().key("LockIndex").number(0).key("Key").string(key);
+    json.key("Flags").number(row.flags).key("Value");
+    if (row.value.empty()) {
+        json.null();
+    } else {
+        json.string(core::base64_encode(row.value));
+    }
+    json.key("CreateIndex").number(row.index.created);
+    json.key("ModifyIndex").number(row.index.modified).end_object();
+}
+
+// Absent is 404 with an empty body, but with an index to wait for.
+http::Response absent() {
+    return {.status = 404, .headers = {}, .body = {}};
+}
+
+http::Response render_key(const Context& context, const Call& call, const ReadOptions& options) {
+    const auto answer = context.catalog().kv_get(call.name);
+    http::Response response = absent();
+    if (answer.data != nullptr && call.query.has("raw")) {
+        response = {
+            .status = 200,
+            .headers =
+                {{"Content-Type", "text/plain"},
+                 {"X-Content-Type-Options", "nosniff"},
+                 {"Content-Security-Policy", "sandbox"}},
+            .body = answer.data->value
+        };
+    } else if (answer.data != nullptr) {
+        std::string out;
+        JsonWriter json(out, call.is_pretty);
+        json.begin_array();
+        write_item(json, call.name, *answer.data);
+        json.end_array();
+        response = json_answer(call, std::move(out));
+    }
+    add_index(response, answer.index, options);
+    return response;
+}
+
+http::Response render_tree(const Context& context, const Call& call, const ReadOptions& options) {
+    const auto answer = context.catalog().kv_list(call.name);
+    http::Response response = absent();
+    if (!answer.data.empty()) {
+        std::string out;
+        JsonWriter json(out, call.is_pretty);
+        json.begin_array();
+        for (const catalog::KvStore::Item& item : answer.data) {
+            write_item(json, item.key, *item.row);
+        }
+        json.end_array();
+        response = json_answer(call, std::move(out));
+    }
+    add_index(response, answer.index, options);
+    return response;
+}
+
+http::Response render_keys(const Context& context, const Call& call, const ReadOptions& options) {
+    const auto separator = call.query.value("separator");
+    const auto answer = context.catalog().kv_keys(call.name, separator.value_or(""));
+    http::Response response = absent();
+    if (!answer.data.empty() || call.name.empty()) {
+        std::string out;
+        JsonWriter json(out, call.is_pretty);
+        write_texts(json, answer.data);
+        response = json_answer(call, std::move(out));
+    }
+    add_index(response, answer.index, options);
+    return response;
+}
+
+Reply get(Context context, Call call) {
+    const bool has_recurse = call.query.has("recurse");
+    if (call.query.has("keys") || has_recurse) {
+        catalog::WatchKey key{catalog::WatchTopic::kv_prefix, call.name};
+        const Render render = has_recurse ? render_tree : render_keys;
+        return read(context, std::move(call), std::move(key), Jitter::sixteenth, render);
+    }
+    if (call.name.empty()) return refuse(400, "Missing key name");
+    catalog::WatchKey key{catalog::WatchTopic::kv_key, call.name};
+    return read(context, std::move(call), std::move(key), Jitter::sixteenth, render_key);
+}
+
+// Runs the command; the body says whether it was accepted (a cas may not match).
+Reply write_verdict(Context context, Call call, catalog::Command command) {
+    const Instant deadline = context.write_deadline();
+    const catalog::Command kind = command;
+    auto outcome = co_await context.registry->execute(std::move(command), deadline);
+    if (!outcome) co_return error_answer(kind, outcome.error());
+    co_return json_answer(call, outcome->accepted ? "true" : "false");
+}
+
+// Nothing = not asked for; an answer to give instead if it is no number.
+std::optional<http::Response> read_number(
+    const Call& call, std::string_view name, std::optional<std::uint64_t>& out
+) {
+    const auto text = call.query.value(name);
+    if (!text) return std::nullopt;
+    out = core::parse_number<std::uint64_t>(*text);
+    if (out) return std::nullopt;
+    return plain_answer(
+        500, fmt::format("strconv.ParseUint: parsing \"{}\": invalid syntax", text->substr(0, 64))
+    );
+}
+
+bool wants_lock(const Call& call) {
+    return call.query.has("acquire") || call.query.has("release");
+}
+
+constexpr std::string_view kNoSessions =
+    "sessions are not supported by this registry: ?acquire and ?release cannot be used";
+
+Reply put(Context context, Call call) {
+    if (call.name.empty()) return refuse(400, "Missing key name");
+    const int flags_given = (call.query.has("cas") ? 1 : 0) + (call.query.has("acquire") ? 1 : 0) +
+                            (call.query.has("release") ? 1 : 0);
+    if (flags_given > 1) {
+        return refuse(
+            400, fmt::format("Conflicting flags: {}", call.request.query().substr(0, 200))
+        );
+    }
+    if (wants_lock(call)) return refuse(501, std::string(kNoSessions));
+    catalog::KvPut command{.key = call.name, .value = {}, .flags = 0, .cas = {}};
+    std::optional<std::uint64_t> flags;
+    auto refused = read_number(call, "flags", flags);
+    if (!refused) refused = read_number(call, "cas", command.cas);
+    if (refused) return refuse(refused->status, refused->body);
+    command.flags = flags.value_or(0);
+    command.value = std::move(call.request.body);
+    return write_verdict(context, std::move(call), std::move(command));
+}
+
+Reply erase(Context context, Call call) {
+    catalog::KvDelete command{.key = call.name, .recurse = call.query.has("recurse"), .cas = {}};
+    if (command.key.empty() && !command.recurse) return refuse(400, "Missing key name");
+    if (auto refused = read_number(call, "cas", command.cas)) {
+        return refuse(refused->status, refused->body);
+    }
+    return write_verdict(context, std::move(call), std::move(command));
+}
+
+}  // namespace
+
+Reply kv(Context context, Call call) {
+    if (call.request.method == "PUT") return put(context, std::move(call));
+    if (call.request.method == "DELETE") return erase(context, std::move(call));
+    return get(context, std::move(call));
+}
+
+}  // namespace datapunk::mesh::server

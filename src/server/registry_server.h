@@ -1,0 +1,36 @@
+#pragma once
+
+// RegistryServer: the embedded registry's HTTP door. Speaks Consul's HTTP API (1.16, field for
+// field, error texts and headers included) for what a mesh needs: agent, catalog, health, kv,
+// status. What it does not have answers as an unknown path does in Consul.
+//
+//     http::Server ── handle(request) ──> routes (router.cpp) ──> endpoints.h
+//
+// A blocking query is a waiting task: a client that leaves destroys it, and its place in the
+// registry's tables with it. One loop's object, the registry's.
+// Cost: a health query of 40 instances whose answer is encoded already is a lookup and a copy.
+
+#include <cstdint>
+
+#include "http/server.h"
+#include "server/call.h"
+
+namespace datapunk::mesh::server {
+
+class RegistryServer final : public http::Handler {
+  public:
+    // `registry` must outlive the server.
+    RegistryServer(registry::embedded::EmbeddedRegistry& registry, RegistryServerConfig config);
+
+    io::Task<http::Response> handle(http::Request request) override;
+
+    // Answers encoded so far: fewer than asked for, see AnswerCache.
+    std::uint64_t encodings() const noexcept { return answers_.encodings(); }
+
+  private:
+    RegistryServerConfig config_;
+    AnswerCache answers_;
+    Context context_;
+};
+
+}  // namespace datapunk::mesh::server

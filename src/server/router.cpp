@@ -1,0 +1,152 @@
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+#include "server/endpoints.h"
+#include "server/registry_server.h"
+
+namespace datapunk::mesh::server {
+
+namespace {
+
+struct Route {
+    std::string_view path;     // ends with "/": what follows is the call's name
+    std::string_view methods;  // as Allow lists them, after OPTIONS
+    Reply (*run)(Context, Call);
+};
+
+constexpr std::array kRoutes = {
+    Route{"/v1/agent/service/register", "PUT", agent_service_register},
+    Route{"/v1/agent/service/deregister/", "PUT", agent_service_deregister},
+    Route{"/v1/agent/service/maintenance/", "PUT", agent_service_maintenance},
+    Route{"/v1/agent/service/", "GET", agent_service},
+    Route{"/v1/agent/services", "GET", agent_services},
+    Route{"/v1/agent/maintenance", "PUT", agent_maintenance},
+    Route{"/v1/agent/check/register", "PUT", agent_check_register},
+    Route{"/v1/agent/check/deregister/", "PUT", agent_check_deregister},
+    Route{"/v1/agent/check/pass/", "PUT", agent_check_pass},
+    Route{"/v1/agent/check/warn/", "PUT", agent_check_warn},
+    Route{"/v1/agent/check/fail/", "PUT", agent_check_fail},
+    Route{"/v1/agent/check/update/", "PUT", agent_check_update},
+    Route{"/v1/agent/checks", "GET", agent_checks},
+    Route{"/v1/agent/health/service/id/", "GET", agent_health_by_id},
+    Route{"/v1/agent/health/service/name/", "GET", agent_health_by_name},
+    Route{"/v1/agent/self", "GET", agent_self},
+    Route{"/v1/agent/members", "GET", agent_members},
+    Route{"/v1/catalog/register", "PUT", catalog_register},
+    Route{"/v1/catalog/deregister", "PUT", catalog_deregister},
+    Route{"/v1/catalog/datacenters", "GET", catalog_datacenters},
+    Route{"/v1/catalog/services", "GET", catalog_services},
+    Route{"/v1/catalog/service/", "GET", catalog_service},
+    Route{"/v1/catalog/nodes", "GET", catalog_nodes},
+    Route{"/v1/catalog/node/", "GET", catalog_node},
+    Route{"/v1/catalog/node-services/", "GET", catalog_node_services},
+    Route{"/v1/health/service/", "GET", health_service},
+    Route{"/v1/health/checks/", "GET", health_checks},
+    Route{"/v1/health/node/", "GET", health_node},
+    Route{"/v1/health/state/", "GET", health_state},
+    Route{"/v1/kv/", "GET,PUT,DELETE", kv},
+    Route{"/v1/status/leader", "GET", status_leader},
+    Route{"/v1/status/peers", "GET", status_peers},
+};
+
+const Route* find_route(std::string_view path) {
+    for (const Route& route : kRoutes) {
+        const bool matches =
+            route.path.ends_with('/') ? path.starts_with(route.path) : path == route.path;
+        if (matches) return &route;
+    }
+    return nullptr;
+}
+
+bool allows(std::string_view methods, std::string_view method) {
+    while (!methods.empty()) {
+        const std::size_t comma = methods.find(',');
+        if (methods.substr(0, comma) == method) return true;
+        methods = comma == std::string_view::npos ? std::string_view() : methods.substr(comma + 1);
+    }
+    return false;
+}
+
+// Go's path.Clean as its HTTP router uses it: "//" is redirected away.
+std::string without_double_slashes(std::string_view target) {
+    std::string out;
+    const std::size_t end = std::min(target.find('?'), target.size());
+    for (std::size_t i = 0; i < end; ++i) {
+        if (target[i] != '/' || out.empty() || out.back() != '/') out += target[i];
+    }
+    return out + std::string(target.substr(end));
+}
+
+http::Response with_defaults(http::Response response) {
+    response.headers.push_back({"Vary", "Accept-Encoding"});
+    response.headers.push_back({"X-Consul-Default-Acl-Policy", "allow"});
+    return response;
+}
+
+// A call that its route can answer, or the answer that says why not.
+struct Routed {
+    const Route* route = nullptr;
+    Call call;
+    http::Response refusal;
+};
+
+Routed route_request(http::Request request) {
+    Routed out;
+    const std::string_view path = request.path();
+    if (path.find("//") != std::string_view::npos) {
+        out.refusal.status = 301;
+        out.refusal.headers.push_back({"Location", without_double_slashes(request.target)});
+        return out;
+    }
+    const Route* route = find_route(path);
+    if (route == nullptr) {
+        out.refusal = plain_answer(404, "Invalid URL path: not a recognized HTTP API endpoint");
+        return out;
+    }
+    std::string_view method = request.method;
+    if (method == "HEAD") method = "GET";
+    if (!allows(route->methods, method)) {
+        const bool is_question = method == "OPTIONS";
+        out.refusal = is_question ? http::Response{}
+                                  : plain_answer(405, fmt::format("method {} not allowed", method));
+        out.refusal.headers.push_back({"Allow", fmt::format("OPTIONS,{}", route->methods)});
+        out.refusal = with_defaults(std::move(out.refusal));
+        return out;
+    }
+    std::string_view rest = path;
+    rest.remove_prefix(route->path.size());
+    auto name = wire::percent_decode(rest);
+    auto query = wire::Query::parse(request.query());
+    if (!name || !query) {
+        out.refusal = with_defaults(
+            plain_answer(400, name ? query.error().what : "invalid URL escape in the path")
+        );
+        return out;
+    }
+    out.route = route;
+    out.call.name = *std::move(name);
+    out.call.query = *std::move(query);
+    out.call.is_pretty = out.call.query.has("pretty");
+    out.call.request = std::move(request);
+    return out;
+}
+
+}  // namespace
+
+RegistryServer::RegistryServer(
+    registry::embedded::EmbeddedRegistry& registry, RegistryServerConfig config
+)
+    : config_(std::move(config)),
+      answers_(config_.answer_cache_bytes_max),
+      context_{&registry, &config_, &answers_} {}
+
+io::Task<http::Response> RegistryServer::handle(http::Request request) {
+    Routed routed = route_request(std::move(request));
+    if (routed.route == nullptr) co_return std::move(routed.refusal);
+    auto response = co_await routed.route->run(context_, std::move(routed.call));
+    co_return with_defaults(std::move(response));
+}
+
+}  // namespace datapunk::mesh::server

@@ -1,0 +1,116 @@
+#pragma once
+
+// For tests: a RegistryServer over a registry in memory and in virtual time.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "registry/embedded/embedded_registry.h"
+#include "registry/embedded/volatile_log.h"
+#include "server/registry_server.h"
+#include "sim/run.h"
+#include "sim/sim_loop.h"
+
+namespace datapunk::mesh::server {
+
+inline registry::embedded::EmbeddedConfig test_registry_config() {
+    registry::embedded::EmbeddedConfig config;
+    config.node = {
+        .name = "ref1",
+        .id = "3ad04841-5af7-3d3a-a1b9-971a56da8f32",
+        .address = "127.0.0.1",
+        .tagged_addresses = {},
+        .meta = {{"consul-network-segment", ""}, {"consul-version", "1.16.4"}, {"rack", "r1"}},
+        .index = {}
+    };
+    return config;
+}
+
+// The handler's answers, without sockets.
+class Desk {
+  public:
+    Desk(io::Loop& loop, http::Handler& handler) : loop_(loop), handler_(handler) {}
+
+    http::Response ask(std::string method, std::string target, std::string body = {}) {
+        http::Request request{
+            .method = std::move(method), .target = std::move(target), .body = std::move(body)
+        };
+        auto response = sim::run_on(loop_, handler_.handle(std::move(request)));
+        EXPECT_TRUE(response) << "no answer";
+        return response ? *std::move(response) : http::Response{.status = 0};
+    }
+
+    std::string get(std::string target) {
+        const http::Response response = ask("GET", std::move(target));
+        EXPECT_EQ(response.status, 200) << response.body;
+        return response.body;
+    }
+
+    void put(std::string target, std::string body = {}) {
+        const http::Response response = ask("PUT", target, std::move(body));
+        EXPECT_EQ(response.status, 200) << target << ": " << response.body;
+    }
+
+    std::uint64_t index(std::string target) {
+        return std::stoull(
+            "0" + std::string(ask("GET", std::move(target)).header("X-Consul-Index"))
+        );
+    }
+
+  private:
+    io::Loop& loop_;
+    http::Handler& handler_;
+};
+
+// A request that goes on while the test does something else.
+class PendingAsk {
+  public:
+    PendingAsk(http::Handler& handler, std::string target) {
+        http::Request request{.target = std::move(target)};
+        group_.spawn(run(handler.handle(std::move(request)), &response_));
+    }
+
+    bool ended() const { return response_.has_value(); }
+
+    const http::Response& response() const { return *response_; }
+
+    void leave() { group_.cancel(); }
+
+  private:
+    static io::Task<void> run(io::Task<http::Response> task, std::optional<http::Response>* out) {
+        *out = co_await std::move(task);
+    }
+
+    std::optional<http::Response> response_;
+    io::TaskGroup group_;
+};
+
+class ServerTest : public testing::Test {
+  public:
+    ServerTest() { start(); }
+
+    void start() {
+        auto opened = registry::embedded::EmbeddedRegistry::open(
+            loop_,
+            std::make_unique<registry::embedded::VolatileLog>(),
+            test_registry_config(),
+            core::Logger()
+        );
+        ASSERT_TRUE(opened) << opened.error().what;
+        registry_ = *std::move(opened);
+        server_ = std::make_unique<RegistryServer>(*registry_, RegistryServerConfig{});
+        desk_ = std::make_unique<Desk>(loop_, *server_);
+        loop_.run_for(std::chrono::milliseconds(1));
+    }
+
+    sim::SimLoop loop_{sim::seed_for_test(1)};
+    std::unique_ptr<registry::embedded::EmbeddedRegistry> registry_;
+    std::unique_ptr<RegistryServer> server_;
+    std::unique_ptr<Desk> desk_;
+};
+
+}  // namespace datapunk::mesh::server
