@@ -5,6 +5,7 @@ Usage: tools/check_docs.py [--fix] [ROOT]. Tests: tools/check_docs_test.py. For 
 
   * relative links lead to files, and #fragments to headings
   * paths of this project named in `code` exist (`src/balance/round_robin.h`, globs too)
+  * members named in `code` exist in a file that knows the class (`Exchange::serve`)
   * tests named in `code` exist (`RoundRobin.HonoursWeights`)
   * metrics named in `code` are in src/metrics/names.h, and docs/operations.md names all of them
   * a block between <!-- text of FILE --> and <!-- end --> is the text of FILE between its lines
@@ -20,6 +21,7 @@ SKIPPED = {'build', 'install', 'node_modules', '.git', 'third_party'}
 LINK = re.compile(r'\]\(([^)\s]+)\)')
 CODE = re.compile(r'`([^`\n]+)`')
 PATH = re.compile(r'(?:%s)/[\w.*/{},+-]*' % '|'.join(re.escape(room) for room in ROOMS))
+MEMBER = re.compile(r'(?:\w+::)*([A-Z]\w+)::(~?\w+)(?:\(.*\))?')
 TEST = re.compile(r'[A-Z]\w+\.[A-Z]\w+')
 METRIC = re.compile(r'(?:mesh|process)_[a-z_]+_(?:total|seconds|bytes|open|state|ejected|known|healthy|up|active|info|flight|fds)')
 SAME = re.compile(r'(<!-- text of (\S+) -->\n+```\w*\n)(.*?)(```\n+<!-- end -->)', re.S)
@@ -41,6 +43,11 @@ def tests_of(root):
         for match in re.finditer(r'^(?:TYPED_)?TEST(?:_[FP])?\(\s*(\w+),\s*(\w+)\s*\)', path.read_text(), re.M):
             found.add(f'{match[1]}.{match[2]}')
     return found
+
+
+def words_of(root):
+    """The set of words of every source file, for members."""
+    return [set(re.findall(r'\w+', path.read_text())) for path in [*root.glob('src/**/*.[hc]*'), *root.glob('include/**/*.h')]]
 
 
 def metrics_of(root):
@@ -86,7 +93,7 @@ def fix(root, path):
     path.write_text(SAME.sub(fresh, path.read_text()))
 
 
-def check_document(root, path, tests, metrics):
+def check_document(root, path, tests, metrics, words=None):
     """(line, problem) for everything in one document that is not so."""
     text = path.read_text()
     line_of = lambda offset: text.count('\n', 0, offset) + 1
@@ -110,6 +117,9 @@ def check_document(root, path, tests, metrics):
                 yield line_of(found.start()), f'{name[0]} is not there'
         if TEST.fullmatch(code) and code not in tests:
             yield line_of(found.start()), f'there is no test {code}'
+        member = MEMBER.fullmatch(code)
+        if member and words is not None and not any({member[1], member[2].strip('~')} <= file for file in words):
+            yield line_of(found.start()), f'there is no {code}'
         name = METRIC.match(code)
         if name and name[0] not in metrics:
             yield line_of(found.start()), f'there is no metric {name[0]}'
@@ -121,10 +131,10 @@ def check_document(root, path, tests, metrics):
 def main(root, is_fixing):
     for path in documents(root) if is_fixing else ():
         fix(root, path)
-    tests, metrics, problems = tests_of(root), metrics_of(root), []
+    tests, metrics, words, problems = tests_of(root), metrics_of(root), words_of(root), []
     for path in documents(root):
         name = path.relative_to(root)
-        problems += [f'{name}:{line}: {what}' for line, what in check_document(root, path, tests, metrics)]
+        problems += [f'{name}:{line}: {what}' for line, what in check_document(root, path, tests, metrics, words)]
     operations = root / 'docs/operations.md'
     if operations.exists():
         unnamed = metrics - set(re.findall(r'\w+', operations.read_text()))

@@ -10,6 +10,7 @@ import check_docs
 
 FILES = {
     'src/balance/pick.cpp': 'int pick();\n',
+    'src/balance/picker.h': 'class Picker { int take(); };\n',
     'src/balance/pick_test.cpp': 'TEST(Pick, TakesTheFirst) {}\nTEST_F(\n    PickTest, TakesTheOther\n) {}\n',
     'src/metrics/names.h': 'inline constexpr MetricFamily kRequests{"mesh_requests_total", counter};\n',
     'examples/small.cpp': 'before\n// [doc\nint main() {}\n// doc]\nafter\n',
@@ -26,7 +27,8 @@ class CheckDocs(unittest.TestCase):
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 (root / name).write_text(content)
             found = check_docs.check_document(
-                root, root / 'docs/page.md', check_docs.tests_of(root), check_docs.metrics_of(root))
+                root, root / 'docs/page.md', check_docs.tests_of(root), check_docs.metrics_of(root),
+                check_docs.words_of(root))
             return [f'{line}: {what}' for line, what in found]
 
     def test_links(self):
@@ -45,6 +47,11 @@ class CheckDocs(unittest.TestCase):
     def test_tests(self):
         self.assertEqual(self.problems('`Pick.TakesTheFirst` `PickTest.TakesTheOther` `EndpointSet.stale`'), [])
         self.assertEqual(self.problems('`Pick.TakesTheLast`'), ['1: there is no test Pick.TakesTheLast'])
+
+    def test_members(self):
+        self.assertEqual(self.problems('`Picker::take` `balance::Picker::take()` `std::move`'), [])
+        self.assertEqual(self.problems('`Picker::give`'), ['1: there is no Picker::give'])
+        self.assertEqual(self.problems('`Picker::pick`'), ['1: there is no Picker::pick'])
 
     def test_metrics(self):
         self.assertEqual(self.problems('`mesh_requests_total` `mesh_room` `mesh_flags`'), [])
