@@ -6,6 +6,7 @@
 
 #include "apps/build_info.h"
 #include "config/effective.h"
+#include "registry/consul/consul_backend.h"
 
 namespace datapunk::mesh::apps {
 
@@ -13,6 +14,8 @@ namespace {
 
 constexpr std::size_t kEventsMax = 512;  // shown on /events; older ones are in the log
 constexpr Duration kTick = std::chrono::seconds(1);
+// --dev is for trying things out: what died is gone from the registry while one still watches.
+constexpr Duration kDevDeregisterAfterMin = std::chrono::seconds(5);
 
 proxy::ListenerConfig listener_of(const config::ListenerSection& section) {
     return {
@@ -77,8 +80,11 @@ Agent::~Agent() = default;
 
 Result<> Agent::start() {
     if (auto made = make_services(); !made) return made;
+    if (auto registry = start_registry(); !registry) return registry;
     if (auto workers = start_workers(); !workers) return workers;
     if (auto admin = start_admin(); !admin) return admin;
+    for (const ServiceConfig& registration : config().registrations)
+        tasks_.spawn(announce(registration));
     tasks_.spawn(tick_loop());
     return Ok{};
 }
@@ -88,6 +94,7 @@ Result<> Agent::make_services() {
     for (const auto& route : config().routes) names.insert(route.service);
     for (const auto& [name, section] : config().services) names.insert(name);
     for (const std::string& name : names) {
+        collectors_.push_back(std::make_unique<policy::ServiceCollector>(metrics_, name));
         auto& service = services_.add(
             std::make_unique<policy::ServicePolicies>(name, config().policy_of(name), loop_.rng()())
         );
@@ -97,6 +104,129 @@ Result<> Agent::make_services() {
         }
     }
     return Ok{};
+}
+
+Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
+    registry::consul::ConsulConfig consul;
+    if (config().registry.kind == config::RegistryKind::embedded) {
+        const auto& section = config().registry.embedded;
+        if (section.data_dir.empty() && !dev_) {
+            return Error{
+                .code = Code::invalid,
+                .what =
+                    "registry.embedded.data_dir is not set: say where the registry's state goes, "
+                    "or --dev to keep it in memory"
+            };
+        }
+        auto local = LocalRegistry::start(
+            network_,
+            {.address = section.address,
+             .port = section.port,
+             .data_dir = section.data_dir,
+             .node_name = section.node_name,
+             .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1)},
+            log_
+        );
+        if (!local) return std::move(local).error();
+        local_registry_ = *std::move(local);
+        consul.port = local_registry_->address().port;
+        auto self = registry::consul::ConsulBackend::create(network_, consul);
+        if (!self) return std::move(self).error();
+        return std::unique_ptr<registry::Backend>(*std::move(self));
+    }
+    const auto& section = config().registry.consul;
+    consul.host = section.address.host;
+    consul.port = section.address.port;
+    consul.https = section.tls.enabled;
+    consul.token = section.token.reveal();
+    consul.datacenter = section.datacenter;
+    auto backend = registry::consul::ConsulBackend::create(network_, consul);
+    if (!backend) return std::move(backend).error();
+    return std::unique_ptr<registry::Backend>(*std::move(backend));
+}
+
+Result<> Agent::start_registry() {
+    if (config().registry.kind == config::RegistryKind::fixed) return Ok{};
+    auto backend = connect_registry();
+    if (!backend) return std::move(backend).error();
+    backend_ = std::make_unique<internal::ObservedBackend>(loop_, *std::move(backend), metrics_);
+    ServiceDiscoveryConfig discovery;
+    discovery.cache_ttl = config().discovery.cache_ttl;
+    discovery.removal_grace = config().discovery.removal_grace;
+    discovery_ = std::make_unique<discovery::ServiceDiscovery>(loop_, *backend_, discovery, log_);
+    registrar_ = std::make_unique<internal::Registrar>(internal::RegistrarParts{
+        .loop = loop_,
+        .backend = *backend_,
+        .log = log_,
+        .metrics = metrics_,
+        .timeout = std::chrono::seconds(5),
+        .on_withdrawn = [this](const ServiceConfig& gone
+                        ) { discovery_->note_deregistered(gone.name, gone.id); }
+    });
+    follow_services();
+    return Ok{};
+}
+
+// One watch for every service that has no endpoints of its own in the configuration.
+void Agent::follow_services() {
+    services_.for_each([this](policy::ServicePolicies& service) {
+        const auto section = config().services.find(service.name());
+        if (section != config().services.end() && !section->second.endpoints.empty()) return;
+        auto watch =
+            discovery_->watch(service.name(), [this, &service](const EndpointChange& change) {
+                on_change(service, change);
+            });
+        if (watch) {
+            watches_.push_back(*std::move(watch));
+        } else {
+            log_.error("cannot watch", {{"service", service.name()}, {"why", watch.error().what}});
+        }
+    });
+}
+
+void Agent::on_change(policy::ServicePolicies& service, const EndpointChange& change) {
+    service.update(*change.all, loop_.now());
+    note_event(
+        {.when = loop_.now(),
+         .service = service.name(),
+         .what = "endpoints changed",
+         .why = fmt::format(
+             "{} added, {} removed, {} changed, {} in all",
+             change.added.size(),
+             change.removed.size(),
+             change.changed.size(),
+             change.all->endpoints.size()
+         )}
+    );
+}
+
+// Tries until the registry takes it: an outage at the start is not the end.
+io::Task<void> Agent::announce(ServiceConfig registration) {
+    Duration pause = std::chrono::milliseconds(500);
+    for (;;) {
+        auto announced =
+            co_await registrar_->announce(registration, loop_.now() + std::chrono::seconds(10));
+        if (announced || draining_) co_return;
+        log_.warn(
+            "not registered yet",
+            {{"service", registration.name},
+             {"id", registration.id},
+             {"why", announced.error().what}}
+        );
+        co_await io::sleep_for(loop_, pause);
+        pause = std::min<Duration>(pause * 2, std::chrono::seconds(30));
+    }
+}
+
+void Agent::collect() {
+    std::size_t at = 0;
+    services_.for_each([&](policy::ServicePolicies& service) {
+        std::vector<policy::PolicyEvent> events = service.drain_events();
+        collectors_[at]->count(events);
+        collectors_[at]->update(service, loop_.now());
+        ++at;
+        for (policy::PolicyEvent& event : events) note_event(std::move(event));
+    });
 }
 
 Result<> Agent::start_workers() {
@@ -188,6 +318,10 @@ void Agent::add_pages() {
 std::vector<Unready> Agent::unready() const {
     std::vector<Unready> reasons;
     if (draining_) reasons.push_back({"drain", "the agent is shutting down"});
+    if (backend_ != nullptr) {
+        if (auto registry = backend_->readiness(); !registry)
+            reasons.push_back({"registry", registry.error().what});
+    }
     return reasons;
 }
 
@@ -207,10 +341,8 @@ void Agent::note_event(policy::PolicyEvent event) {
 io::Task<void> Agent::tick_loop() {
     for (;;) {
         co_await io::sleep_for(loop_, kTick);
-        services_.for_each([this](policy::ServicePolicies& service) {
-            service.tick(loop_.now());
-            for (policy::PolicyEvent& event : service.drain_events()) note_event(std::move(event));
-        });
+        services_.for_each([this](policy::ServicePolicies& service) { service.tick(loop_.now()); });
+        collect();
     }
 }
 
@@ -221,7 +353,13 @@ io::Task<void> Agent::stop() {
         {{"timeout_seconds", std::chrono::duration<double>(config().drain_timeout).count()}}
     );
     const Instant deadline = loop_.now() + config().drain_timeout;
+    // First out of the registry, so that callers stop coming; then what is in flight.
+    if (registrar_ != nullptr)
+        co_await registrar_->withdraw_all(loop_.now() + std::chrono::seconds(5));
     co_await workers_->drain(deadline);
+    watches_.clear();
+    if (local_registry_ != nullptr)
+        co_await local_registry_->drain(loop_.now() + std::chrono::seconds(1));
     co_await admin_server_.drain(loop_.now() + std::chrono::seconds(1));
 }
 

@@ -13,13 +13,18 @@
 
 #include "admin/admin_handler.h"
 #include "apps/agent_pages.h"
+#include "apps/local_registry.h"
 #include "apps/worker_pool.h"
 #include "config/load.h"
 #include "core/log.h"
+#include "discovery/service_discovery.h"
 #include "http/server.h"
 #include "io/epoll_loop.h"
 #include "io/tcp.h"
+#include "mesh/observed_backend.h"
+#include "mesh/registrar.h"
 #include "metrics/metric_registry.h"
+#include "policy/collector.h"
 #include "proxy/upstream_service.h"
 #include "telemetry/metrics_page.h"
 
@@ -47,6 +52,12 @@ class Agent {
     Result<> make_services();
     Result<> start_workers();
     Result<> start_admin();
+    Result<> start_registry();
+    Result<std::unique_ptr<registry::Backend>> connect_registry();
+    void follow_services();
+    void on_change(policy::ServicePolicies& service, const EndpointChange& change);
+    io::Task<void> announce(ServiceConfig registration);
+    void collect();
     void add_pages();
     io::Task<void> tick_loop();
     void note_event(policy::PolicyEvent event);
@@ -54,11 +65,17 @@ class Agent {
 
     io::EpollLoop& loop_;
     config::Loaded loaded_;
-    [[maybe_unused]] bool dev_;
+    bool dev_;
     core::Logger log_;
     io::KernelNetwork network_;
     metrics::MetricRegistry metrics_;
     proxy::UpstreamServices services_;
+    std::vector<std::unique_ptr<policy::ServiceCollector>> collectors_;  // in services_' order
+    std::unique_ptr<LocalRegistry> local_registry_;
+    std::unique_ptr<internal::ObservedBackend> backend_;  // null: fixed endpoints only
+    std::unique_ptr<discovery::ServiceDiscovery> discovery_;
+    std::unique_ptr<internal::Registrar> registrar_;
+    std::vector<Watch> watches_;
     std::unique_ptr<WorkerPool> workers_;
     std::vector<BoundListener> listeners_;
     telemetry::MetricsPage metrics_page_;

@@ -135,7 +135,7 @@ io::Task<Result<Response>> Client::exchange(
         }
         response.body += piece->bytes;
     }
-    reusable = answer.keep_alive && reader.is_between_messages() &&
+    reusable = answer.keep_alive && !reader.has_more() &&
                answer.framing != wire::http1::Framing::until_close;
     co_return std::move(response);
 }

@@ -59,13 +59,11 @@ class MessageReader {
 
     Input& input() noexcept { return input_; }
 
-    // The message has been read to its end and nothing follows it yet.
-    bool is_between_messages() const noexcept {
-        return body_done_ && input_.data().size() == spent_;
-    }
+    // Whether bytes have arrived that follow the message read so far.
+    bool has_more() const noexcept { return input_.data().size() > spent_; }
 
-    // Forgets the last message's bytes: after that its views are dead and an idle connection is
-    // small.
+    // Between messages: forgets the last one, so that an idle connection is small. Its views are
+    // dead after that.
     void release() noexcept {
         input_.consume(std::exchange(spent_, 0));
         head_block_.reset();

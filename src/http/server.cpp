@@ -67,7 +67,7 @@ class Server::Connection : public core::ListNode {
 io::Task<void> Server::Connection::run() {
     for (;;) {
         idle_ = true;
-        if (reader_.is_between_messages()) {
+        if (!reader_.has_more()) {
             reader_.release();
             auto ready = co_await stream_->readable(now() + server_.config_.idle_timeout);
             if (!ready) break;
@@ -165,7 +165,7 @@ io::Task<bool> Server::Connection::answer(Request request, bool head_only) {
         io::TaskGroup tasks;  // destroys the handler's task if the client goes away
         tasks.spawn(call_handler(std::move(request)));
         if (!response_ready_.is_set()) {
-            if (reader_.is_between_messages()) tasks.spawn(watch_peer());
+            if (!reader_.has_more()) tasks.spawn(watch_peer());
             co_await response_ready_.wait(kNever);
         }
     }

@@ -28,10 +28,8 @@ Control::Control(ControlParts parts)
           .log = parts.log,
           .metrics = parts.metrics,
           .timeout = parts.timeout,
-          .on_withdrawn =
-              [this](const ServiceConfig& config) {
-                  discovery_.note_deregistered(config.name, config.id);
-              },
+          .on_withdrawn = [this](const ServiceConfig& config
+                          ) { discovery_.note_deregistered(config.name, config.id); },
       }) {}
 
 void Control::start() {
@@ -73,12 +71,10 @@ io::Task<void> Control::ask_until_answered() {
 
 void Control::follow(ServiceState& service) {
     if (is_stopping_) return service.fail(stopping_error());
-    auto watch = discovery_.watch(
-        service.policies.name(),
-        [this, &service](const EndpointChange& change) {
+    auto watch =
+        discovery_.watch(service.policies.name(), [this, &service](const EndpointChange& change) {
             service.learn(*change.all, loop_.now());
-        }
-    );
+        });
     if (!watch) return service.fail(std::move(watch).error());
     followed_.push_back(*std::move(watch));
     tasks_.spawn(learn_first(&service));
@@ -111,9 +107,8 @@ io::Task<void> Control::answer_discover(
 
 Result<> Control::watch(const std::string& name, const std::shared_ptr<WatchState>& watch) {
     if (is_stopping_) return stopping_error();
-    auto begun = discovery_.watch(name, [watch](const EndpointChange& change) {
-        watch->call(change);
-    });
+    auto begun =
+        discovery_.watch(name, [watch](const EndpointChange& change) { watch->call(change); });
     if (!begun) return std::move(begun).error();
     watches_.emplace(watch.get(), *std::move(begun));
     return Ok{};

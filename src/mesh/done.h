@@ -1,7 +1,8 @@
 #pragma once
 
-// Done<T>: who waits for an answer of the control loop. Called exactly once: dropped unanswered (the
-// mesh is stopping, its tasks are destroyed), it answers Code::aborted itself. Movable; any thread.
+// Done<T>: who waits for an answer of the control loop. Called exactly once: dropped unanswered
+// (the mesh is stopping, its tasks are destroyed), it answers Code::aborted itself. Movable; any
+// thread.
 
 #include <datapunk/mesh/result.h>
 

@@ -37,9 +37,7 @@ void write_to_stderr(LogLevel, std::string_view line) {
 core::Logger make_logger(LogLevel level, std::function<void(LogLevel, std::string_view)> write) {
     if (level == LogLevel::off) return {};
     if (!write) write = write_to_stderr;
-    return {
-        std::make_shared<FunctionSink>(std::move(write)), static_cast<core::Level>(level)
-    };
+    return {std::make_shared<FunctionSink>(std::move(write)), static_cast<core::Level>(level)};
 }
 
 }  // namespace datapunk::mesh::internal

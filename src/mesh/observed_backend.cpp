@@ -89,8 +89,7 @@ io::Task<Result<registry::Answer>> ObservedBackend::wait(
     co_return result;
 }
 
-io::Task<Result<std::vector<registry::ServiceSummary>>> ObservedBackend::services(
-    Instant deadline
+io::Task<Result<std::vector<registry::ServiceSummary>>> ObservedBackend::services(Instant deadline
 ) {
     const Instant begun = loop_.now();
     auto result = co_await backend_->services(deadline);

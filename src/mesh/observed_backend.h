@@ -18,9 +18,7 @@ namespace datapunk::mesh::internal {
 class ObservedBackend final : public registry::Backend {
   public:
     ObservedBackend(
-        io::Loop& loop,
-        std::unique_ptr<registry::Backend> backend,
-        metrics::MetricRegistry& metrics
+        io::Loop& loop, std::unique_ptr<registry::Backend> backend, metrics::MetricRegistry& metrics
     );
 
     // Whether it answered last time. An answer that says no is an answer.

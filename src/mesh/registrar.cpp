@@ -31,7 +31,8 @@ bool may_pass(const Error& error) {
 }
 
 Duration backoff(int tries, core::Rng& rng) {
-    const Duration most = std::min(kBackoffMax, kBackoffFirst * (1LL << std::min(tries, 10)));
+    const Duration most =
+        std::min(kBackoffMax, kBackoffFirst * (Duration::rep{1} << std::min(tries, 10)));
     return Duration(
         static_cast<Duration::rep>(rng.below(static_cast<std::uint64_t>(most.count()) + 1))
     );
@@ -80,8 +81,7 @@ io::Task<Result<Registrar::Ticket>> Registrar::announce(ServiceConfig config, In
             .what = fmt::format("{}: {} registrations already", config.id, kRegistrationsMax)
         };
     }
-    const auto entry =
-        std::make_shared<Entry>(std::move(config), next_ticket_++, parts_.loop);
+    const auto entry = std::make_shared<Entry>(std::move(config), next_ticket_++, parts_.loop);
     entries_[entry->config.id] = entry;
 
     struct End {  // also when this task is destroyed
@@ -101,7 +101,9 @@ io::Task<Result<Registrar::Ticket>> Registrar::announce(ServiceConfig config, In
         if (!entry->is_leaving) {
             auto undone = co_await remove(id, undo_deadline);
             if (!undone) {
-                parts_.log.warn("cannot take back a registration", {{"error", undone.error().what}});
+                parts_.log.warn(
+                    "cannot take back a registration", {{"error", undone.error().what}}
+                );
             }
         }
         drop(entry);
@@ -145,9 +147,8 @@ io::Task<Result<>> Registrar::register_patiently(EntryPtr entry, Instant deadlin
         const Instant again = parts_.loop.now() + backoff(tries, parts_.loop.rng());
         if (again >= deadline) {
             Error error = std::move(done).error();
-            error.what = fmt::format(
-                "register {}: {} ({} tries)", entry->config.id, error.what, tries + 1
-            );
+            error.what =
+                fmt::format("register {}: {} ({} tries)", entry->config.id, error.what, tries + 1);
             co_return error;
         }
         co_await entry->changed.wait(again);
@@ -161,9 +162,8 @@ io::Task<Result<>> Registrar::write(EntryPtr entry, Instant deadline) {
     // Such a check starts critical; nobody should have to wait for the first beat.
     std::string id = entry->config.id;
     std::string note = entry->note;
-    auto beat = co_await parts_.backend.heartbeat(
-        std::move(id), entry->health, std::move(note), deadline
-    );
+    auto beat =
+        co_await parts_.backend.heartbeat(std::move(id), entry->health, std::move(note), deadline);
     co_return beat;
 }
 
@@ -174,9 +174,8 @@ io::Task<Result<>> Registrar::read_back(EntryPtr entry, Instant deadline) {
     if (!*has) {
         co_return Error{
             .code = Code::unavailable,
-            .what = fmt::format(
-                "{}: the registry accepted it but does not have it", entry->config.id
-            ),
+            .what =
+                fmt::format("{}: the registry accepted it but does not have it", entry->config.id),
             .source = Source::registry,
             .retryable = true
         };
@@ -238,8 +237,7 @@ io::Task<void> Registrar::renew(EntryPtr entry) {
     // Once per outage, not once per try.
     if (!done && !entry->is_failing) {
         parts_.log.warn(
-            "cannot renew a registration",
-            {{"id", entry->config.id}, {"error", done.error().what}}
+            "cannot renew a registration", {{"id", entry->config.id}, {"error", done.error().what}}
         );
     }
     entry->is_failing = !done;

@@ -28,12 +28,4 @@ void ServiceTable::publish() {
     retired_.collect();
 }
 
-void ServiceTable::leak_busy() noexcept {
-    const std::lock_guard lock(mutex_);
-    for (auto& service : services_) {
-        if (service->policies.totals().in_flight > 0) static_cast<void>(service.release());
-    }
-    std::erase(services_, nullptr);
-}
-
 }  // namespace datapunk::mesh::internal

@@ -49,9 +49,6 @@ class ServiceTable {
         for (const auto& service : services_) visit(*service);
     }
 
-    // Gives up what may still be in use, instead of freeing it under its users.
-    void leak_busy() noexcept;
-
   private:
     // The keys live in the services. They come from this process's own code, so that the hash needs
     // no secret seed.

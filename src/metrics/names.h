@@ -19,7 +19,7 @@ inline constexpr std::size_t kEndpointSeriesMax = 5000;
 inline constexpr MetricFamily kRequests{"mesh_requests_total", counter, "", "Calls answered, by service and class of answer: 1xx to 5xx, or error when none came.", {"service", "code_class"}};
 inline constexpr MetricFamily kRequestDuration{"mesh_request_duration_seconds", histogram, "seconds", "Time from a call's arrival to the end of its answer, retries included.", {"service"}};
 inline constexpr MetricFamily kRequestsInFlight{"mesh_requests_in_flight", gauge, "", "Calls that have begun and not ended.", {"service"}};
-inline constexpr MetricFamily kRequestsRejected{"mesh_requests_rejected_total", counter, "", "Calls refused here without an attempt: concurrency limit, rate limit, no endpoint, open breaker.", {"service", "reason"}};
+inline constexpr MetricFamily kRequestsRejected{"mesh_requests_rejected_total", counter, "", "Calls that no endpoint's answer was found for, by reason: limit, no endpoint, deadline, reset and so on.", {"service", "reason"}};
 inline constexpr MetricFamily kAttempts{"mesh_attempts_total", counter, "", "Attempts at single endpoints, by how they ended.", {"service", "outcome"}};
 inline constexpr MetricFamily kAttemptDuration{"mesh_attempt_duration_seconds", histogram, "seconds", "Time of one attempt at one endpoint.", {"service"}};
 inline constexpr MetricFamily kRetries{"mesh_retries_total", counter, "", "Attempts after the first, by the reason for trying again.", {"service", "reason"}};

@@ -50,14 +50,14 @@ void ServiceCollector::update_endpoints(const ServiceView& view) {
         if (endpoint.health != Health::critical) ++healthy;
         if (endpoint.ejected_until) ++ejected;
         auto kept = breakers_.extract(endpoint.id);
-        const auto at =
-            kept.empty()
-                ? breakers
-                      .emplace(
-                          endpoint.id, registry_.gauge(names::kBreakerState, {service_, endpoint.id})
-                      )
-                      .first
-                : breakers.insert(std::move(kept)).position;
+        const auto at = kept.empty()
+                            ? breakers
+                                  .emplace(
+                                      endpoint.id,
+                                      registry_.gauge(names::kBreakerState, {service_, endpoint.id})
+                                  )
+                                  .first
+                            : breakers.insert(std::move(kept)).position;
         at->second.set(static_cast<double>(endpoint.breaker));
     }
     breakers_ = std::move(breakers);  // the gauges of those that have gone are no longer shown

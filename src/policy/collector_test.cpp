@@ -40,8 +40,12 @@ TEST_F(CollectorTest, CopiesWhatWasCountedOnceHoweverOftenItLooks) {
     ask(policies_, kStart, Outcome::timeout);
     text(kStart);
     const std::string seen = text(kStart);
-    EXPECT_THAT(seen, HasSubstr(R"(mesh_attempts_total{service="api_service",outcome="success"} 5)"));
-    EXPECT_THAT(seen, HasSubstr(R"(mesh_attempts_total{service="api_service",outcome="timeout"} 1)"));
+    EXPECT_THAT(
+        seen, HasSubstr(R"(mesh_attempts_total{service="api_service",outcome="success"} 5)")
+    );
+    EXPECT_THAT(
+        seen, HasSubstr(R"(mesh_attempts_total{service="api_service",outcome="timeout"} 1)")
+    );
     EXPECT_THAT(seen, HasSubstr(R"(mesh_endpoints_known{service="api_service"} 2)"));
     EXPECT_THAT(seen, HasSubstr(R"(mesh_endpoints_healthy{service="api_service"} 2)"));
 }
@@ -71,9 +75,8 @@ TEST_F(CollectorTest, TellsRetriesByWhatWasRetriedAndThoseTheBudgetRefused) {
     CallState call = call_at(kStart);
     auto begun = policies_.begin_attempt(call, kStart);
     policies_.finish_attempt(std::move(std::get<Attempt>(begun)), Outcome::reset, kStart);
-    const auto decision = policies_.after_attempt(
-        call, {.outcome = Outcome::reset, .idempotent = true}, kStart
-    );
+    const auto decision =
+        policies_.after_attempt(call, {.outcome = Outcome::reset, .idempotent = true}, kStart);
     EXPECT_EQ(decision.reason, resilience::RetryReason::retry);
     EXPECT_THAT(
         text(kStart), HasSubstr(R"(mesh_retries_total{service="api_service",reason="reset"} 1)")

@@ -44,11 +44,11 @@ struct ServiceTotals {
     std::uint64_t attempts = 0;
     std::uint64_t in_flight = 0;
     std::uint64_t retries = 0;
-    std::uint64_t retries_refused = 0;                // by the budget
-    std::uint64_t limited = 0;                        // refused by the concurrency limit
-    std::uint64_t no_endpoint = 0;                    // found nobody to ask
-    std::uint64_t abandoned = 0;                      // attempts dropped without a report
-    std::array<std::uint64_t, kOutcomes> outcomes{};  // by Outcome
+    std::uint64_t retries_refused = 0;                     // by the budget
+    std::uint64_t limited = 0;                             // refused by the concurrency limit
+    std::uint64_t no_endpoint = 0;                         // found nobody to ask
+    std::uint64_t abandoned = 0;                           // attempts dropped without a report
+    std::array<std::uint64_t, kOutcomes> outcomes{};       // by Outcome
     std::array<std::uint64_t, kOutcomes> retries_after{};  // `retries` by what was retried
 };
 

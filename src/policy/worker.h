@@ -61,7 +61,7 @@ struct Worker {
     OwnedCounter abandoned;        // attempts dropped without a report
     std::array<OwnedCounter, kOutcomes> outcomes;
     std::array<OwnedCounter, kOutcomes> retries;  // allowed, by the outcome that was retried
-    SpinLock shared_lock;  // taken only if several threads share this worker
+    SpinLock shared_lock;                         // taken only if several threads share this worker
 };
 
 // The workers of one service, made when a thread first needs one. 136 bytes until then.

@@ -14,14 +14,35 @@ using resilience::Outcome;
 using wire::http1::Framing;
 using wire::http1::Header;
 
+namespace {
+
+// Interim answers (1xx) passed on for one request: more are a fault, not progress.
+constexpr int kInterimMax = 16;
+
+// A connection attempt as a task of its own, so that it can be given up.
+io::Task<void> connect_into(
+    io::Task<Result<UpstreamConnectionPtr>> connecting,
+    std::optional<Result<UpstreamConnectionPtr>>* out,
+    io::Event* done
+) {
+    auto connected = co_await std::move(connecting);
+    out->emplace(std::move(connected));
+    done->set();
+}
+
+}  // namespace
+
 io::Task<Exchange::AttemptResult> Exchange::attempt(const policy::Attempt& at) {
+    const Duration limit = service_->policy().retry.attempt_timeout;
+    attempt_deadline_ = limit > Duration::zero() ? std::min(deadline_, now() + limit) : deadline_;
+    watch_client();
     upstream_ = proxy_.pool().take_idle(at.address());
     const bool reused = upstream_ != nullptr;
     AttemptResult result = co_await send_and_await(at);
     // The endpoint may have closed the idle connection just as we wrote: that is no failure of the
     // endpoint, and if nothing can have happened twice the request goes out again at once.
-    const bool raced = reused && result.outcome == Outcome::reset && !result.has_answer &&
-                       body_is_whole_ && is_idempotent(request_.method) && !client_gone_;
+    const bool raced = reused && result.before_answer && body_is_whole_ &&
+                       is_idempotent(request_.method) && !client_gone_;
     if (raced) {
         drop_upstream();
         result = co_await send_and_await(at);
@@ -31,53 +52,138 @@ io::Task<Exchange::AttemptResult> Exchange::attempt(const policy::Attempt& at) {
 
 io::Task<Exchange::AttemptResult> Exchange::send_and_await(const policy::Attempt& at) {
     if (upstream_ == nullptr) {
-        auto connected =
-            co_await proxy_.pool().connect(at.endpoint().host, at.endpoint().port, deadline_);
-        if (!connected) {
-            AttemptResult refused = failure(connected.error(), false);
-            // Reaching nobody within the connect timeout is a connect failure, not a slow answer.
-            refused.outcome = now() >= deadline_ ? Outcome::timeout : Outcome::connect_failure;
-            co_return refused;
-        }
+        auto connected = co_await connect(at);
+        if (!connected) co_return connect_failure(connected.error());
         upstream_ = *std::move(connected);
     }
     auto sent = co_await send_request(at);
-    if (!sent) co_return failure(sent.error(), true);
-    if (!body_is_whole_) {
+    if (sent && !body_is_whole_ && !client_gone_) {
+        watch_.reset();
         pump_.spawn(pump_request_body());
-    } else {
-        watch_.emplace(client_.input(), [this] {
-            client_gone_ = true;
-            if (upstream_ != nullptr) upstream_->stream().close();
-        });
     }
+    // Also if not all could be written: the endpoint may have answered early and closed.
     const HeadRead read = co_await read_answer_head();
-    watch_.reset();
+    co_return judge_answer(read, at);
+}
+
+// Gives up as soon as the caller leaves.
+io::Task<Result<UpstreamConnectionPtr>> Exchange::connect(const policy::Attempt& at) {
+    std::optional<Result<UpstreamConnectionPtr>> connected;
+    if (!client_gone_) {
+        wake_.clear();
+        io::TaskGroup connecting;
+        connecting.spawn(connect_into(
+            proxy_.pool().connect(
+                at.endpoint().host, at.endpoint().port, attempt_deadline_, upstream_state_->use
+            ),
+            &connected,
+            &wake_
+        ));
+        co_await wake_.wait(kNever);
+    }
+    if (client_gone_ || !connected)
+        co_return Error{.code = Code::aborted, .what = "the caller has gone"};
+    co_return *std::move(connected);
+}
+
+Exchange::AttemptResult Exchange::connect_failure(const Error& error) const {
+    AttemptResult refused;
+    refused.error = error.what;
+    if (client_gone_) {
+        refused.outcome = Outcome::cancelled;
+    } else if (error.code == Code::exhausted) {  // our limit, not the endpoint's fault
+        refused.outcome = Outcome::cancelled;
+        refused.reason = ReplyReason::limit;
+    } else if (now() >= deadline_) {
+        refused.outcome = Outcome::timeout;
+        refused.reason = ReplyReason::deadline;
+    } else {
+        // Reaching nobody within the connect timeout is a connect failure, not a slow answer.
+        refused.outcome = Outcome::connect_failure;
+        refused.reason = ReplyReason::connect_failure;
+    }
+    return refused;
+}
+
+io::Task<Result<>> Exchange::send_request(const policy::Attempt& at) {
+    const std::string& body = buffers_.request_body;
+    out_.clear();
+    append_upstream_head(
+        out_,
+        request_,
+        {.peer_ip = buffers_.peer_ip,
+         .fallback_host = at.address(),
+         .traceparent = buffers_.traceparent,
+         .starts_trace = starts_trace_,
+         .path = target_.empty() ? request_.path : std::string_view(target_)}
+    );
+    std::string& tail = buffers_.tail;
+    tail.clear();
+    if (request_.framing == Framing::chunked) {
+        if (!body.empty()) {
+            wire::http1::append_chunk_head(out_, body.size());
+            tail += wire::http1::kChunkEnd;
+        }
+        if (body_is_whole_) append_trailers(tail, client_);
+    }
+    io::Slices slices(out_);
+    slices.add(body);
+    slices.add(tail);
+    auto written = co_await upstream_->stream().write(slices, attempt_deadline_);
+    co_return std::move(written);
+}
+
+// Passes interim answers on where the caller can understand them.
+io::Task<HeadRead> Exchange::read_answer_head() {
+    for (int interim = 0;; ++interim) {
+        const HeadRead read =
+            co_await upstream_->reader().read_response(answer_, request_.method, attempt_deadline_);
+        if (read != HeadRead::done || !answer_.is_interim() || client_gone_) co_return read;
+        if (interim == kInterimMax) co_return HeadRead::rejected;
+        // 100 was answered here already.
+        if (answer_.status == 100 || request_.minor_version == 0) continue;
+        out_.clear();
+        append_downstream_head(
+            out_, answer_, {.framing = DownstreamFraming::none, .keep_alive = true}
+        );
+        const io::Slices slices(out_);
+        auto written = co_await client_.input().stream().write(slices, piece_deadline());
+        if (!written) client_gone_ = true;
+        if (client_gone_) co_return HeadRead::failed;
+    }
+}
+
+Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::Attempt& at) {
+    if (client_gone_ || body_problem_) return failure({});
+    http::MessageReader& reader = upstream_->reader();
+    if (read == HeadRead::failed) {
+        AttemptResult failed = failure(reader.error());
+        failed.before_answer = failed.outcome == Outcome::reset && reader.input().empty();
+        return failed;
+    }
+    if (read == HeadRead::closed) {
+        AttemptResult failed = failure(
+            {.code = Code::unavailable,
+             .what = fmt::format("{} closed the connection without an answer", at.address())}
+        );
+        failed.before_answer = true;
+        return failed;
+    }
+    // Upgrades end here, so nobody has asked for 101.
+    if (read == HeadRead::rejected || answer_.status < 200) {
+        const std::string_view why = read == HeadRead::rejected && !answer_.is_interim()
+                                         ? to_string(reader.why())
+                                         : "an interim answer that nobody asked for";
+        AttemptResult failed = failure(
+            {.code = Code::invalid,
+             .what = fmt::format("{} did not answer in HTTP/1.1 ({})", at.address(), why)}
+        );
+        failed.outcome = Outcome::server_error;
+        failed.reason = ReplyReason::upstream_protocol;
+        return failed;
+    }
     AttemptResult result;
     result.sent = true;
-    if (client_gone_) {
-        result.outcome = Outcome::cancelled;
-        co_return result;
-    }
-    if (read == HeadRead::failed) co_return failure(upstream_->reader().error(), true);
-    if (read == HeadRead::closed) {
-        const Error closed{
-            .code = Code::unavailable,
-            .what = fmt::format("{} closed the connection without an answer", at.address())
-        };
-        co_return failure(closed, true);
-    }
-    if (read == HeadRead::rejected) {
-        const Error bad{
-            .code = Code::invalid,
-            .what = fmt::format(
-                "{} did not answer in HTTP/1.1 ({})",
-                at.address(),
-                to_string(upstream_->reader().why())
-            )
-        };
-        co_return failure(bad, true);
-    }
     result.has_answer = true;
     answered_at_ = now();
     if (answer_.status >= 500) {
@@ -86,74 +192,37 @@ io::Task<Exchange::AttemptResult> Exchange::send_and_await(const policy::Attempt
         if (!after.empty())
             result.retry_after = resilience::parse_retry_after(after, proxy_.loop().wall_now());
     }
-    co_return result;
+    return result;
 }
 
-io::Task<Result<>> Exchange::send_request(const policy::Attempt& at) {
-    out_.clear();
-    const std::string peer_ip = client_.input().stream().peer().ip_text();
-    append_upstream_head(
-        out_,
-        request_,
-        {.peer_ip = peer_ip,
-         .fallback_host = at.address(),
-         .traceparent = traceparent_,
-         .starts_trace = starts_trace_,
-         .path = target_.empty() ? request_.path : std::string_view(target_)}
-    );
-    std::string_view tail;
-    if (request_.framing == Framing::chunked && body_is_whole_) {
-        if (!request_body_.empty()) {
-            wire::http1::append_chunk_head(out_, request_body_.size());
-            tail = "\r\n0\r\n\r\n";
-        } else {
-            tail = wire::http1::kLastChunk;
-        }
-    } else if (request_.framing == Framing::chunked && !request_body_.empty()) {
-        wire::http1::append_chunk_head(out_, request_body_.size());
-        tail = wire::http1::kChunkEnd;
-    }
-    io::Slices slices(out_);
-    slices.add(request_body_);
-    slices.add(tail);
-    auto written = co_await upstream_->stream().write(slices, deadline_);
-    co_return std::move(written);
-}
-
-// Skips interim answers but passes them on where the caller can understand them.
-io::Task<HeadRead> Exchange::read_answer_head() {
-    for (;;) {
-        const HeadRead read =
-            co_await upstream_->reader().read_response(answer_, request_.method, deadline_);
-        if (read != HeadRead::done || !answer_.is_interim()) co_return read;
-        // 100 was answered here already.
-        if (answer_.status == 100 || request_.minor_version == 0) continue;
-        out_.clear();
-        append_downstream_head(out_, answer_, DownstreamFraming::none, true, request_);
-        const io::Slices slices(out_);
-        auto written = co_await client_.input().stream().write(slices, piece_deadline());
-        if (!written) client_gone_ = true;
-    }
-}
-
-Exchange::AttemptResult Exchange::failure(const Error& error, bool sent) const {
+Exchange::AttemptResult Exchange::failure(const Error& error) const {
     AttemptResult result;
-    result.sent = sent;
+    result.sent = true;
     result.error = error.what;
-    if (client_gone_ || body_pump_failed_) {
+    if (client_gone_ || body_problem_) {
         result.outcome = Outcome::cancelled;
     } else if (error.code == Code::timeout) {
         result.outcome = Outcome::timeout;
+        result.reason = ReplyReason::deadline;
     } else {
         result.outcome = Outcome::reset;
     }
     return result;
 }
 
+// Until the pump begins to read the rest of the request, or the exchange is over.
+void Exchange::watch_client() {
+    if (watch_ || client_gone_) return;
+    watch_.emplace(client_.input(), [this] {
+        client_gone_ = true;
+        wake_.set();
+        if (upstream_ != nullptr) upstream_->stream().close();
+    });
+}
+
 void Exchange::drop_upstream() {
     pump_.cancel();
-    watch_.reset();
-    if (upstream_ != nullptr) proxy_.pool().drop(std::move(upstream_));
+    upstream_.reset();
 }
 
 }  // namespace datapunk::mesh::proxy

@@ -6,8 +6,10 @@
 //
 // The caller's stream has one reader at a time: the request body's pump while that runs, else the
 // ClientWatch.
+//
+// Deadlines: the call's (route or service) covers everything up to the head of the answer, the
+// attempt's is part of it; bodies may take as long as each piece moves within body_timeout.
 
-#include <memory>
 #include <optional>
 #include <string>
 
@@ -15,6 +17,7 @@
 #include "io/task.h"
 #include "policy/service_policies.h"
 #include "proxy/client_watch.h"
+#include "proxy/exchange_buffers.h"
 #include "proxy/heads.h"
 #include "proxy/proxy.h"
 #include "proxy/replies.h"
@@ -23,14 +26,13 @@
 
 namespace datapunk::mesh::proxy {
 
+// The end of a chunked body: the last chunk and the trailers that `reader` has read.
+void append_trailers(std::string& out, const http::MessageReader& reader);
+
 class Exchange {
   public:
     Exchange(
-        Proxy& proxy,
-        ListenerState& listener,
-        http::MessageReader& client,
-        const wire::http1::RequestHead& request,
-        std::string& scratch
+        Proxy& proxy, ListenerState& listener, http::MessageReader& client, ExchangeBuffers& buffers
     );
 
     // Answers the request. Whether the connection can carry another one.
@@ -40,15 +42,19 @@ class Exchange {
     // What one attempt has come to, before anything was sent to the caller.
     struct AttemptResult {
         resilience::Outcome outcome = resilience::Outcome::success;
-        std::string error;  // for people, if no answer came
+        ReplyReason reason = ReplyReason::upstream_reset;  // if no answer came, and
+        std::string error;                                 // the same for people
         std::optional<Duration> retry_after;
-        bool sent = false;  // request bytes may have reached the endpoint
-        bool has_answer = false;
+        bool sent = false;           // request bytes may have reached the endpoint
+        bool has_answer = false;     // its head is in buffers_.answer
+        bool before_answer = false;  // the connection ended before a byte of an answer
     };
 
     // stack.cpp
+    io::Task<void> dispatch();
     void enter(Proxy::Routed& routed);
     io::Task<void> serve();
+    io::Task<void> give_answer(policy::Attempt at);
     io::Task<void> answer_without_endpoint(policy::NoEndpoint why);
     io::Task<void> answer_failure(const AttemptResult& failed);
     io::Task<bool> wait_before_retry(Duration wait);
@@ -58,19 +64,25 @@ class Exchange {
     // attempt.cpp
     io::Task<AttemptResult> attempt(const policy::Attempt& at);
     io::Task<AttemptResult> send_and_await(const policy::Attempt& at);
+    io::Task<Result<UpstreamConnectionPtr>> connect(const policy::Attempt& at);
+    AttemptResult connect_failure(const Error& error) const;
     io::Task<Result<>> send_request(const policy::Attempt& at);
     io::Task<http::HeadRead> read_answer_head();
-    AttemptResult failure(const Error& error, bool sent) const;
+    AttemptResult judge_answer(http::HeadRead read, const policy::Attempt& at);
+    AttemptResult failure(const Error& error) const;
+    void watch_client();
     void drop_upstream();
 
     // forward.cpp
     io::Task<bool> take_request_body();
+    io::Task<bool> refuse_body(const Error& error);
     io::Task<void> pump_request_body();
     io::Task<Result<>> pump_pieces();
     io::Task<resilience::Outcome> forward_answer(const policy::Attempt& at);
     io::Task<Result<>> send_answer_body(DownstreamFraming framing);
+    io::Task<Result<>> write_answer(std::string_view bytes, std::string_view tail);
     io::Task<void> discard_answer(const policy::Attempt& at);
-    void settle_upstream(const policy::Attempt& at, bool complete);
+    void settle_upstream(const policy::Attempt& at);
 
     Instant now() const noexcept;
     Instant piece_deadline() const noexcept;
@@ -78,32 +90,33 @@ class Exchange {
     Proxy& proxy_;
     ListenerState& listener_;
     http::MessageReader& client_;
+    ExchangeBuffers& buffers_;
     const wire::http1::RequestHead& request_;
-    std::string& out_;  // heads being written; its capacity outlives the exchange
+    wire::http1::ResponseHead& answer_;
+    std::string& out_;
 
     policy::ServicePolicies* service_ = nullptr;
-    ServiceMetrics* metrics_ = nullptr;
+    UpstreamState* upstream_state_;  // of the service; of no service until one is found
     Instant started_;
-    Instant deadline_;
-    std::string target_;  // rewritten; empty = as it came
-    std::string traceparent_;
+    Instant deadline_;          // the answer's head has come by then
+    Instant attempt_deadline_;  // or this attempt is given up
+    std::string target_;        // rewritten; empty = as it came
     bool starts_trace_ = false;
 
-    std::string request_body_;   // collected, to be sent as often as needed
-    bool body_is_whole_ = true;  // request_body_ is all of it: replayable
-    bool body_pump_failed_ = false;
+    bool body_is_whole_ = true;                // buffers_.request_body is all of it: replayable
+    std::optional<ReplyReason> body_problem_;  // why the caller's body could not be sent on
 
     UpstreamConnectionPtr upstream_;
-    wire::http1::ResponseHead answer_;
-    std::optional<ClientWatch> watch_;
-    io::TaskGroup pump_;
+    io::Event wake_;  // a connection is there, or the caller has gone
     bool client_gone_ = false;
     bool keep_alive_ = true;
-    Instant answered_at_;  // when the answer's head had come: what latency is measured to
-    int status_ = 0;       // sent to the caller; 0 = none
+    bool head_sent_ = false;  // bytes of the answer may have reached the caller
+    Instant answered_at_;     // when the answer's head had come: what latency is measured to
+    int status_ = 0;          // answered in full; 0 = no answer, or a cut one
     std::uint32_t attempts_ = 0;
     std::string_view outcome_;  // for the access log
-    std::string last_address_;
+    std::optional<ClientWatch> watch_;
+    io::TaskGroup pump_;  // last: destroyed first
 };
 
 }  // namespace datapunk::mesh::proxy

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "http/date.h"
 #include "proxy/exchange.h"
 #include "proxy/proxy.h"
 #include "wire/http1/encode.h"
@@ -12,6 +13,7 @@ namespace datapunk::mesh::proxy {
 using http::Piece;
 using resilience::Outcome;
 using wire::http1::Framing;
+using wire::http1::Header;
 
 namespace {
 
@@ -22,6 +24,12 @@ constexpr std::size_t kReplayBytesMax = 64UL * 1024;
 // cheaper.
 constexpr std::size_t kDiscardBytesMax = 16UL * 1024;
 
+}  // namespace
+
+Instant Exchange::piece_deadline() const noexcept {
+    return now() + listener_.config.body_timeout;
+}
+
 void append_trailers(std::string& out, const http::MessageReader& reader) {
     out += wire::http1::kTrailersBegin;
     for (const auto& field : reader.trailers()) {
@@ -30,21 +38,14 @@ void append_trailers(std::string& out, const http::MessageReader& reader) {
     out += wire::http1::kHeadEnd;
 }
 
-}  // namespace
-
-Instant Exchange::piece_deadline() const noexcept {
-    return now() + listener_.config.body_timeout;
-}
-
 // Collects a small body, and what has arrived of a large one. False if it was refused (answered).
 io::Task<bool> Exchange::take_request_body() {
     if (client_.body_done()) co_return true;
     const std::uint64_t bytes_max = listener_.config.body_bytes_max;
     if (bytes_max != 0 && request_.content_length > bytes_max) {
-        co_await reply(
-            413, ReplyReason::body_too_large, "the request body is over the listener's limit"
-        );
-        co_return false;
+        const Error over{.code = Code::exhausted};
+        const bool whole = co_await refuse_body(over);
+        co_return whole;
     }
     if (request_.expects_continue) {
         const io::Slices go_on(std::string_view("HTTP/1.1 100 Continue\r\n\r\n"));
@@ -56,67 +57,86 @@ io::Task<bool> Exchange::take_request_body() {
     }
     const bool worth_waiting =
         request_.framing == Framing::length && request_.content_length <= kReplayBytesMax;
-    while (!client_.body_done() && request_body_.size() < kReplayBytesMax) {
-        auto piece = client_.buffered_piece();
+    std::string& body = buffers_.request_body;
+    while (!client_.body_done() && body.size() < kReplayBytesMax) {
+        Result<std::optional<Piece>> piece = client_.buffered_piece();
         if (piece && !piece->has_value()) {
             if (!worth_waiting) break;
-            auto waited = co_await client_.next_piece(piece_deadline());
+            auto waited = co_await client_.next_piece(std::min(piece_deadline(), deadline_));
             if (waited) {
                 piece = std::optional<Piece>(*waited);
             } else {
                 piece = std::move(waited).error();
             }
         }
+        if (piece && bytes_max != 0 && body.size() + (*piece)->bytes.size() > bytes_max)
+            piece = Error{.code = Code::exhausted};
         if (!piece) {
-            client_gone_ = piece.error().code == Code::unavailable;
-            const bool late = piece.error().code == Code::timeout;
-            keep_alive_ = false;
-            if (!client_gone_) {
-                co_await reply(
-                    late ? 408 : 400,
-                    late ? ReplyReason::request_timeout : ReplyReason::malformed_request,
-                    piece.error().what
-                );
-            }
-            co_return false;
+            const bool whole = co_await refuse_body(piece.error());
+            co_return whole;
         }
-        request_body_ += (*piece)->bytes;
+        body += (*piece)->bytes;
     }
     body_is_whole_ = client_.body_done();
     co_return true;
 }
 
+namespace {
+
+// Why a body from the caller cannot be read on; nothing if the caller has gone.
+std::optional<ReplyReason> body_problem(const Error& error) {
+    switch (error.code) {
+        case Code::exhausted:
+            return ReplyReason::body_too_large;
+        case Code::timeout:
+            return ReplyReason::request_timeout;
+        case Code::invalid:
+            return ReplyReason::malformed_request;
+        default:
+            return std::nullopt;
+    }
+}
+
+}  // namespace
+
+io::Task<bool> Exchange::refuse_body(const Error& error) {
+    keep_alive_ = false;
+    body_problem_ = body_problem(error);
+    if (body_problem_) {
+        const AttemptResult none;
+        co_await answer_failure(none);
+    } else {
+        client_gone_ = true;
+    }
+    co_return false;
+}
+
 // Runs beside the wait for the answer.
 io::Task<void> Exchange::pump_request_body() {
     auto pumped = co_await pump_pieces();
-    if (pumped) co_return;
-    // Not the endpoint's fault if the caller's side failed; either way this attempt cannot go on,
-    // and an unfinished body must not look finished.
-    keep_alive_ = false;
-    if (upstream_ != nullptr) upstream_->stream().reset();
+    if (pumped) watch_client();
 }
 
+// An error is one of the endpoint's side, whose answer may have come nevertheless. What goes wrong
+// on the caller's side ends the attempt: an unfinished body must not look finished.
 io::Task<Result<>> Exchange::pump_pieces() {
     const bool chunked = request_.framing == Framing::chunked;
     const std::uint64_t bytes_max = listener_.config.body_bytes_max;
-    std::uint64_t total = request_body_.size();
-    std::string frame;
+    std::uint64_t total = buffers_.request_body.size();
+    std::string& frame = buffers_.pump_frame;
+    std::string& tail = buffers_.pump_tail;
     while (!client_.body_done()) {
         auto piece = co_await client_.next_piece(piece_deadline());
+        if (piece) total += piece->bytes.size();
+        if (piece && bytes_max != 0 && total > bytes_max) piece = Error{.code = Code::exhausted};
         if (!piece) {
-            body_pump_failed_ = true;
+            body_problem_ = body_problem(piece.error());
+            client_gone_ = !body_problem_.has_value();
+            upstream_->stream().reset();
             co_return std::move(piece).error();
         }
-        total += piece->bytes.size();
-        if (bytes_max != 0 && total > bytes_max) {
-            body_pump_failed_ = true;
-            co_return Error{
-                .code = Code::exhausted, .what = "the request body is over the listener's limit"
-            };
-        }
         frame.clear();
-        io::Slices slices;
-        std::string tail;
+        tail.clear();
         if (chunked) {
             if (!piece->bytes.empty()) {
                 wire::http1::append_chunk_head(frame, piece->bytes.size());
@@ -124,6 +144,7 @@ io::Task<Result<>> Exchange::pump_pieces() {
             }
             if (piece->last) append_trailers(tail, client_);
         }
+        io::Slices slices;
         slices.add(frame);
         slices.add(piece->bytes);
         slices.add(tail);
@@ -136,91 +157,93 @@ io::Task<Result<>> Exchange::pump_pieces() {
 // Sends the answer whose head has been read. How the attempt is to be judged.
 io::Task<Outcome> Exchange::forward_answer(const policy::Attempt& at) {
     const DownstreamFraming framing = downstream_framing(answer_, request_);
-    if (framing == DownstreamFraming::until_close || proxy_.is_draining() || !body_is_whole_) {
-        // An answer that came before the request was whole ends the connection (RFC 9112 9.3).
-        if (!client_.body_done() || framing == DownstreamFraming::until_close ||
-            proxy_.is_draining()) {
-            keep_alive_ = false;
-        }
-    }
+    // An answer that came before the request was whole ends the connection (RFC 9112 9.3).
+    if (!client_.body_done() || framing == DownstreamFraming::until_close || proxy_.is_draining())
+        keep_alive_ = false;
+    const std::string_view date =
+        answer_.has(Header::date) ? "" : http::http_date(proxy_.loop().wall_now());
     out_.clear();
-    append_downstream_head(out_, answer_, framing, keep_alive_, request_);
-    status_ = answer_.status;
+    append_downstream_head(
+        out_,
+        answer_,
+        {.framing = framing,
+         .keep_alive = keep_alive_,
+         .caller_is_http10 = request_.minor_version == 0,
+         .date = date}
+    );
     auto sent = co_await send_answer_body(framing);
-    const bool whole = sent.ok() && upstream_->reader().body_done();
-    if (sent.ok()) {
-        settle_upstream(at, whole);
-        co_return answer_.status >= 500 ? Outcome::server_error : Outcome::success;
+    if (sent) {
+        status_ = answer_.status;
+        settle_upstream(at);
+        co_return resilience::outcome_of_status(status_);
     }
-    // Ending the connection normally would show the caller a finished answer.
-    const bool their_fault = sent.error().source == Source::upstream && !client_gone_;
-    keep_alive_ = false;
-    outcome_ = their_fault ? "upstream_reset_mid_body" : "client_gone";
-    client_.input().stream().reset();
+    const bool their_fault =
+        sent.error().source == Source::upstream && !client_gone_ && !body_problem_;
     drop_upstream();
-    client_gone_ = true;
+    keep_alive_ = false;
+    if (head_sent_ || client_gone_) {
+        // Ending the connection normally would show the caller a finished answer.
+        outcome_ = their_fault ? "upstream_reset_mid_body" : "client_gone";
+        client_.input().stream().reset();
+        client_gone_ = true;
+    }
     co_return their_fault ? Outcome::reset : Outcome::cancelled;
 }
 
+// An error whose source is `upstream` is the endpoint's, else the caller's.
 io::Task<Result<>> Exchange::send_answer_body(DownstreamFraming framing) {
     http::MessageReader& reader = upstream_->reader();
-    io::Stream& to = client_.input().stream();
-    const bool chunked = framing == DownstreamFraming::chunked;
     if (reader.body_done()) {
-        const io::Slices slices(out_);
-        auto written = co_await to.write(slices, piece_deadline());
-        if (!written) client_gone_ = true;
+        auto written = co_await write_answer("", "");
         co_return std::move(written);
     }
-    std::string tail;
+    std::string& tail = buffers_.tail;
     while (!reader.body_done()) {
-        auto ready = reader.buffered_piece();
+        Result<std::optional<Piece>> ready = reader.buffered_piece();
+        if (ready && !ready->has_value()) {
+            // Do not keep the head back while the body is made.
+            auto written = co_await write_answer("", "");
+            if (!written) co_return std::move(written);
+            auto waited = co_await reader.next_piece(piece_deadline());
+            if (waited) {
+                ready = std::optional<Piece>(*waited);
+            } else {
+                ready = std::move(waited).error();
+            }
+        }
         if (!ready)
             co_return Error{
-                .code = Code::invalid, .what = ready.error().what, .source = Source::upstream
+                .code = ready.error().code, .what = ready.error().what, .source = Source::upstream
             };
-        Piece piece;
-        if (ready->has_value()) {
-            piece = **ready;
-        } else {
-            if (!out_.empty()) {  // do not keep the head back while the body is made
-                const io::Slices head(out_);
-                auto written = co_await to.write(head, piece_deadline());
-                if (!written) {
-                    client_gone_ = true;
-                    co_return std::move(written);
-                }
-                out_.clear();
-            }
-            auto waited = co_await reader.next_piece(piece_deadline());
-            if (!waited)
-                co_return Error{
-                    .code = waited.error().code,
-                    .what = waited.error().what,
-                    .source = Source::upstream
-                };
-            piece = *waited;
-        }
+        const Piece piece = **ready;
         tail.clear();
-        if (chunked) {
+        if (framing == DownstreamFraming::chunked) {
             if (!piece.bytes.empty()) {
                 wire::http1::append_chunk_head(out_, piece.bytes.size());
                 tail += wire::http1::kChunkEnd;
             }
             if (piece.last) append_trailers(tail, reader);
         }
-        io::Slices slices;
-        slices.add(out_);
-        slices.add(piece.bytes);
-        slices.add(tail);
-        auto written = co_await to.write(slices, piece_deadline());
-        if (!written) {
-            client_gone_ = true;
-            co_return std::move(written);
-        }
-        out_.clear();
+        auto written = co_await write_answer(piece.bytes, tail);
+        if (!written) co_return std::move(written);
     }
     co_return Ok{};
+}
+
+// Writes out_ and what follows it.
+io::Task<Result<>> Exchange::write_answer(std::string_view bytes, std::string_view tail) {
+    io::Slices slices(out_);
+    slices.add(bytes);
+    slices.add(tail);
+    if (slices.empty()) co_return Ok{};
+    head_sent_ = true;
+    auto written = co_await client_.input().stream().write(slices, piece_deadline());
+    out_.clear();
+    if (written) co_return Ok{};
+    client_gone_ = true;
+    co_return Error{
+        .code = written.error().code, .what = written.error().what, .source = Source::downstream
+    };
 }
 
 // Reads a short failed answer to its end, so that its connection can be used again.
@@ -236,14 +259,15 @@ io::Task<void> Exchange::discard_answer(const policy::Attempt& at) {
         if (!piece) co_return;
         read += piece->bytes.size();
     }
-    settle_upstream(at, reader.body_done());
+    if (reader.body_done()) settle_upstream(at);
 }
 
-void Exchange::settle_upstream(const policy::Attempt& at, bool complete) {
-    http::MessageReader& reader = upstream_->reader();
-    const bool reusable = complete && answer_.keep_alive && reader.is_between_messages() &&
+// After a complete answer: the connection can be used again if both sides are at the end of their
+// messages.
+void Exchange::settle_upstream(const policy::Attempt& at) {
+    const bool reusable = answer_.keep_alive && !upstream_->reader().has_more() &&
                           answer_.framing != Framing::until_close && client_.body_done() &&
-                          pump_.empty();
+                          pump_.empty() && !client_gone_;
     if (!reusable) {
         drop_upstream();
         return;

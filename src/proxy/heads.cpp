@@ -1,7 +1,5 @@
 #include "proxy/heads.h"
 
-#include <charconv>
-
 #include "core/strings.h"
 #include "wire/http1/encode.h"
 #include "wire/http1/hop_by_hop.h"
@@ -19,10 +17,20 @@ namespace {
 
 constexpr std::string_view kVia = "1.1 dpmesh";
 
-void append_length(std::string& out, std::uint64_t length) {
-    char digits[20];
-    const auto [end, problem] = std::to_chars(digits, digits + sizeof digits, length);
-    append_field(out, "content-length", {digits, static_cast<std::size_t>(end - digits)});
+// Fields by which this hop speaks to its caller.
+bool is_ours(std::string_view name) noexcept {
+    constexpr std::string_view kPrefix = "x-mesh-";
+    return core::equals_ignoring_case(name.substr(0, kPrefix.size()), kPrefix);
+}
+
+// The length of a HEAD's or 304's answer describes the resource; RFC 9110 8.6 forbids these.
+bool may_have_length(int status) noexcept {
+    return status >= 200 && status != 204;
+}
+
+// "Proxy" would become HTTP_PROXY in a CGI program (CVE-2016-5385).
+bool is_proxy_field(std::string_view name) noexcept {
+    return name.size() == 5 && core::equals_ignoring_case(name, "proxy");
 }
 
 }  // namespace
@@ -37,7 +45,7 @@ void append_upstream_head(std::string& out, const RequestHead& request, const Up
         switch (field.id) {
             case Header::host:
             case Header::content_length:
-            case Header::expect:  // answered here: see Exchange::read_request_body
+            case Header::expect:  // answered here: see Exchange::take_request_body
             case Header::traceparent:
                 continue;
             case Header::x_forwarded_for:
@@ -54,12 +62,9 @@ void append_upstream_head(std::string& out, const RequestHead& request, const Up
             case Header::tracestate:
                 if (how.starts_trace) continue;
                 break;
-            case Header::te:
-                // The one transfer coding name that may pass: the caller accepts trailers.
-                if (core::equals_ignoring_case(field.value, "trailers")) {
-                    append_field(out, "te", "trailers");
-                }
-                continue;
+            case Header::unknown:
+                if (is_proxy_field(field.name)) continue;
+                break;
             default:
                 break;
         }
@@ -67,10 +72,15 @@ void append_upstream_head(std::string& out, const RequestHead& request, const Up
         if (has_connection && nominated_by_connection(request.fields, field.name)) continue;
         append_field(out, field.name, field.value);
     }
+    // The one member of TE that may pass, and as RFC 9110 10.1.4 wants it.
+    if (accepts_trailers(request.fields)) {
+        append_field(out, "te", "trailers");
+        append_field(out, "connection", "te");
+    }
     if (request.framing == Framing::chunked) {
         append_field(out, "transfer-encoding", "chunked");
     } else if (request.has_content_length) {
-        append_length(out, request.content_length);
+        append_field(out, "content-length", request.content_length);
     }
     if (forwarded_for.empty()) {
         append_field(out, "x-forwarded-for", how.peer_ip);
@@ -103,28 +113,26 @@ DownstreamFraming downstream_framing(
 }
 
 void append_downstream_head(
-    std::string& out,
-    const ResponseHead& response,
-    DownstreamFraming framing,
-    bool keep_alive,
-    const RequestHead& request
+    std::string& out, const ResponseHead& response, const DownstreamHead& how
 ) {
     wire::http1::append_status_line(out, response.status, response.reason);
     const bool has_connection = response.has(Header::connection);
     for (const Field& field : response.fields) {
         if (field.id == Header::content_length || is_hop_by_hop(field.id)) continue;
+        if (field.id == Header::unknown && is_ours(field.name)) continue;
         if (has_connection && nominated_by_connection(response.fields, field.name)) continue;
         append_field(out, field.name, field.value);
     }
-    if (framing == DownstreamFraming::chunked) {
+    if (how.framing == DownstreamFraming::chunked) {
         append_field(out, "transfer-encoding", "chunked");
-    } else if (response.has_content_length) {  // also of a HEAD or 304: it describes the resource
-        append_length(out, response.content_length);
+    } else if (response.has_content_length && may_have_length(response.status)) {
+        append_field(out, "content-length", response.content_length);
     }
     append_field(out, "via", kVia);
-    if (!keep_alive) {
+    if (!how.date.empty()) append_field(out, "date", how.date);
+    if (!how.keep_alive) {
         append_field(out, "connection", "close");
-    } else if (request.minor_version == 0) {
+    } else if (how.caller_is_http10) {
         append_field(out, "connection", "keep-alive");
     }
     out += "\r\n";

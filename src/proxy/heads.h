@@ -31,12 +31,16 @@ DownstreamFraming downstream_framing(
     const wire::http1::ResponseHead& response, const wire::http1::RequestHead& request
 ) noexcept;
 
+struct DownstreamHead {
+    DownstreamFraming framing = DownstreamFraming::none;
+    bool keep_alive = true;
+    bool caller_is_http10 = false;
+    std::string_view date;  // for an answer that has none (RFC 9110 6.6.1); empty = leave it so
+};
+
+// `x-mesh-*` fields are dropped: only this hop says why it answers.
 void append_downstream_head(
-    std::string& out,
-    const wire::http1::ResponseHead& response,
-    DownstreamFraming framing,
-    bool keep_alive,
-    const wire::http1::RequestHead& request
+    std::string& out, const wire::http1::ResponseHead& response, const DownstreamHead& how
 );
 
 }  // namespace datapunk::mesh::proxy

@@ -19,6 +19,8 @@ constexpr Duration kSweepInterval = std::chrono::seconds(1);
 // reset would destroy the answer.
 constexpr std::size_t kLingerBytesMax = 64UL * 1024;
 
+constexpr Duration kCutTime = std::chrono::seconds(1);
+
 }  // namespace
 
 // One caller's connection: its requests in turn.
@@ -32,76 +34,86 @@ class Proxy::Connection : public core::ListNode {
 
     io::Task<void> run();
 
-    bool is_idle() const noexcept { return idle_; }
-
-    void close() { stream_->close(); }
+    // A request that has just arrived is served yet.
+    void close_if_idle() {
+        if (idle_ && !stream_->maybe_readable()) stream_->close();
+    }
 
     void reset() { stream_->reset(); }
 
   private:
+    io::Task<bool> serve_one(ExchangeBuffers& buffers);
     io::Task<void> refuse(int status, ReplyReason reason, std::string_view text);
+    io::Task<void> linger();
 
     Proxy& proxy_;
     ListenerState& listener_;
     io::StreamPtr stream_;
     http::MessageReader reader_;
-    wire::http1::RequestHead head_;
-    std::string scratch_;
+    std::string peer_ip_;
     bool idle_ = true;
 };
 
 io::Task<void> Proxy::Connection::run() {
-    const ListenerConfig& config = listener_.config;
-    io::Loop& loop = proxy_.loop();
     for (;;) {
         idle_ = true;
-        if (reader_.is_between_messages()) {
+        if (!reader_.has_more()) {
             reader_.release();
-            auto ready = co_await stream_->readable(loop.now() + config.idle_timeout);
+            auto ready =
+                co_await stream_->readable(proxy_.loop().now() + listener_.config.idle_timeout);
             if (!ready) break;
         }
-        if (proxy_.draining_) break;
         idle_ = false;
-        const Instant head_deadline = loop.now() + config.head_timeout;
-        const HeadRead read = co_await reader_.read_request(head_, head_deadline);
-        if (read == HeadRead::rejected) {
-            const wire::http1::Reject why = reader_.why();
-            proxy_.count_bad_request(listener_, why);
-            const std::string text =
-                fmt::format("the request is not acceptable HTTP/1.1: {}", to_string(why));
-            co_await refuse(wire::http1::http_status(why), ReplyReason::malformed_request, text);
-            break;
-        }
-        if (read == HeadRead::failed && reader_.error().code == Code::timeout) {
-            co_await refuse(408, ReplyReason::request_timeout, "the request head took too long");
-            break;
-        }
-        if (read != HeadRead::done) break;
-        Exchange exchange(proxy_, listener_, reader_, head_, scratch_);
-        const bool more = co_await exchange.run();
-        if (!more) {
-            if (!reader_.body_done()) co_await refuse(0, ReplyReason::malformed_request, {});
-            break;
-        }
-        if (proxy_.draining_) break;
+        BufferShelf::Lease buffers(proxy_.shelf_);
+        const bool more = co_await serve_one(*buffers);
+        if (!more || proxy_.draining_) break;
     }
     stream_->close();
 }
 
-// Says why (status 0: that has been said already) and closes so that the answer arrives.
+// Whether another request may follow.
+io::Task<bool> Proxy::Connection::serve_one(ExchangeBuffers& buffers) {
+    const Instant head_deadline = proxy_.loop().now() + listener_.config.head_timeout;
+    const HeadRead read = co_await reader_.read_request(buffers.request, head_deadline);
+    if (read == HeadRead::rejected) {
+        const wire::http1::Reject why = reader_.why();
+        proxy_.count_bad_request(listener_, to_string(why));
+        const std::string text =
+            fmt::format("the request is not acceptable HTTP/1.1: {}", to_string(why));
+        co_await refuse(wire::http1::http_status(why), ReplyReason::malformed_request, text);
+        co_return false;
+    }
+    if (read == HeadRead::failed && reader_.error().code == Code::timeout) {
+        proxy_.count_bad_request(listener_, to_string(ReplyReason::request_timeout));
+        co_await refuse(408, ReplyReason::request_timeout, "the request head took too long");
+        co_return false;
+    }
+    if (read != HeadRead::done) co_return false;
+    if (peer_ip_.empty()) peer_ip_ = stream_->peer().ip_text();
+    buffers.peer_ip = peer_ip_;
+    bool more = false;
+    {
+        Exchange exchange(proxy_, listener_, reader_, buffers);
+        more = co_await exchange.run();
+    }
+    if (!more && !reader_.body_done()) co_await linger();
+    co_return more;
+}
+
+// Says why and closes so that the answer arrives.
 io::Task<void> Proxy::Connection::refuse(int status, ReplyReason reason, std::string_view text) {
     io::Loop& loop = proxy_.loop();
-    if (status != 0) {
-        scratch_.clear();
-        append_reply(
-            scratch_, status, reason, text, http::http_date(loop.wall_now()), false, false
-        );
-        const io::Slices slices(scratch_);
-        auto written = co_await stream_->write(slices, loop.now() + listener_.config.head_timeout);
-        if (!written) co_return;
-    }
+    std::string answer;
+    append_reply(answer, status, reason, text, http::http_date(loop.wall_now()), false, false);
+    const io::Slices slices(answer);
+    auto written = co_await stream_->write(slices, loop.now() + listener_.config.head_timeout);
+    if (written) co_await linger();
+}
+
+// Closing with unread bytes would reset the connection and could destroy the answer.
+io::Task<void> Proxy::Connection::linger() {
     stream_->shutdown_write();
-    const Instant deadline = loop.now() + std::chrono::seconds(1);
+    const Instant deadline = proxy_.loop().now() + std::chrono::seconds(1);
     std::size_t drained = 0;
     while (drained < kLingerBytesMax) {
         reader_.input().consume(reader_.input().data().size());
@@ -115,6 +127,10 @@ Proxy::Proxy(io::Network& network, const ProxyShared& shared)
     : network_(network),
       shared_(shared),
       shard_(shared.metrics.claim_shard()),
+      unrouted_{
+          .metrics = ServiceMetrics(shared.metrics, shard_, "-"),
+          .use = upstream_use(shared.metrics, shard_, "-")
+      },
       pool_(network, shared.pool),
       idle_(network.loop()) {
     idle_.set();
@@ -147,13 +163,7 @@ io::Task<void> Proxy::accept_loop(ListenerState& listener) {
         listener.metrics.connections.add();
         if (listener.open >= listener.config.connections_max) {
             (*stream)->reset();
-            shared_.metrics
-                .counter(
-                    metrics::names::kBadRequests,
-                    {listener.config.name, "too_many_connections"},
-                    shard_
-                )
-                .add();
+            count_bad_request(listener, "too_many_connections");
             continue;
         }
         tasks_.spawn(serve(listener, *std::move(stream)));
@@ -195,15 +205,15 @@ io::Task<void> Proxy::sweep_loop() {
 io::Task<void> Proxy::drain(Instant deadline) {
     draining_ = true;
     for (const auto& listener : listeners_) listener->listener->close();
-    open_.for_each([](Connection& connection) {
-        if (connection.is_idle()) connection.close();
-    });
+    open_.for_each([](Connection& connection) { connection.close_if_idle(); });
     const bool drained = co_await idle_.wait(deadline);
     if (!drained) {
         shared_.log.warn(
             "drain deadline passed: cutting connections", {{"connections", open_count_}}
         );
         open_.for_each([](Connection& connection) { connection.reset(); });
+        // Their exchanges notice it and end.
+        co_await idle_.wait(loop().now() + kCutTime);
     }
     pool_.clear();
 }
@@ -228,35 +238,48 @@ Proxy::Routed Proxy::route(const ListenerState& listener, const wire::http1::Req
     return routed;
 }
 
-ServiceMetrics& Proxy::metrics_of(const policy::ServicePolicies& service) {
-    std::unique_ptr<ServiceMetrics>& metrics = service_metrics_[&service];
-    if (metrics == nullptr) {
-        metrics = std::make_unique<ServiceMetrics>(shared_.metrics, shard_, service.name());
+UpstreamState& Proxy::state_of(const policy::ServicePolicies& service) {
+    std::unique_ptr<UpstreamState>& state = states_[&service];
+    if (state == nullptr) {
+        state = std::make_unique<UpstreamState>(UpstreamState{
+            .metrics = ServiceMetrics(shared_.metrics, shard_, service.name()),
+            .use = upstream_use(shared_.metrics, shard_, service.name())
+        });
+        state->use.quota = &shared_.services.connections_of(service);
     }
-    return *metrics;
+    return *state;
 }
 
-void Proxy::count_rejection(const policy::ServicePolicies& service, ReplyReason reason) {
-    shared_.metrics
-        .counter(metrics::names::kRequestsRejected, {service.name(), to_string(reason)}, shard_)
+void Proxy::count_reply(
+    const ListenerState& listener, const policy::ServicePolicies* service, ReplyReason reason
+) {
+    switch (reason) {
+        case ReplyReason::malformed_request:
+        case ReplyReason::body_too_large:
+        case ReplyReason::request_timeout:
+        case ReplyReason::method_not_proxied:
+            count_bad_request(listener, to_string(reason));
+            return;
+        default:
+            break;
+    }
+    const std::string_view name =
+        service == nullptr ? std::string_view("-") : std::string_view(service->name());
+    shared_.metrics.counter(metrics::names::kRequestsRejected, {name, to_string(reason)}, shard_)
         .add();
 }
 
-void Proxy::count_bad_request(const ListenerState& listener, wire::http1::Reject why) {
-    shared_.metrics
-        .counter(metrics::names::kBadRequests, {listener.config.name, to_string(why)}, shard_)
+void Proxy::count_bad_request(const ListenerState& listener, std::string_view why) {
+    shared_.metrics.counter(metrics::names::kBadRequests, {listener.config.name, why}, shard_)
         .add();
 }
 
-std::string Proxy::continue_trace(std::string_view received, bool& starts_trace) {
+bool Proxy::continue_trace(std::string_view received, std::string& out) {
     const auto parent = wire::parse_traceparent(received);
-    starts_trace = !parent.has_value();
     const wire::TraceParent ours =
         parent ? parent->child(loop().rng()) : wire::TraceParent::root(loop().rng(), false);
-    std::string text;
-    text.reserve(wire::TraceParent::kTextBytes);
-    wire::append_traceparent(text, ours);
-    return text;
+    wire::append_traceparent(out, ours);
+    return !parent.has_value();
 }
 
 }  // namespace datapunk::mesh::proxy

@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "io/network.h"
 #include "metrics/metric_registry.h"
+#include "proxy/exchange_buffers.h"
 #include "proxy/listener_config.h"
 #include "proxy/replies.h"
 #include "proxy/service_metrics.h"
@@ -58,8 +59,7 @@ class Proxy {
 
     std::size_t connections() const noexcept { return open_count_; }
 
-    // --- for Exchange
-    // ------------------------------------------------------------------------------
+    // For Exchange:
     struct Routed {
         const routing::Route* route = nullptr;       // null: none, see why_not
         policy::ServicePolicies* service = nullptr;  // null: the route names one that is not here
@@ -69,10 +69,17 @@ class Proxy {
     };
 
     Routed route(const ListenerState& listener, const wire::http1::RequestHead& request);
-    ServiceMetrics& metrics_of(const policy::ServicePolicies& service);
-    void count_rejection(const policy::ServicePolicies& service, ReplyReason reason);
-    // The traceparent for the next hop; `starts_trace` if the caller sent none that is valid.
-    std::string continue_trace(std::string_view received, bool& starts_trace);
+    UpstreamState& state_of(const policy::ServicePolicies& service);
+
+    // Of requests that no service was found for: the label is "-".
+    UpstreamState& unrouted() noexcept { return unrouted_; }
+
+    // Counts an answer of our own: a bad request, or a rejection (of `service`, if one was found).
+    void count_reply(
+        const ListenerState& listener, const policy::ServicePolicies* service, ReplyReason reason
+    );
+    // Appends the traceparent for the next hop; true if the caller sent none that is valid.
+    bool continue_trace(std::string_view received, std::string& out);
 
     UpstreamPool& pool() noexcept { return pool_; }
 
@@ -88,14 +95,15 @@ class Proxy {
     io::Task<void> accept_loop(ListenerState& listener);
     io::Task<void> serve(ListenerState& listener, io::StreamPtr stream);
     io::Task<void> sweep_loop();
-    void count_bad_request(const ListenerState& listener, wire::http1::Reject why);
+    void count_bad_request(const ListenerState& listener, std::string_view why);
 
     io::Network& network_;
     ProxyShared shared_;
     metrics::Shard shard_;
+    BufferShelf shelf_;
+    UpstreamState unrouted_;
+    std::unordered_map<const policy::ServicePolicies*, std::unique_ptr<UpstreamState>> states_;
     UpstreamPool pool_;
-    std::unordered_map<const policy::ServicePolicies*, std::unique_ptr<ServiceMetrics>>
-        service_metrics_;
     std::vector<std::unique_ptr<ListenerState>> listeners_;
     core::IntrusiveList<Connection> open_;
     std::size_t open_count_ = 0;

@@ -19,6 +19,16 @@ ServiceMetrics::ServiceMetrics(
     }
 }
 
+UpstreamUse upstream_use(
+    metrics::MetricRegistry& registry, metrics::Shard shard, std::string_view service
+) {
+    return {
+        .open = registry.gauge(names::kUpstreamConnectionsOpen, {service}, shard),
+        .created = registry.counter(names::kUpstreamConnections, {service}, shard),
+        .failed = registry.counter(names::kUpstreamConnectFailures, {service, "connect"}, shard)
+    };
+}
+
 ListenerMetrics::ListenerMetrics(
     metrics::MetricRegistry& registry, metrics::Shard shard, std::string_view listener
 )

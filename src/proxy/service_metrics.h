@@ -8,6 +8,7 @@
 
 #include "metrics/metric_registry.h"
 #include "proxy/replies.h"
+#include "proxy/upstream_pool.h"
 #include "wire/http1/message.h"
 
 namespace datapunk::mesh::proxy {
@@ -28,6 +29,16 @@ struct ServiceMetrics {
     metrics::Histogram duration;
     metrics::Gauge in_flight;
 };
+
+// What one worker keeps of one service.
+struct UpstreamState {
+    ServiceMetrics metrics;
+    UpstreamUse use;
+};
+
+UpstreamUse upstream_use(
+    metrics::MetricRegistry& registry, metrics::Shard shard, std::string_view service
+);
 
 struct ListenerMetrics {
     ListenerMetrics(

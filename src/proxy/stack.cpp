@@ -23,13 +23,20 @@ using wire::http1::Header;
 using wire::http1::Method;
 
 Exchange::Exchange(
-    Proxy& proxy,
-    ListenerState& listener,
-    http::MessageReader& client,
-    const wire::http1::RequestHead& request,
-    std::string& scratch
+    Proxy& proxy, ListenerState& listener, http::MessageReader& client, ExchangeBuffers& buffers
 )
-    : proxy_(proxy), listener_(listener), client_(client), request_(request), out_(scratch) {}
+    : proxy_(proxy),
+      listener_(listener),
+      client_(client),
+      buffers_(buffers),
+      request_(buffers.request),
+      answer_(buffers.answer),
+      out_(buffers.out),
+      upstream_state_(&proxy.unrouted()),
+      wake_(proxy.loop()) {
+    buffers_.request_body.clear();
+    buffers_.endpoint.clear();
+}
 
 Instant Exchange::now() const noexcept {
     return proxy_.loop().now();
@@ -38,37 +45,46 @@ Instant Exchange::now() const noexcept {
 io::Task<bool> Exchange::run() {
     started_ = now();
     keep_alive_ = request_.keep_alive;
-    traceparent_ = proxy_.continue_trace(request_.value(Header::traceparent), starts_trace_);
-    if (request_.method == Method::connect) {
-        keep_alive_ = false;
-        co_await reply(501, ReplyReason::method_not_proxied, "CONNECT is not proxied here");
-    } else if (has_dot_segment(request_.path)) {
-        co_await reply(400, ReplyReason::malformed_request, "the path has a dot segment");
-    } else {
-        Proxy::Routed routed = proxy_.route(listener_, request_);
-        if (routed.route == nullptr) {
-            const int status = routed.wrong_method ? 405 : 404;
-            co_await reply(status, ReplyReason::no_route, routed.why_not);
-        } else if (routed.service == nullptr) {
-            const std::string why =
-                fmt::format("route {} names a service that is not configured", routed.route->name);
-            co_await reply(503, ReplyReason::unknown_service, why);
-        } else {
-            enter(routed);
-            co_await serve();
-        }
-    }
+    buffers_.traceparent.clear();
+    starts_trace_ =
+        proxy_.continue_trace(request_.value(Header::traceparent), buffers_.traceparent);
+    co_await dispatch();
     finish();
     // A body that was not read would be taken for the next request.
     co_return keep_alive_ && !client_gone_ && client_.body_done();
 }
 
+io::Task<void> Exchange::dispatch() {
+    if (request_.method == Method::connect) {
+        keep_alive_ = false;
+        co_await reply(501, ReplyReason::method_not_proxied, "CONNECT is not proxied here");
+        co_return;
+    }
+    if (has_dot_segment(request_.path)) {
+        co_await reply(400, ReplyReason::malformed_request, "the path has a dot segment");
+        co_return;
+    }
+    Proxy::Routed routed = proxy_.route(listener_, request_);
+    if (routed.route == nullptr) {
+        const int status = routed.wrong_method ? 405 : 404;
+        co_await reply(status, ReplyReason::no_route, routed.why_not);
+    } else if (routed.service == nullptr) {
+        const std::string why =
+            fmt::format("route {} names a service that is not configured", routed.route->name);
+        co_await reply(503, ReplyReason::unknown_service, why);
+    } else {
+        enter(routed);
+        co_await serve();
+        upstream_state_->metrics.in_flight.add(-1);
+    }
+}
+
 void Exchange::enter(Proxy::Routed& routed) {
     service_ = routed.service;
     target_ = std::move(routed.target);
-    metrics_ = &proxy_.metrics_of(*service_);
+    upstream_state_ = &proxy_.state_of(*service_);
     deadline_ = started_ + routed.route->timeout.value_or(service_->policy().deadline);
-    metrics_->in_flight.add(1);
+    upstream_state_->metrics.in_flight.add(1);
 }
 
 io::Task<void> Exchange::serve() {
@@ -84,23 +100,21 @@ io::Task<void> Exchange::serve() {
         }
         auto& at = std::get<policy::Attempt>(begun);
         ++attempts_;
-        last_address_ = at.address();
+        if (listener_.config.access_log) buffers_.endpoint = at.address();
         const AttemptResult result = co_await attempt(at);
         if (result.has_answer && result.outcome == Outcome::success) {
-            const Outcome ended = co_await forward_answer(at);
-            service_->finish_attempt(std::move(at), ended, answered_at_);
+            co_await give_answer(std::move(at));
             co_return;
         }
         const resilience::AttemptEnd end{
             .outcome = result.outcome,
             .idempotent = is_idempotent(request_.method),
-            .replayable = body_is_whole_,
+            .replayable = body_is_whole_ || !result.sent,
             .retry_after = result.retry_after
         };
         const resilience::RetryDecision again = service_->after_attempt(call, end, now());
         if (!again && result.has_answer) {  // a 5xx that nobody wants to try again is the answer
-            const Outcome ended = co_await forward_answer(at);
-            service_->finish_attempt(std::move(at), ended, answered_at_);
+            co_await give_answer(std::move(at));
             co_return;
         }
         if (result.has_answer) co_await discard_answer(at);
@@ -116,14 +130,21 @@ io::Task<void> Exchange::serve() {
     }
 }
 
+io::Task<void> Exchange::give_answer(policy::Attempt at) {
+    const Outcome ended = co_await forward_answer(at);
+    service_->finish_attempt(std::move(at), ended, answered_at_);
+    // Nothing of it has left yet if its first bytes were malformed: then there is a better answer.
+    if (ended == Outcome::success || head_sent_ || client_gone_) co_return;
+    AttemptResult malformed;
+    malformed.reason = ReplyReason::upstream_protocol;
+    malformed.error = "the endpoint's answer has a malformed body";
+    co_await answer_failure(malformed);
+}
+
 io::Task<bool> Exchange::wait_before_retry(Duration wait) {
-    if (wait > Duration::zero()) {
-        io::Event gone(proxy_.loop());
-        const ClientWatch watch(client_.input(), [&] {
-            client_gone_ = true;
-            gone.set();
-        });
-        co_await gone.wait(now() + wait);
+    if (wait > Duration::zero() && !client_gone_) {
+        wake_.clear();
+        co_await wake_.wait(now() + wait);
     }
     co_return !client_gone_;
 }
@@ -148,13 +169,13 @@ io::Task<void> Exchange::answer_without_endpoint(policy::NoEndpoint why) {
 }
 
 io::Task<void> Exchange::answer_failure(const AttemptResult& failed) {
-    ReplyReason reason = ReplyReason::upstream_reset;
-    if (body_pump_failed_) {
-        reason = ReplyReason::malformed_request;
-    } else if (failed.outcome == Outcome::timeout) {
-        reason = ReplyReason::deadline;
-    } else if (failed.outcome == Outcome::connect_failure) {
-        reason = ReplyReason::connect_failure;
+    if (body_problem_) {
+        co_await reply(
+            status_of(*body_problem_),
+            *body_problem_,
+            "the request's body could not be read to its end: malformed, too slow or too large"
+        );
+        co_return;
     }
     const std::string text = fmt::format(
         "{}: {} ({} attempt{})",
@@ -163,7 +184,7 @@ io::Task<void> Exchange::answer_failure(const AttemptResult& failed) {
         attempts_,
         attempts_ == 1 ? "" : "s"
     );
-    co_await reply(status_of(reason), reason, text);
+    co_await reply(status_of(failed.reason), failed.reason, text);
 }
 
 io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view explanation) {
@@ -180,6 +201,7 @@ io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view 
         keep_alive_,
         head_only
     );
+    proxy_.count_reply(listener_, service_, reason);
     const io::Slices slices(out_);
     auto written = co_await client_.input().stream().write(slices, piece_deadline());
     if (written) {
@@ -187,32 +209,27 @@ io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view 
     } else {
         client_gone_ = true;
     }
-    if (metrics_ == nullptr || status < 500) co_return;
-    proxy_.count_rejection(*service_, reason);
 }
 
 void Exchange::finish() {
     const Duration took = now() - started_;
-    if (metrics_ != nullptr) {
-        metrics_->in_flight.add(-1);
-        metrics_->record(status_, took);
-    }
+    upstream_state_->metrics.record(status_, took);
     if (!listener_.config.access_log) return;
     proxy_.log().info(
         "request",
         {{"listener", listener_.config.name},
-         {"peer", client_.input().stream().peer().ip_text()},
+         {"peer", buffers_.peer_ip},
          {"method", request_.method_text},
          {"host", request_.host},
          {"path", request_.path},
          {"service",
           service_ == nullptr ? std::string_view("-") : std::string_view(service_->name())},
-         {"endpoint", last_address_},
+         {"endpoint", buffers_.endpoint},
          {"status", status_},
          {"attempts", attempts_},
          {"ms", std::chrono::duration<double, std::milli>(took).count()},
-         {"outcome", client_gone_ ? "client_gone" : outcome_},
-         {"traceparent", traceparent_}}
+         {"outcome", outcome_.empty() && client_gone_ ? "client_gone" : outcome_},
+         {"traceparent", buffers_.traceparent}}
     );
 }
 

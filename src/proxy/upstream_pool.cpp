@@ -1,10 +1,32 @@
 #include "proxy/upstream_pool.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "core/hash.h"
 
 namespace datapunk::mesh::proxy {
+
+ConnectionSlot::ConnectionSlot(UpstreamUse& use, std::uint64_t& open) noexcept {
+    if (ConnectionQuota* const quota = use.quota; quota != nullptr) {
+        if (quota->open.fetch_add(1, std::memory_order_relaxed) >= quota->max) {
+            quota->open.fetch_sub(1, std::memory_order_relaxed);
+            return;
+        }
+    }
+    use_ = &use;
+    open_ = &open;
+    ++*open_;
+    use.open.add(1);
+}
+
+ConnectionSlot::~ConnectionSlot() {
+    if (use_ == nullptr) return;
+    --*open_;
+    use_->open.add(-1);
+    if (use_->quota != nullptr) use_->quota->open.fetch_sub(1, std::memory_order_relaxed);
+}
 
 std::size_t UpstreamPool::Hash::operator()(std::string_view text) const noexcept {
     return core::hash64(text);
@@ -26,23 +48,48 @@ UpstreamConnectionPtr UpstreamPool::take_idle(std::string_view address) {
             ++counters_.reused;
             return connection;
         }
-        --counters_.open;
     }
     return nullptr;
 }
 
 io::Task<Result<UpstreamConnectionPtr>> UpstreamPool::connect(
-    std::string host, std::uint16_t port, Instant deadline
+    std::string host, std::uint16_t port, Instant deadline, UpstreamUse& use
 ) {
+    ConnectionSlot slot(use, counters_.open);
+    if (!slot && close_longest_idle(use)) slot = ConnectionSlot(use, counters_.open);
+    if (!slot) {
+        co_return Error{
+            .code = Code::exhausted,
+            .what = fmt::format("all {} connections of the service are in use", use.quota->max)
+        };
+    }
     const Instant until = std::min(deadline, network_.loop().now() + config_.connect_timeout);
     auto stream = co_await io::connect_to(network_, host, port, until);
     if (!stream) {
         ++counters_.failed;
+        use.failed.add();
         co_return std::move(stream).error();
     }
     ++counters_.created;
-    ++counters_.open;
-    co_return std::make_unique<UpstreamConnection>(*std::move(stream), config_);
+    use.created.add();
+    co_return std::make_unique<UpstreamConnection>(*std::move(stream), std::move(slot), config_);
+}
+
+bool UpstreamPool::close_longest_idle(const UpstreamUse& use) {
+    List* longest = nullptr;
+    for (auto& [address, list] : idle_) {
+        if (list.empty() || !list.front()->slot_.belongs_to(use)) continue;
+        if (longest == nullptr || list.front()->idle_since_ < longest->front()->idle_since_)
+            longest = &list;
+    }
+    if (longest != nullptr) longest->erase(longest->begin());
+    return longest != nullptr;
+}
+
+std::size_t UpstreamPool::idle() const noexcept {
+    std::size_t count = 0;
+    for (const auto& [address, list] : idle_) count += list.size();
+    return count;
 }
 
 void UpstreamPool::put_idle(std::string_view address, UpstreamConnectionPtr connection) {
@@ -50,16 +97,8 @@ void UpstreamPool::put_idle(std::string_view address, UpstreamConnectionPtr conn
     connection->idle_since_ = network_.loop().now();
     auto found = idle_.find(address);
     if (found == idle_.end()) found = idle_.emplace(std::string(address), List()).first;
-    if (found->second.size() >= config_.idle_per_endpoint_max) {
-        drop(std::move(connection));
-        return;
-    }
+    if (found->second.size() >= config_.idle_per_endpoint_max) return;
     found->second.push_back(std::move(connection));
-}
-
-void UpstreamPool::drop(UpstreamConnectionPtr connection) {
-    connection.reset();
-    --counters_.open;
 }
 
 void UpstreamPool::sweep() {
@@ -71,14 +110,12 @@ void UpstreamPool::sweep() {
         while (dead < list.size() &&
                (list[dead]->idle_since_ < oldest || list[dead]->stream().maybe_readable()))
             ++dead;
-        counters_.open -= dead;
         list.erase(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(dead));
         at = list.empty() ? idle_.erase(at) : std::next(at);
     }
 }
 
 void UpstreamPool::clear() {
-    for (const auto& [address, list] : idle_) counters_.open -= list.size();
     idle_.clear();
 }
 

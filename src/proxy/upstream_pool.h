@@ -4,19 +4,26 @@
 // last in, first out, so that surplus ones age out; before reuse a connection is checked for the
 // peer's goodbye without a system call in the usual case. One loop's object.
 //
-//   acquire -> (idle and alive? reuse : connect) -> exchange -> put back, or drop
+//   take_idle, else connect -> exchange -> put_idle, or destroy
+//
+// A service may have so many connections, over all workers (LimitsConfig::connections). At the
+// limit the worker's longest idle connection of that service to another endpoint makes room; if
+// there is none, connecting fails with Code::exhausted: calls do not queue for connections.
 
 #include <datapunk/mesh/result.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "http/message_reader.h"
 #include "io/network.h"
 #include "io/task.h"
+#include "metrics/handles.h"
 
 namespace datapunk::mesh::proxy {
 
@@ -29,11 +36,53 @@ struct UpstreamPoolConfig {
     std::size_t head_bytes_max = 60UL * 1024;
 };
 
-// A connection to an endpoint, with what has been read from it.
+// The connections of one service, over all workers. Thread-safe.
+struct ConnectionQuota {
+    std::atomic<std::uint32_t> open{0};
+    std::uint32_t max = 1024;
+};
+
+// Where one worker counts one service's connections. Outlives them.
+struct UpstreamUse {
+    ConnectionQuota* quota = nullptr;  // null: unlimited
+    metrics::Gauge open;
+    metrics::Counter created;
+    metrics::Counter failed;
+};
+
+// The right to one connection; given back when it ends. Made from nothing, it is none.
+class ConnectionSlot {
+  public:
+    ConnectionSlot() = default;
+    // Whether there was room is said by operator bool.
+    ConnectionSlot(UpstreamUse& use, std::uint64_t& open) noexcept;
+
+    ConnectionSlot(ConnectionSlot&& other) noexcept
+        : use_(std::exchange(other.use_, nullptr)), open_(other.open_) {}
+
+    ConnectionSlot& operator=(ConnectionSlot&& other) noexcept {
+        std::swap(use_, other.use_);
+        std::swap(open_, other.open_);
+        return *this;
+    }
+
+    ~ConnectionSlot();
+
+    explicit operator bool() const noexcept { return use_ != nullptr; }
+
+    bool belongs_to(const UpstreamUse& use) const noexcept { return use_ == &use; }
+
+  private:
+    UpstreamUse* use_ = nullptr;
+    std::uint64_t* open_ = nullptr;
+};
+
+// A connection to an endpoint, with what has been read from it. Must go before its pool.
 class UpstreamConnection {
   public:
-    UpstreamConnection(io::StreamPtr stream, const UpstreamPoolConfig& config)
-        : stream_(std::move(stream)),
+    UpstreamConnection(io::StreamPtr stream, ConnectionSlot slot, const UpstreamPoolConfig& config)
+        : slot_(std::move(slot)),
+          stream_(std::move(stream)),
           reader_(*stream_, {.head_bytes_max = config.head_bytes_max}) {}
 
     io::Stream& stream() noexcept { return *stream_; }
@@ -46,6 +95,7 @@ class UpstreamConnection {
   private:
     friend class UpstreamPool;
 
+    ConnectionSlot slot_;
     io::StreamPtr stream_;
     http::MessageReader reader_;
     Instant idle_since_;
@@ -60,7 +110,7 @@ class UpstreamPool {
         std::uint64_t created = 0;
         std::uint64_t reused = 0;
         std::uint64_t failed = 0;
-        std::uint64_t open = 0;  // in use or idle
+        std::uint64_t open = 0;  // being made, in use or idle
     };
 
     UpstreamPool(io::Network& network, UpstreamPoolConfig config);
@@ -69,12 +119,10 @@ class UpstreamPool {
     UpstreamConnectionPtr take_idle(std::string_view address);
     // A new one.
     io::Task<Result<UpstreamConnectionPtr>> connect(
-        std::string host, std::uint16_t port, Instant deadline
+        std::string host, std::uint16_t port, Instant deadline, UpstreamUse& use
     );
     // After a complete exchange on a connection that stays open.
     void put_idle(std::string_view address, UpstreamConnectionPtr connection);
-    // Call for every connection that is not put back.
-    void drop(UpstreamConnectionPtr connection);
 
     // Closes what has been idle too long. Call about once a second.
     void sweep();
@@ -82,6 +130,8 @@ class UpstreamPool {
     void clear();
 
     const Counters& counters() const noexcept { return counters_; }
+
+    std::size_t idle() const noexcept;
 
   private:
     struct Hash {
@@ -92,10 +142,12 @@ class UpstreamPool {
 
     using List = std::vector<UpstreamConnectionPtr>;
 
+    bool close_longest_idle(const UpstreamUse& use);
+
     io::Network& network_;
     UpstreamPoolConfig config_;
-    std::unordered_map<std::string, List, Hash, std::equal_to<>> idle_;
     Counters counters_;
+    std::unordered_map<std::string, List, Hash, std::equal_to<>> idle_;
 };
 
 }  // namespace datapunk::mesh::proxy

@@ -9,28 +9,41 @@
 #include <string>
 
 #include "policy/service_policies.h"
+#include "proxy/upstream_pool.h"
 
 namespace datapunk::mesh::proxy {
 
 class UpstreamServices {
   public:
     policy::ServicePolicies& add(std::unique_ptr<policy::ServicePolicies> service) {
-        const std::string name(service->name());
-        return *(services_[name] = std::move(service));
+        Entry& entry = services_[service->name()];
+        entry.connections.max = service->policy().limits.connections;
+        entry.policies = std::move(service);
+        return *entry.policies;
     }
 
     policy::ServicePolicies* find(std::string_view name) const noexcept {
         const auto at = services_.find(name);
-        return at == services_.end() ? nullptr : at->second.get();
+        return at == services_.end() ? nullptr : at->second.policies.get();
+    }
+
+    // Of a service that is in here. Thread-safe.
+    ConnectionQuota& connections_of(const policy::ServicePolicies& service) {
+        return services_.find(service.name())->second.connections;
     }
 
     template <class Visit>
     void for_each(Visit visit) const {
-        for (const auto& [name, service] : services_) visit(*service);
+        for (const auto& [name, entry] : services_) visit(*entry.policies);
     }
 
   private:
-    std::map<std::string, std::unique_ptr<policy::ServicePolicies>, std::less<>> services_;
+    struct Entry {
+        std::unique_ptr<policy::ServicePolicies> policies;
+        ConnectionQuota connections;
+    };
+
+    std::map<std::string, Entry, std::less<>> services_;
 };
 
 }  // namespace datapunk::mesh::proxy

@@ -2,7 +2,7 @@
 
 // Backend: what the mesh needs of any registry: announce, withdraw, ask, and wait for a change.
 // Embedded, Consul and the others implement it and pass the same conformance suite
-// (conformance.h). Belongs to one loop; every call has a deadline and may be cancelled by
+// (test_conformance.h). Belongs to one loop; every call has a deadline and may be cancelled by
 // destroying its task.
 //
 // Waiting: `wait` answers when the service's index has gone past `after`, or when `longest` is

@@ -21,7 +21,7 @@
 #include "http/client.h"
 #include "io/epoll_loop.h"
 #include "io/tcp.h"
-#include "registry/conformance.h"
+#include "registry/test_conformance.h"
 #include "registry/consul/consul_backend.h"
 #include "sim/run.h"
 

@@ -180,4 +180,4 @@ inline std::string behaviour_name(const testing::TestParamInfo<Behaviour>& info)
 
 }  // namespace datapunk::mesh::registry
 
-#include "registry/conformance_behaviours.h"
+#include "registry/test_conformance_behaviours.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "registry/conformance.h"
+#include "registry/test_conformance.h"
 
 namespace datapunk::mesh::registry::conformance {
 

@@ -1,0 +1,52 @@
+#pragma once
+
+// LocalRegistry: the embedded registry with its HTTP door, as the agent and `dpmesh registry` run
+// it:
+//
+//     store (SQLite file or memory) -> EmbeddedRegistry -> RegistryServer -> http::Server on 8500
+//                                            └── HTTP and TCP checks: probe::ProbeRunner
+//
+// Control loop's object.
+
+#include <memory>
+#include <string>
+
+#include "core/log.h"
+#include "http/server.h"
+#include "io/network.h"
+#include "registry/embedded/embedded_registry.h"
+#include "server/registry_server.h"
+
+namespace datapunk::mesh::apps {
+
+struct LocalRegistryConfig {
+    std::string address = "127.0.0.1";
+    std::uint16_t port = 8500;  // 0 takes a free one
+    std::string data_dir;       // empty: in memory
+    std::string node_name;      // empty: this machine's name
+    // Shorter deregistration times of checks are raised to this (Consul's is a minute).
+    Duration deregister_after_min = std::chrono::minutes(1);
+};
+
+class LocalRegistry {
+  public:
+    // Errors: a state file that is damaged or in use, an address in use. Nothing runs then.
+    static Result<std::unique_ptr<LocalRegistry>> start(
+        io::Network& network, const LocalRegistryConfig& config, core::Logger log
+    );
+
+    io::SocketAddress address() const { return http_->local(); }
+
+    registry::embedded::EmbeddedRegistry& registry() noexcept { return *registry_; }
+
+    io::Task<void> drain(Instant deadline);
+
+  private:
+    LocalRegistry() = default;
+
+    std::unique_ptr<registry::embedded::EmbeddedRegistry> registry_;
+    std::unique_ptr<server::RegistryServer> door_;
+    std::unique_ptr<http::Server> http_;
+};
+
+}  // namespace datapunk::mesh::apps

@@ -1,0 +1,182 @@
+// MeshCore: calls. The loop of attempts; every decision is ServicePolicies'.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "mesh/mesh_core.h"
+
+namespace datapunk::mesh::internal {
+
+namespace {
+
+Outcome outcome_of(const Error& error) {
+    switch (error.code) {
+        case Code::unavailable:
+            return Outcome::connect_failure;
+        case Code::timeout:
+            return Outcome::timeout;
+        case Code::aborted:
+            return Outcome::cancelled;
+        case Code::exhausted:
+        case Code::internal:
+            return Outcome::server_error;
+        case Code::invalid:
+        case Code::not_found:
+        case Code::conflict:
+        case Code::denied:
+            return Outcome::success;
+    }
+    return Outcome::server_error;
+}
+
+// "connection refused (api_service at 10.0.0.7:80, attempt 3; no other: attempts used)"
+Error with_history(
+    Error error,
+    std::string_view service,
+    const std::string& address,
+    std::uint32_t attempts,
+    resilience::RetryReason why_no_other
+) {
+    error.what = fmt::format(
+        "{} ({} at {}, attempt {}; no other: {})",
+        error.what,
+        service,
+        address,
+        attempts,
+        resilience::to_string(why_no_other)
+    );
+    return error;
+}
+
+}  // namespace
+
+Result<> MeshCore::run(
+    std::string_view name, const CallOptions& options, const AttemptFunction& attempt
+) {
+    ServiceState* service = services_.find(name);
+    if (service == nullptr) {
+        auto used = use(name, nullptr);
+        if (!used) return std::move(used).error();
+        service = *used;
+    }
+    return run(*service, options, attempt);
+}
+
+Result<> MeshCore::run(
+    ServiceState& service, const CallOptions& options, const AttemptFunction& attempt
+) {
+    const Gate::Pass pass(gate_);
+    if (!pass) return stopping_error();
+    const Instant begun = world_.clock->now();
+    const Duration limit =
+        options.deadline > Duration::zero() ? options.deadline : service.policies.policy().deadline;
+    policy::CallState call(resilience::Deadline::in(begun, limit));
+    if (!service.is_known()) {
+        const Instant latest = std::min(call.deadline.at(), begun + options_.timeout);
+        auto known = service.wait_known(*world_.clock, latest);
+        if (!known) return known;
+    }
+    auto result = attempts(service, call, options, attempt);
+    service.call_duration.record(world_.clock->now() - begun);
+    return result;
+}
+
+Result<> MeshCore::attempts(
+    ServiceState& service,
+    policy::CallState& call,
+    const CallOptions& options,
+    const AttemptFunction& attempt
+) {
+    auto& policies = service.policies;
+    const RetryConfig& retry = policies.policy().retry;
+    std::optional<Error> last;
+    for (;;) {
+        Instant now = world_.clock->now();
+        auto begun = policies.begin_attempt(call, now);
+        if (const auto* nobody = std::get_if<policy::NoEndpoint>(&begun)) {
+            Error error = to_error(*nobody, policies.name(), now);
+            if (last) error.what += fmt::format("; before: {}", last->what);
+            return error;
+        }
+        auto& held = std::get<policy::Attempt>(begun);
+        Instant latest = call.deadline.at();
+        if (retry.attempt_timeout > Duration::zero()) {
+            latest = resilience::earlier(
+                         call.deadline, resilience::Deadline::in(now, retry.attempt_timeout)
+            )
+                         .at();
+        }
+        Attempt told(call.attempts, latest, *world_.clock);
+        Result<> result = attempt(held.endpoint(), told);
+        now = world_.clock->now();
+
+        const Outcome outcome =
+            told.outcome_.value_or(result ? Outcome::success : outcome_of(result.error()));
+        const std::string address = result ? std::string() : held.address();
+        policies.finish_attempt(std::move(held), outcome, now);
+        if (result && outcome == Outcome::success && !told.worth_retrying_.value_or(false)) {
+            return result;
+        }
+        const auto decision = policies.after_attempt(
+            call,
+            {.outcome = outcome,
+             .idempotent = options.idempotent || !told.is_sent_,
+             .user_verdict = told.worth_retrying_,
+             .retry_after = told.retry_after_},
+            now
+        );
+        if (!decision) {
+            if (result || outcome == Outcome::success) return result;
+            return with_history(
+                std::move(result).error(), policies.name(), address, call.attempts, decision.reason
+            );
+        }
+        if (!result) last = std::move(result).error();
+        if (!sleep_until(now + decision.wait)) return stopping_error();
+    }
+}
+
+bool MeshCore::sleep_until(Instant until) {
+    std::unique_lock lock(sleep_mutex_);
+    while (!gate_.is_closed()) {
+        if (world_.clock->now() >= until) return true;
+        world_.clock->wait(lock, woken_, until);
+    }
+    return false;
+}
+
+Result<Lease> MeshCore::lease(std::string_view name) {
+    ServiceState* service = services_.find(name);
+    if (service == nullptr) {
+        auto used = use(name, nullptr);
+        if (!used) return std::move(used).error();
+        service = *used;
+    }
+    return lease(*service);
+}
+
+Result<Lease> MeshCore::lease(ServiceState& service) {
+    if (!service.is_known()) [[unlikely]] {
+        const Gate::Pass pass(gate_);
+        if (!pass) return stopping_error();
+        auto known = service.wait_known(*world_.clock, world_.clock->now() + options_.timeout);
+        if (!known) return std::move(known).error();
+    }
+    // stop() waits for whoever has come past the check: their leases are counted by then.
+    const core::EpochGuard guard;
+    if (gate_.is_closed()) return stopping_error();
+    const Instant now = world_.clock->now();
+    policy::CallState call{resilience::Deadline()};
+    auto begun = service.policies.begin_attempt(call, now);
+    if (auto* attempt = std::get_if<policy::Attempt>(&begun)) [[likely]] {
+        return Lease(LeaseState{
+            .attempt = std::move(*attempt),
+            .policies = &service.policies,
+            .clock = world_.clock.get()
+        });
+    }
+    return to_error(std::get<policy::NoEndpoint>(begun), service.policies.name(), now);
+}
+
+}  // namespace datapunk::mesh::internal

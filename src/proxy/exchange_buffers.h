@@ -1,0 +1,74 @@
+#pragma once
+
+// ExchangeBuffers: the memory that one exchange needs and the next one uses again, so that a
+// request allocates nothing in steady state and an idle connection holds none. BufferShelf keeps
+// them between exchanges; one loop's object.
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "wire/http1/message.h"
+
+namespace datapunk::mesh::proxy {
+
+struct ExchangeBuffers {
+    wire::http1::RequestHead request;
+    wire::http1::ResponseHead answer;
+    std::string out;           // towards whom a head is being written
+    std::string tail;          // framing behind a piece of the answer
+    std::string pump_frame;    // framing before and behind a piece of the request,
+    std::string pump_tail;     // which flows at the same time
+    std::string request_body;  // collected, to be sent as often as needed
+    std::string traceparent;
+    std::string peer_ip;
+    std::string endpoint;  // asked last; for the access log
+};
+
+class BufferShelf {
+  public:
+    // Gives them back when it ends.
+    class Lease {
+      public:
+        explicit Lease(BufferShelf& shelf) : shelf_(shelf), buffers_(shelf.take()) {}
+
+        Lease(const Lease&) = delete;
+        Lease& operator=(const Lease&) = delete;
+
+        ~Lease() { shelf_.put(std::move(buffers_)); }
+
+        ExchangeBuffers& operator*() const noexcept { return *buffers_; }
+
+        ExchangeBuffers* operator->() const noexcept { return buffers_.get(); }
+
+      private:
+        BufferShelf& shelf_;
+        std::unique_ptr<ExchangeBuffers> buffers_;
+    };
+
+    BufferShelf() { shelf_.reserve(kKeptMax); }
+
+  private:
+    // ~10 KiB each; a burst's memory goes back to the heap.
+    static constexpr std::size_t kKeptMax = 64;
+    // A collected body may have been larger: that memory is not kept.
+    static constexpr std::size_t kBodyBytesKept = 16UL * 1024;
+
+    std::unique_ptr<ExchangeBuffers> take() {
+        if (shelf_.empty()) return std::make_unique<ExchangeBuffers>();
+        auto buffers = std::move(shelf_.back());
+        shelf_.pop_back();
+        return buffers;
+    }
+
+    void put(std::unique_ptr<ExchangeBuffers> buffers) {
+        if (shelf_.size() >= kKeptMax) return;
+        if (buffers->request_body.capacity() > kBodyBytesKept) buffers->request_body = {};
+        shelf_.push_back(std::move(buffers));
+    }
+
+    std::vector<std::unique_ptr<ExchangeBuffers>> shelf_;
+};
+
+}  // namespace datapunk::mesh::proxy
