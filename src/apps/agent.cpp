@@ -7,6 +7,7 @@
 #include "apps/build_info.h"
 #include "config/effective.h"
 #include "registry/consul/consul_backend.h"
+#include "registry/embedded/embedded_backend.h"
 
 namespace datapunk::mesh::apps {
 
@@ -129,10 +130,9 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
         );
         if (!local) return std::move(local).error();
         local_registry_ = *std::move(local);
-        consul.port = local_registry_->address().port;
-        auto self = registry::consul::ConsulBackend::create(network_, consul);
-        if (!self) return std::move(self).error();
-        return std::unique_ptr<registry::Backend>(*std::move(self));
+        return std::unique_ptr<registry::Backend>(
+            std::make_unique<registry::embedded::EmbeddedBackend>(local_registry_->registry())
+        );
     }
     const auto& section = config().registry.consul;
     consul.host = section.address.host;

@@ -69,6 +69,7 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
         error.what = "registry: " + error.what;
         return error;
     }
+    local->checks_ = std::make_unique<server::CheckRunner>(*local->registry_, network, log);
     log.info(
         "registry",
         {{"address", local->http_->local().to_string()},

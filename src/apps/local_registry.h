@@ -4,7 +4,7 @@
 // it:
 //
 //     store (SQLite file or memory) -> EmbeddedRegistry -> RegistryServer -> http::Server on 8500
-//                                            └── HTTP and TCP checks: probe::ProbeRunner
+//                                  └── HTTP and TCP checks: CheckRunner
 //
 // Control loop's object.
 
@@ -15,6 +15,7 @@
 #include "http/server.h"
 #include "io/network.h"
 #include "registry/embedded/embedded_registry.h"
+#include "server/check_runner.h"
 #include "server/registry_server.h"
 
 namespace datapunk::mesh::apps {
@@ -45,6 +46,7 @@ class LocalRegistry {
     LocalRegistry() = default;
 
     std::unique_ptr<registry::embedded::EmbeddedRegistry> registry_;
+    std::unique_ptr<server::CheckRunner> checks_;
     std::unique_ptr<server::RegistryServer> door_;
     std::unique_ptr<http::Server> http_;
 };

@@ -27,7 +27,7 @@ constexpr std::string_view kNoReason =
 
 }  // namespace
 
-Apply::Apply(Catalog& catalog, Outcome& outcome)
+Apply::Apply(Catalog& catalog, Applied& outcome)
     : catalog_(catalog), outcome_(outcome), next_(catalog.index_ + 1) {}
 
 void Apply::touch(WatchTopic topic, std::string_view name) {

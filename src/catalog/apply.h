@@ -39,7 +39,7 @@ struct Refuse {
 
 // Consumes the command's strings.
 struct Apply {
-    Apply(Catalog& catalog, Outcome& outcome);
+    Apply(Catalog& catalog, Applied& outcome);
 
     void operator()(SetLocalNode& c);
     void operator()(RegisterService& c);
@@ -71,7 +71,7 @@ struct Apply {
     void maintain(std::string check_id, std::string_view service_id, std::string reason);
 
     Catalog& catalog_;
-    Outcome& outcome_;
+    Applied& outcome_;
     std::uint64_t next_;  // the index of this command, should it change anything
 };
 

@@ -53,10 +53,11 @@ Result<> Catalog::check(const Command& command) const {
     return std::visit(Refuse{*this}, command);
 }
 
-Result<Outcome> Catalog::apply(Command command) {
-    if (Result<> ready = prepare(command, Duration::zero()); !ready) return std::move(ready).error();
+Result<Applied> Catalog::apply(Command command) {
+    if (Result<> ready = prepare(command, Duration::zero()); !ready)
+        return std::move(ready).error();
     if (Result<> allowed = check(command); !allowed) return std::move(allowed).error();
-    Outcome outcome;
+    Applied outcome;
     Apply apply(*this, outcome);
     std::visit([&](auto& c) { apply(c); }, command);
     if (outcome.changed) ++index_;
@@ -107,7 +108,7 @@ std::uint64_t Catalog::index_of(const WatchKey& key) const {
     return 1;
 }
 
-Answer<std::map<std::string_view, std::vector<std::string_view>>> Catalog::services(
+Indexed<std::map<std::string_view, std::vector<std::string_view>>> Catalog::services(
     const Metadata& node_meta
 ) const {
     std::map<std::string_view, std::vector<std::string_view>> data;
@@ -143,21 +144,21 @@ std::vector<InstanceRef> Catalog::select(std::string_view name, const ServiceFil
     return chosen;
 }
 
-Answer<std::vector<InstanceRef>> Catalog::service(
+Indexed<std::vector<InstanceRef>> Catalog::service(
     std::string_view name, const ServiceFilter& filter
 ) const {
     const NamedService* found = named(name);
     return {found == nullptr ? absent_service_index() : found->index, select(name, filter)};
 }
 
-Answer<std::vector<InstanceRef>> Catalog::health_service(
+Indexed<std::vector<InstanceRef>> Catalog::health_service(
     std::string_view name, const ServiceFilter& filter
 ) const {
     const NamedService* found = named(name);
     return {found == nullptr ? absent_service_index() : found->health_index, select(name, filter)};
 }
 
-Answer<std::vector<const CatalogNode*>> Catalog::nodes(const Metadata& node_meta) const {
+Indexed<std::vector<const CatalogNode*>> Catalog::nodes(const Metadata& node_meta) const {
     std::vector<const CatalogNode*> data;
     for (const auto& [name, node] : nodes_) {
         if (contains_all(node.row.meta, node_meta)) data.push_back(&node);
@@ -165,13 +166,13 @@ Answer<std::vector<const CatalogNode*>> Catalog::nodes(const Metadata& node_meta
     return {at_least_one(nodes_index_), std::move(data)};
 }
 
-Answer<const CatalogNode*> Catalog::node(std::string_view name) const {
+Indexed<const CatalogNode*> Catalog::node(std::string_view name) const {
     const auto found = nodes_.find(name);
     if (found == nodes_.end()) return {at_least_one(node_extinction_), nullptr};
     return {found->second.index, &found->second};
 }
 
-Answer<std::vector<CheckRef>> Catalog::health_checks(std::string_view service) const {
+Indexed<std::vector<CheckRef>> Catalog::health_checks(std::string_view service) const {
     const NamedService* found = named(service);
     if (found == nullptr) return {absent_service_index(), {}};
     std::vector<CheckRef> data;
@@ -183,7 +184,7 @@ Answer<std::vector<CheckRef>> Catalog::health_checks(std::string_view service) c
     return {found->health_index, std::move(data)};
 }
 
-Answer<std::vector<CheckRef>> Catalog::health_state(std::string_view state) const {
+Indexed<std::vector<CheckRef>> Catalog::health_state(std::string_view state) const {
     std::vector<CheckRef> data;
     for (const auto& [name, node] : nodes_) {
         for_each_check(node, [&](const CheckRef& ref) {
@@ -193,7 +194,7 @@ Answer<std::vector<CheckRef>> Catalog::health_state(std::string_view state) cons
     return {at_least_one(checks_index_), std::move(data)};
 }
 
-Answer<std::vector<CheckRef>> Catalog::health_node(std::string_view node) const {
+Indexed<std::vector<CheckRef>> Catalog::health_node(std::string_view node) const {
     std::vector<CheckRef> data;
     if (const auto found = nodes_.find(node); found != nodes_.end()) {
         for_each_check(found->second, [&](const CheckRef& ref) { data.push_back(ref); });
@@ -216,15 +217,15 @@ CheckRef Catalog::agent_check(std::string_view id) const {
     return {local_, &instance.row, &instance.checks.find(id)->second};
 }
 
-Answer<const KvRow*> Catalog::kv_get(std::string_view key) const {
+Indexed<const KvRow*> Catalog::kv_get(std::string_view key) const {
     return {at_least_one(kv_.key_index(key)), kv_.get(key)};
 }
 
-Answer<std::vector<KvStore::Item>> Catalog::kv_list(std::string_view prefix) const {
+Indexed<std::vector<KvStore::Item>> Catalog::kv_list(std::string_view prefix) const {
     return {at_least_one(kv_.prefix_index(prefix)), kv_.list(prefix)};
 }
 
-Answer<std::vector<std::string>> Catalog::kv_keys(
+Indexed<std::vector<std::string>> Catalog::kv_keys(
     std::string_view prefix, std::string_view separator
 ) const {
     return {at_least_one(kv_.prefix_index(prefix)), kv_.keys(prefix, separator)};

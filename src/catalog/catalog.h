@@ -69,7 +69,7 @@ struct CheckRef {
 };
 
 template <class T>
-struct Answer {
+struct Indexed {
     std::uint64_t index = 1;  // for X-Consul-Index; at least 1
     T data;
 };
@@ -81,7 +81,7 @@ struct ServiceFilter {
 };
 
 // What apply() did.
-struct Outcome {
+struct Applied {
     std::uint64_t index = 0;                // of the catalog afterwards
     bool changed = false;                   // the index moved by one
     bool accepted = true;                   // false: a cas did not match; the API answers `false`
@@ -99,27 +99,27 @@ class Catalog {
 
     // Would apply() refuse it? For an answer before the log is written; apply() asks again.
     [[nodiscard]] Result<> check(const Command& command) const;
-    [[nodiscard]] Result<Outcome> apply(Command command);
+    [[nodiscard]] Result<Applied> apply(Command command);
 
     std::uint64_t index() const noexcept { return index_; }
 
     std::uint64_t index_of(const WatchKey& key) const;
 
     // --- catalog and health; service and check ids are unique on their node only
-    Answer<std::map<std::string_view, std::vector<std::string_view>>> services(
+    Indexed<std::map<std::string_view, std::vector<std::string_view>>> services(
         const Metadata& node_meta = {}
     ) const;  // name -> its instances' tags, sorted
-    Answer<std::vector<InstanceRef>> service(
+    Indexed<std::vector<InstanceRef>> service(
         std::string_view name, const ServiceFilter& filter = {}
     ) const;
-    Answer<std::vector<const CatalogNode*>> nodes(const Metadata& node_meta = {}) const;
-    Answer<const CatalogNode*> node(std::string_view name) const;  // null if unknown
-    Answer<std::vector<InstanceRef>> health_service(
+    Indexed<std::vector<const CatalogNode*>> nodes(const Metadata& node_meta = {}) const;
+    Indexed<const CatalogNode*> node(std::string_view name) const;  // null if unknown
+    Indexed<std::vector<InstanceRef>> health_service(
         std::string_view name, const ServiceFilter& filter = {}
     ) const;
-    Answer<std::vector<CheckRef>> health_checks(std::string_view service) const;
-    Answer<std::vector<CheckRef>> health_state(std::string_view state) const;  // or "any"
-    Answer<std::vector<CheckRef>> health_node(std::string_view node) const;
+    Indexed<std::vector<CheckRef>> health_checks(std::string_view service) const;
+    Indexed<std::vector<CheckRef>> health_state(std::string_view state) const;  // or "any"
+    Indexed<std::vector<CheckRef>> health_node(std::string_view node) const;
 
     // --- the local node; null before SetLocalNode
     const CatalogNode* local() const noexcept { return local_; }
@@ -128,9 +128,9 @@ class Catalog {
     CheckRef agent_check(std::string_view id) const;  // .check is null if unknown
 
     // --- keys
-    Answer<const KvRow*> kv_get(std::string_view key) const;
-    Answer<std::vector<KvStore::Item>> kv_list(std::string_view prefix) const;
-    Answer<std::vector<std::string>> kv_keys(
+    Indexed<const KvRow*> kv_get(std::string_view key) const;
+    Indexed<std::vector<KvStore::Item>> kv_list(std::string_view prefix) const;
+    Indexed<std::vector<std::string>> kv_keys(
         std::string_view prefix, std::string_view separator = {}
     ) const;
 

@@ -345,7 +345,7 @@ TEST(CatalogModelTest, AgreesWithANaiveModelAndLosesNoWatch) {
             ASSERT_EQ(*subscribed, WaiterTable::Subscribed::waiting);
         }
         const std::uint64_t index = catalog.index();
-        const Result<Outcome> outcome = catalog.apply(command);
+        const Result<Applied> outcome = catalog.apply(command);
         refused += outcome.ok() ? 0 : 1;
         if (outcome.ok() && outcome->accepted) std::visit(model, command);
         ASSERT_EQ(Model::of(catalog), model) << "step " << step << " kind " << command.index();

@@ -17,15 +17,15 @@ class CatalogTest : public testing::Test {
   protected:
     CatalogTest() { run(local_node()); }
 
-    Outcome run(Command command) {
-        Result<Outcome> outcome = catalog.apply(std::move(command));
+    Applied run(Command command) {
+        Result<Applied> outcome = catalog.apply(std::move(command));
         EXPECT_TRUE(outcome.ok()) << outcome.error().what;
-        return outcome.ok() ? *outcome : Outcome{};
+        return outcome.ok() ? *outcome : Applied{};
     }
 
     std::pair<std::string, unsigned> refused(Command command) {
         const std::string before = catalog.encode_state();
-        const Result<Outcome> outcome = catalog.apply(command);
+        const Result<Applied> outcome = catalog.apply(command);
         EXPECT_EQ(catalog.encode_state(), before);
         if (outcome.ok()) return {"accepted", 200};
         return {outcome.error().what, http_status(command, outcome.error())};
@@ -36,7 +36,7 @@ class CatalogTest : public testing::Test {
         WaiterTable waiters;
         const auto subscribed = waiters.subscribe(catalog, key, catalog.index_of(key), 1);
         EXPECT_EQ(*subscribed, WaiterTable::Subscribed::waiting);
-        const Outcome outcome = run(std::move(command));
+        const Applied outcome = run(std::move(command));
         return !waiters.wake(catalog, outcome.touched).empty();
     }
 
@@ -96,10 +96,10 @@ TEST_F(CatalogTest, ReplaceExistingChecksKeepsOnlyTheNewOnesAndMaintenance) {
 }
 
 TEST_F(CatalogTest, AnswersUnknownIdsInConsulsWords) {
-    using Answer = std::pair<std::string, unsigned>;
+    using Indexed = std::pair<std::string, unsigned>;
     EXPECT_EQ(
         refused(DeregisterService{"nope"}),
-        Answer(
+        Indexed(
             "Unknown service ID \"nope\". Ensure that the service ID is passed, not the service "
             "name.",
             404
@@ -107,7 +107,7 @@ TEST_F(CatalogTest, AnswersUnknownIdsInConsulsWords) {
     );
     EXPECT_EQ(
         refused(DeregisterCheck{"nope"}),
-        Answer(
+        Indexed(
             "Unknown check ID \"nope\". Ensure that the check ID is passed, not the check name.",
             404
         )
@@ -116,13 +116,13 @@ TEST_F(CatalogTest, AnswersUnknownIdsInConsulsWords) {
     RegisterCheck orphan{ttl_check("x")};
     orphan.check.check.name = "x";
     orphan.check.check.service_id = "nosuch";
-    EXPECT_EQ(refused(orphan), Answer("ServiceID \"nosuch\" does not exist", 404));
+    EXPECT_EQ(refused(orphan), Indexed("ServiceID \"nosuch\" does not exist", 404));
     UpdateCheck update = status("serfHealth", Health::passing);
     update.ttl_only = true;
-    EXPECT_EQ(refused(update), Answer("CheckID \"serfHealth\" does not have associated TTL", 500));
+    EXPECT_EQ(refused(update), Indexed("CheckID \"serfHealth\" does not have associated TTL", 500));
     CatalogRegister bad{.node = {.name = "ext", .address = "192.0.2.5"}};
     bad.checks.push_back({.id = "c2", .name = "c2", .service_id = "nosuch"});
-    EXPECT_EQ(refused(bad), Answer("Unknown service ID 'nosuch' for check ID 'c2'", 500));
+    EXPECT_EQ(refused(bad), Indexed("Unknown service ID 'nosuch' for check ID 'c2'", 500));
 }
 
 TEST_F(CatalogTest, PassingMeansEveryCheckOfNodeAndInstance) {
@@ -308,7 +308,7 @@ TEST_F(CatalogTest, TheFutureWaitsAndTheWaitersAreBounded) {
     WaiterTable waiters;
     const WatchKey nodes{WatchTopic::nodes, ""};
     EXPECT_EQ(*waiters.subscribe(catalog, nodes, 1'000'000, 1), WaiterTable::Subscribed::waiting);
-    const Outcome outcome = run(CatalogRegister{.node = {.name = "n", .address = "::1"}});
+    const Applied outcome = run(CatalogRegister{.node = {.name = "n", .address = "::1"}});
     EXPECT_THAT(waiters.wake(catalog, outcome.touched), IsEmpty());
     EXPECT_TRUE(waiters.unsubscribe(1));
     EXPECT_FALSE(waiters.unsubscribe(1));

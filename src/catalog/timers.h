@@ -8,7 +8,7 @@
 //     report() ── status flips ──> true: log and apply the UpdateCheck
 //         └────── same status ───> false: deadline renewed, output kept here (the agent's view)
 //     due(now) ──> commands to log and apply, and when to ask again
-//     sync()   <── Outcome::local_checks of every apply()
+//     sync()   <── Applied::local_checks of every apply()
 //
 // All of it is runtime state in monotonic time. A restart begins every TTL and every critical
 // period anew (restart()): nobody could report while we were down, and wall clocks jump. For the

@@ -21,7 +21,7 @@ class CheckTimersTest : public testing::Test {
     }
 
     void run(Command command) {
-        Result<Outcome> outcome = catalog.apply(std::move(command));
+        Result<Applied> outcome = catalog.apply(std::move(command));
         ASSERT_TRUE(outcome.ok()) << outcome.error().what;
         timers.sync(catalog, outcome->local_checks, now);
     }

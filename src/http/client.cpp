@@ -5,12 +5,38 @@
 #include <algorithm>
 
 #include "http/message_reader.h"
+#include "wire/http1/chars.h"
 #include "wire/http1/encode.h"
 
 namespace datapunk::mesh::http {
 
 using wire::http1::Method;
 using wire::http1::ResponseHead;
+
+namespace {
+
+// Beyond so many peers, those with expired connections only are forgotten.
+constexpr std::size_t kPeersKept = 64;
+
+// All but the empty line. False if something in it would break the framing: names and paths come
+// from users.
+bool append_head(std::string& head, const Request& request, Method method) {
+    using namespace wire::http1;
+    if (!is_field_name(request.method) || request.target.empty() ||
+        !all_in(request.target, kTarget))
+        return false;
+    head.reserve(256 + request.target.size());
+    append_request_line(head, request.method, request.target);
+    if (!try_append_field(head, "Host", request.host)) return false;
+    for (const HeaderLine& line : request.headers) {
+        if (!try_append_field(head, line.name, line.value)) return false;
+    }
+    if (!request.body.empty() || method == Method::put || method == Method::post)
+        append_field(head, "Content-Length", request.body.size());
+    return true;
+}
+
+}  // namespace
 
 struct Client::Idle {
     io::StreamPtr stream;
@@ -36,6 +62,12 @@ io::StreamPtr Client::take_idle(const std::string& key) {
 }
 
 void Client::put_idle(const std::string& key, io::StreamPtr stream) {
+    if (idle_.size() >= kPeersKept) {
+        const Instant oldest = network_.loop().now() - config_.idle_timeout;
+        std::erase_if(idle_, [oldest](const auto& peer) {
+            return peer.second.empty() || peer.second.back().since < oldest;
+        });
+    }
     std::vector<Idle>& list = idle_[key];
     if (list.size() >= config_.idle_per_peer_max) list.erase(list.begin());
     list.push_back({std::move(stream), network_.loop().now()});
@@ -70,16 +102,13 @@ io::Task<Result<Response>> Client::fetch(
 io::Task<Result<Response>> Client::exchange(
     io::Stream& stream, const Request& request, Instant deadline, bool& answered, bool& reusable
 ) {
-    std::string head;
-    head.reserve(256 + request.target.size());
-    wire::http1::append_request_line(head, request.method, request.target);
-    wire::http1::append_field(head, "Host", request.host);
-    for (const HeaderLine& line : request.headers) {
-        wire::http1::append_field(head, line.name, line.value);
-    }
     const Method method = wire::http1::method_of(request.method);
-    if (!request.body.empty() || method == Method::put || method == Method::post) {
-        wire::http1::append_field(head, "Content-Length", fmt::to_string(request.body.size()));
+    std::string head;
+    if (!append_head(head, request, method)) {
+        co_return Error{
+            .code = Code::invalid,
+            .what = "the request cannot be sent: a bad method, target, host or field"
+        };
     }
     if (!config_.keep_alive) wire::http1::append_field(head, "Connection", "close");
     head += "\r\n";

@@ -1,7 +1,7 @@
 #pragma once
 
 // Whole messages, owned: for APIs, probes and registry calls, where a body is small and wanted at
-// once. The proxy streams instead (http1_server.h, http1_client.h). Values.
+// once. The proxy streams instead (message_reader.h). Values.
 
 #include <string>
 #include <string_view>

@@ -18,8 +18,17 @@ namespace {
 // A client that keeps sending after it was refused is not read for longer than this.
 constexpr std::size_t kDrainBytesMax = 64 * 1024;
 
+// What a connection that was cut needs to notice it.
+constexpr Duration kCutTime = std::chrono::seconds(1);
+
 bool has_no_body(int status) {
     return status < 200 || status == 204 || status == 304;
+}
+
+bool is_ours(wire::http1::Header header) {
+    using wire::http1::Header;
+    return header == Header::content_length || header == Header::date ||
+           header == Header::connection || header == Header::transfer_encoding;
 }
 
 }  // namespace
@@ -35,10 +44,10 @@ class Server::Connection : public core::ListNode {
 
     io::Task<void> run();
 
-    // Between requests: may be closed without losing anything.
-    bool is_idle() const noexcept { return idle_; }
-
-    void close() { stream_->close(); }
+    // A request that has just arrived is served yet.
+    void close_if_idle() {
+        if (idle_ && !stream_->maybe_readable()) stream_->close();
+    }
 
     void reset() { stream_->reset(); }
 
@@ -49,6 +58,7 @@ class Server::Connection : public core::ListNode {
     io::Task<void> call_handler(Request request);
     io::Task<void> watch_peer();
     io::Task<bool> send(Response response, bool head_only);
+    bool append_head(std::string& head, const Response& response) const;
     io::Task<void> refuse(int status, std::string_view reason);
 
     Instant now() const { return server_.network_.loop().now(); }
@@ -72,7 +82,6 @@ io::Task<void> Server::Connection::run() {
             auto ready = co_await stream_->readable(now() + server_.config_.idle_timeout);
             if (!ready) break;
         }
-        if (server_.draining_) break;
         idle_ = false;
         const bool more = co_await serve_one();
         if (!more || server_.draining_) break;
@@ -175,23 +184,43 @@ io::Task<bool> Server::Connection::answer(Request request, bool head_only) {
 }
 
 io::Task<bool> Server::Connection::send(Response response, bool head_only) {
+    if (server_.draining_) keep_alive_ = false;
     std::string head;
     head.reserve(256);
-    wire::http1::append_status_line(head, response.status);
-    for (const HeaderLine& line : response.headers) {
-        wire::http1::append_field(head, line.name, line.value);
+    if (!append_head(head, response)) {
+        server_.log_.warn(
+            "a handler's response cannot be sent", {{"target", head_.target}, {"answered", 500}}
+        );
+        response = text_response(500, "the response has a field that cannot be sent\n");
+        head.clear();
+        const bool fits = append_head(head, response);
+        MESH_ASSERT(fits);
     }
-    wire::http1::append_field(head, "Date", http_date(server_.network_.loop().wall_now()));
-    if (!has_no_body(response.status)) {
-        wire::http1::append_field(head, "Content-Length", fmt::to_string(response.body.size()));
-    }
-    if (server_.draining_) keep_alive_ = false;
-    if (!keep_alive_) wire::http1::append_field(head, "Connection", "close");
-    head += "\r\n";
     io::Slices slices(head);
     if (!head_only && !has_no_body(response.status)) slices.add(response.body);
     auto written = co_await stream_->write(slices, now() + server_.config_.write_timeout);
     co_return written.ok();
+}
+
+// False if the handler has put something in it that must not get out: a CR or LF in a field would
+// end it and begin another (response splitting). Framing and Date are ours.
+bool Server::Connection::append_head(std::string& head, const Response& response) const {
+    if (response.status < 200 || response.status > 599) return false;
+    wire::http1::append_status_line(head, response.status);
+    for (const HeaderLine& line : response.headers) {
+        if (is_ours(wire::http1::header_of(line.name))) continue;
+        if (!wire::http1::try_append_field(head, line.name, line.value)) return false;
+    }
+    wire::http1::append_field(head, "Date", http_date(server_.network_.loop().wall_now()));
+    if (!has_no_body(response.status))
+        wire::http1::append_field(head, "Content-Length", response.body.size());
+    if (!keep_alive_) {
+        wire::http1::append_field(head, "Connection", "close");
+    } else if (head_.minor_version == 0) {
+        wire::http1::append_field(head, "Connection", "keep-alive");
+    }
+    head += "\r\n";
+    return true;
 }
 
 io::Task<void> Server::Connection::refuse(int status, std::string_view reason) {
@@ -277,13 +306,12 @@ io::Task<void> Server::serve(io::StreamPtr stream) {
 io::Task<void> Server::drain(Instant deadline) {
     draining_ = true;
     if (listener_ != nullptr) listener_->close();
-    open_.for_each([](Connection& connection) {
-        if (connection.is_idle()) connection.close();
-    });
+    open_.for_each([](Connection& connection) { connection.close_if_idle(); });
     const bool drained = co_await idle_.wait(deadline);
     if (drained) co_return;
     log_.warn("drain deadline passed: cutting connections", {{"connections", open_count_}});
     open_.for_each([](Connection& connection) { connection.reset(); });
+    co_await idle_.wait(network_.loop().now() + kCutTime);
 }
 
 }  // namespace datapunk::mesh::http

@@ -23,11 +23,13 @@ class Handler {
   public:
     virtual ~Handler() = default;
     // Never fails: what goes wrong is a response. Called for each request, possibly many at once.
+    // A response with a field that cannot be sent (CR, LF, a bad name) or a status outside 200-599
+    // becomes a 500; its Content-Length, Transfer-Encoding, Connection and Date are the server's.
     virtual io::Task<Response> handle(Request request) = 0;
 };
 
 struct ServerConfig {
-    std::size_t connections_max = 10'000;  // beyond: accepted and answered 503
+    std::size_t connections_max = 10'000;  // beyond: accepted and closed at once
     std::size_t head_bytes_max = 60 * 1024;
     std::size_t body_bytes_max = 1024 * 1024;
     Duration idle_timeout = std::chrono::seconds(60);   // between requests

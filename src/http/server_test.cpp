@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "http/client.h"
 #include "io/tcp.h"
 
@@ -21,6 +23,7 @@ class EchoHandler final : public Handler {
 
     io::Task<Response> handle(Request request) override {
         ++calls;
+        peers.insert(request.peer);
         struct Gone {
             int& count;
             bool finished = false;
@@ -30,6 +33,15 @@ class EchoHandler final : public Handler {
         if (request.path() == "/slow") co_await release.wait(loop_.now() + seconds(30));
         gone.finished = true;
         if (request.path() == "/big") co_return text_response(200, std::string(300'000, 'x'));
+        if (request.path() == "/split")
+            co_return Response{.headers = {{"X-Echo", "a\r\nSet-Cookie: evil=1"}}, .body = "x"};
+        if (request.path() == "/status") co_return Response{.status = 999};
+        if (request.path() == "/framing")
+            co_return Response{
+                .headers =
+                    {{"content-length", "1"}, {"Transfer-Encoding", "chunked"}, {"DATE", "never"}},
+                .body = "four"
+            };
         if (request.path() == "/none") co_return Response{.status = 204};
         co_return text_response(
             200,
@@ -39,6 +51,7 @@ class EchoHandler final : public Handler {
     }
 
     io::Event release;
+    std::set<io::SocketAddress> peers;
     int calls = 0;
     int cancelled = 0;
 
@@ -114,7 +127,12 @@ TEST_F(HttpServer, AnswersAndKeepsTheConnection) {
         EXPECT_EQ(response->body, "PUT /a?b=c body hello");
         EXPECT_NE(response->header("date"), "");
     }
+<<<<<<< HEAD
     EXPECT_EQ(server_->accepted(), 1U) << "one connection carries all three";
+=======
+    EXPECT_EQ(server_->connections(), 1U) << "one connection carries all three";
+    EXPECT_EQ(handler_.peers.size(), 1U);
+>>>>>>> w-proxy
 }
 
 TEST_F(HttpServer, CarriesLargeBodiesBothWays) {
@@ -170,6 +188,72 @@ TEST_F(HttpServer, SendsNoBodyForHeadAnd204) {
     const std::string none = raw("GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     EXPECT_THAT(none, StartsWith("HTTP/1.1 204 "));
     EXPECT_THAT(none, testing::Not(HasSubstr("Content-Length")));
+}
+
+TEST_F(HttpServer, WhatAHandlerCannotSendBecomesA500) {
+    Client client(network_, {});
+    for (const char* path : {"/split", "/status"}) {
+        const auto response = fetch({.target = path}, client);
+        ASSERT_TRUE(response) << response.error().what;
+        EXPECT_EQ(response->status, 500) << path;
+        EXPECT_EQ(response->header("set-cookie"), "");
+    }
+    const auto framed = fetch({.target = "/framing"}, client);
+    ASSERT_TRUE(framed) << framed.error().what;
+    EXPECT_EQ(framed->body, "four");
+    EXPECT_NE(framed->header("date"), "never");
+}
+
+TEST_F(HttpServer, ClientRefusesToSendWhatWouldBreakTheFraming) {
+    Client client(network_, {});
+    for (const Request& bad :
+         {Request{.target = "/a b"},
+          Request{.target = ""},
+          Request{.target = "/a#b"},
+          Request{.target = "/a\r\nX: y"},
+          Request{.method = "GET /"},
+          Request{.host = "a\nb"},
+          Request{.headers = {{"X", "a\r\nb"}}},
+          Request{.headers = {{"X:", "a"}}}}) {
+        const auto response = fetch(bad, client);
+        ASSERT_FALSE(response) << bad.target;
+        EXPECT_EQ(response.error().code, Code::invalid);
+    }
+    EXPECT_EQ(handler_.calls, 0);
+}
+
+TEST_F(HttpServer, KeepsHttp10ConnectionsOnlyIfAskedAndSaysSo) {
+    EXPECT_THAT(raw("GET /a HTTP/1.0\r\n\r\n"), HasSubstr("Connection: close\r\n"));
+    const std::string kept =
+        raw("GET /1 HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /2 HTTP/1.0\r\n\r\n");
+    EXPECT_THAT(kept, HasSubstr("Connection: keep-alive\r\n"));
+    EXPECT_THAT(kept, HasSubstr("GET /2"));
+}
+
+TEST_F(HttpServer, AnIdleConnectionEndsQuietlyAlsoAfterAPost) {
+    server_.reset();
+    start({.idle_timeout = milliseconds(150), .head_timeout = milliseconds(20)});
+    const std::string answer = raw("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 200 "));
+    EXPECT_THAT(answer, testing::Not(HasSubstr("408")));
+}
+
+TEST_F(HttpServer, CutsASlowBodyAndABodyOverTheLimit) {
+    server_.reset();
+    start({.body_bytes_max = 5, .body_timeout = milliseconds(50)});
+    EXPECT_THAT(
+        raw("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhi"),
+        StartsWith("HTTP/1.1 408 ")
+    );
+    EXPECT_THAT(
+        raw("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"),
+        StartsWith("HTTP/1.1 200 ")
+    );
+    EXPECT_THAT(
+        raw("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: "
+            "chunked\r\n\r\n6\r\nhello!\r\n0\r\n\r\n"),
+        StartsWith("HTTP/1.1 413 ")
+    );
 }
 
 TEST_F(HttpServer, ContinuesARequestThatExpectsIt) {

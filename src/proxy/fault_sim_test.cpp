@@ -1,6 +1,6 @@
 // What goes wrong, who is told, and that nothing is left behind.
 
-#include "proxy/test_raw_world.h"
+#include "proxy/raw_world_test.h"
 
 namespace datapunk::mesh::proxy {
 namespace {
@@ -272,7 +272,8 @@ TEST(ProxyFaults, TheConnectionLimitOfAServiceIsKept) {
     std::vector<RawAnswer> answers(3);
     const auto ask = [](RawWorld& world, RawAnswer& out) -> io::Task<void> {
         std::vector<std::string> request = {"GET / HTTP/1.1\r\nHost: api\r\n\r\n"};
-        out = co_await world.exchange(std::move(request), {}, seconds(3));
+        auto answer = co_await world.exchange(std::move(request), milliseconds(1), seconds(3));
+        out = std::move(answer);
     };
     for (auto& answer : answers) group.spawn(ask(w, answer));
     w.world.loop().run_for(seconds(6));
@@ -292,7 +293,8 @@ TEST(ProxyFaults, ListenersRefuseConnectionsOverTheirLimit) {
     std::vector<RawAnswer> answers(2);
     const auto ask = [](RawWorld& world, RawAnswer& out) -> io::Task<void> {
         std::vector<std::string> request = {"GET / HTTP/1.1\r\nHost: api\r\n\r\n"};
-        out = co_await world.exchange(std::move(request), {}, seconds(3));
+        auto answer = co_await world.exchange(std::move(request), milliseconds(1), seconds(3));
+        out = std::move(answer);
     };
     for (auto& answer : answers) group.spawn(ask(w, answer));
     w.world.loop().run_for(seconds(6));
@@ -318,7 +320,8 @@ TEST(ProxyFaults, DrainEndsIdleStreamingAndSilentConnections) {
     bool drained = false;
     const auto ask = [](RawWorld& world, RawAnswer& out) -> io::Task<void> {
         std::vector<std::string> request = {"GET / HTTP/1.1\r\nHost: api\r\n\r\n"};
-        out = co_await world.exchange(std::move(request), {}, seconds(30));
+        auto answer = co_await world.exchange(std::move(request), milliseconds(1), seconds(30));
+        out = std::move(answer);
     };
     const auto drain = [](RawWorld& world, bool& done) -> io::Task<void> {
         co_await world.proxy.drain(world.world.loop().now() + seconds(5));

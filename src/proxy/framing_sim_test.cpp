@@ -1,6 +1,6 @@
 // Messages byte by byte: framing, hop-by-hop fields, reuse of connections.
 
-#include "proxy/test_raw_world.h"
+#include "proxy/raw_world_test.h"
 
 namespace datapunk::mesh::proxy {
 namespace {

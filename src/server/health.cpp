@@ -71,7 +71,7 @@ http::Response render_service(
 http::Response checks_answer(
     const Call& call,
     const ReadOptions& options,
-    const catalog::Answer<std::vector<catalog::CheckRef>>& answer
+    const catalog::Indexed<std::vector<catalog::CheckRef>>& answer
 ) {
     std::string out;
     JsonWriter json(out, call.is_pretty);

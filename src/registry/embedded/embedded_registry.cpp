@@ -25,7 +25,7 @@ struct EmbeddedRegistry::Pending {
     Pending(io::Loop& loop, catalog::Command c) : command(std::move(c)), done(loop) {}
 
     catalog::Command command;
-    std::optional<Result<catalog::Outcome>> result;
+    std::optional<Result<catalog::Applied>> result;
     io::Event done;
 };
 
@@ -107,7 +107,7 @@ Result<> EmbeddedRegistry::replay() {
     return Ok{};
 }
 
-io::Task<Result<catalog::Outcome>> EmbeddedRegistry::execute(
+io::Task<Result<catalog::Applied>> EmbeddedRegistry::execute(
     catalog::Command command, Instant deadline
 ) {
     const bool has_node = co_await has_node_.wait(deadline);
@@ -120,7 +120,7 @@ io::Task<Result<catalog::Outcome>> EmbeddedRegistry::execute(
         const bool needs_log = timers_.report(catalog_, *result, loop_.now());
         if (!needs_log) {
             run_due();
-            co_return catalog::Outcome{.index = catalog_.index()};
+            co_return catalog::Applied{.index = catalog_.index()};
         }
     }
     if (queue_.size() >= config_.queued_commands_max) {

@@ -58,7 +58,7 @@ class EmbeddedRegistry {
 
     // After the answer the change is durable and visible. Destroying the task does not withdraw a
     // command; code timeout means that it may still happen.
-    io::Task<Result<catalog::Outcome>> execute(catalog::Command command, Instant deadline);
+    io::Task<Result<catalog::Applied>> execute(catalog::Command command, Instant deadline);
 
     const catalog::Catalog& catalog() const noexcept { return catalog_; }
 

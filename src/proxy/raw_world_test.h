@@ -48,6 +48,7 @@ class RawEndpoint {
 
     std::function<Script(int)> script = [](int) { return Script{}; };
     std::string received;  // everything, of all connections
+    std::string head;      // the one that script() is asked about
     int heads = 0;
     int connections = 0;
     int ended = 0;  // connections that the proxy has ended
@@ -64,6 +65,7 @@ class RawEndpoint {
 
     io::Task<void> serve(io::StreamPtr stream) {
         std::string pending;
+        bool in_chunks = false;
         std::array<char, 4096> buffer{};
         for (;;) {
             auto got = co_await stream->read(buffer, kNever);
@@ -73,12 +75,11 @@ class RawEndpoint {
             for (;;) {
                 const std::size_t end = pending.find("\r\n\r\n");
                 if (end == std::string::npos) break;
+                head = pending.substr(0, end);
                 pending.erase(0, end + 4);
                 // The end of a chunked body looks like the end of a head.
-                if (received.ends_with("0\r\n\r\n") && pending.empty() && !expects_head_) {
-                    expects_head_ = true;
-                    continue;
-                }
+                if (std::exchange(in_chunks, false)) continue;
+                in_chunks = head.find("transfer-encoding: chunked") != std::string::npos;
                 const Script now = script(heads++);
                 if (now.delay > Duration::zero()) co_await io::sleep_for(world_.loop(), now.delay);
                 if (now.accept_only) continue;
@@ -97,7 +98,6 @@ class RawEndpoint {
     sim::SimWorld& world_;
     std::string ip_;
     std::unique_ptr<io::Listener> listener_;
-    bool expects_head_ = true;
     io::TaskGroup tasks_;
 };
 

@@ -1,0 +1,48 @@
+#pragma once
+
+// CheckRunner: runs the HTTP and TCP checks that services registered, and writes their results
+// back.
+//
+//     catalog ── checks changed ──> definitions ──> ProbeRunner ── report ──> UpdateCheck ──>
+//     registry
+//
+// A status that flips goes through the log; one that stays costs no write (CheckTimers). One loop's
+// object; registry and network must outlive it.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/log.h"
+#include "probe/probe_runner.h"
+#include "registry/embedded/embedded_registry.h"
+
+namespace datapunk::mesh::server {
+
+// What a check of the catalog means for the prober; nothing if it is of another kind. A target that
+// cannot be understood becomes one that never answers: its output says why.
+std::optional<probe::ProbeDefinition> probe_definition(const catalog::CheckDefinition& definition);
+
+class CheckRunner {
+  public:
+    // Starts with the checks that the registry has already; takes its on_checks_changed().
+    CheckRunner(
+        registry::embedded::EmbeddedRegistry& registry, io::Network& network, core::Logger logger
+    );
+    ~CheckRunner();
+    CheckRunner(const CheckRunner&) = delete;
+    CheckRunner& operator=(const CheckRunner&) = delete;
+
+    std::size_t size() const noexcept { return probes_.size(); }
+
+  private:
+    void sync(const std::vector<std::string>& check_ids);
+    io::Task<void> write(std::string check_id, Health status, std::string output);
+
+    registry::embedded::EmbeddedRegistry& registry_;
+    core::Logger logger_;
+    probe::ProbeRunner probes_;
+    io::TaskGroup writes_;
+};
+
+}  // namespace datapunk::mesh::server
