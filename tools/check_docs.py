@@ -9,7 +9,7 @@ Usage: tools/check_docs.py [--fix] [ROOT]. Tests: tools/check_docs_test.py. For 
   * tests named in `code` exist (`RoundRobin.HonoursWeights`)
   * metrics named in `code` are in src/metrics/names.h, and docs/operations.md names all of them
   * a block between <!-- text of FILE --> and <!-- end --> is the text of FILE between its lines
-    `// [doc` and `// doc]`, or the whole file if it has none; FILE may also be `arrows`, the rooms and
+    `// README: begin` and `// README: end`, or the whole file if it has none; FILE may also be `arrows`, the rooms and
     what they may include as CMakeLists.txt has them. --fix rewrites these blocks.
 """
 import pathlib
@@ -82,7 +82,7 @@ def source_text(root, name):
     if not (root / name).exists():
         return None
     text = (root / name).read_text()
-    part = re.search(r'^\s*// \[doc\b[^\n]*\n(.*?)^\s*// doc\]', text, re.M | re.S)
+    part = re.search(r'^\s*// README: begin\n(.*?)^\s*// README: end', text, re.M | re.S)
     return (part[1] if part else text).strip('\n')
 
 

@@ -13,7 +13,7 @@ FILES = {
     'src/balance/picker.h': 'class Picker { int take(); };\n',
     'src/balance/pick_test.cpp': 'TEST(Pick, TakesTheFirst) {}\nTEST_F(\n    PickTest, TakesTheOther\n) {}\n',
     'src/metrics/names.h': 'inline constexpr MetricFamily kRequests{"mesh_requests_total", counter};\n',
-    'examples/small.cpp': 'before\n// [doc\nint main() {}\n// doc]\nafter\n',
+    'examples/small.cpp': 'before\n// README: begin\nint main() {}\n// README: end\nafter\n',
     'CMakeLists.txt': 'mesh_room(core LIBS fmt)\nmesh_room(balance NEEDS core gone LIBS x TEST_NEEDS sim)\nmesh_room(gone)\n',
     'docs/other.md': '# Other page\n\n## What is `this`?\n',
 }
