@@ -3,6 +3,9 @@
 // What discovery knows: ServiceEndpoint, one network location of a service, and EndpointSet, an
 // immutable snapshot of all of them. Values; a snapshot that crosses threads does so as a
 // shared_ptr<const EndpointSet>.
+//
+// Members of the public structs have initialisers throughout, so that designated ones may leave any
+// of them out (g++ -Wextra objects otherwise).
 
 #include <datapunk/mesh/export.h>
 #include <datapunk/mesh/time.h>
@@ -25,16 +28,16 @@ DATAPUNK_MESH_API std::string_view to_string(Health health) noexcept;
 using Metadata = std::map<std::string, std::string, std::less<>>;
 
 struct ServiceEndpoint {
-    std::string id;            // unique among the service's endpoints; default "name-host-port"
-    std::string service;       // the name callers use
-    std::string host;          // IPv4 or IPv6 literal, or a host name
+    std::string id{};          // unique among the service's endpoints; default "name-host-port"
+    std::string service{};     // the name callers use
+    std::string host{};        // IPv4 or IPv6 literal, or a host name
     std::uint16_t port = 0;    // 1..65535
     std::uint32_t weight = 1;  // relative share of traffic, 1..65535
-    std::vector<std::string> tags;
-    Metadata metadata;  // "zone", "version", … as registered
-    std::string node;   // the registry's node that announced it; may be empty
+    std::vector<std::string> tags{};
+    Metadata metadata{};  // "zone", "version", … as registered
+    std::string node{};   // the registry's node that announced it; may be empty
     Health health = Health::passing;
-    std::optional<WallTime> last_check;  // when health was last confirmed, if the registry says
+    std::optional<WallTime> last_check{};  // when health was last confirmed, if the registry says
 
     // "host:port", IPv6 in brackets.
     DATAPUNK_MESH_API std::string address() const;
@@ -50,11 +53,11 @@ enum class Origin : std::uint8_t { registry, cache, shared_cache, snapshot, fixe
 DATAPUNK_MESH_API std::string_view to_string(Origin origin) noexcept;
 
 struct EndpointSet {
-    std::string service;
-    std::vector<ServiceEndpoint> endpoints;  // sorted by id
-    std::uint64_t index = 0;                 // the registry's index of this answer; 0 = none
-    std::uint64_t generation = 0;            // counts real changes seen by this process, from 1
-    Instant learned_at;                      // when this process last heard it confirmed
+    std::string service{};
+    std::vector<ServiceEndpoint> endpoints{};  // sorted by id
+    std::uint64_t index = 0;                   // the registry's index of this answer; 0 = none
+    std::uint64_t generation = 0;              // counts real changes seen by this process, from 1
+    Instant learned_at{};                      // when this process last heard it confirmed
     Origin origin = Origin::registry;
     bool stale = false;  // the registry cannot be asked at present: last known good
 
@@ -65,10 +68,10 @@ using EndpointSetPtr = std::shared_ptr<const EndpointSet>;
 
 // What a watch callback gets: the difference to the last callback, and the whole set.
 struct EndpointChange {
-    std::vector<ServiceEndpoint> added;
-    std::vector<ServiceEndpoint> removed;
-    std::vector<ServiceEndpoint> changed;  // as they are now
-    EndpointSetPtr all;
+    std::vector<ServiceEndpoint> added{};
+    std::vector<ServiceEndpoint> removed{};
+    std::vector<ServiceEndpoint> changed{};  // as they are now
+    EndpointSetPtr all{};
 };
 
 }  // namespace datapunk::mesh

@@ -19,10 +19,10 @@
 // After fork() the child's copy of a mesh is nobody's: it registers, discovers and watches nothing,
 // and does not deregister what its parent announced. Create one after forking.
 
+#include <datapunk/mesh/call.h>
 #include <datapunk/mesh/discovery.h>
 #include <datapunk/mesh/endpoint.h>
 #include <datapunk/mesh/export.h>
-#include <datapunk/mesh/outcome.h>
 #include <datapunk/mesh/policy.h>
 #include <datapunk/mesh/registration.h>
 #include <datapunk/mesh/result.h>
@@ -33,7 +33,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -49,18 +48,18 @@ namespace datapunk::mesh {
 struct Consul {
     std::string host = "127.0.0.1";
     std::uint16_t port = 8500;
-    std::string token;       // X-Consul-Token; never logged
-    std::string datacenter;  // empty = the agent's own
+    std::string token{};       // X-Consul-Token; never logged
+    std::string datacenter{};  // empty = the agent's own
 };
 
 // A registry inside this process: for tests, and for programs that are alone. Nobody else sees it.
 struct Embedded {
-    std::string data_dir;  // durable there; empty = in memory
+    std::string data_dir{};  // durable there; empty = in memory
 };
 
 // No registry: these endpoints, always. Registering is refused.
 struct Fixed {
-    std::map<std::string, std::vector<ServiceEndpoint>> services;
+    std::map<std::string, std::vector<ServiceEndpoint>> services{};
 };
 
 using RegistryChoice = std::variant<Consul, Embedded, Fixed>;
@@ -68,30 +67,20 @@ using RegistryChoice = std::variant<Consul, Embedded, Fixed>;
 enum class LogLevel : std::uint8_t { debug, info, warn, error, off };
 
 struct MeshOptions {
-    RegistryChoice registry;
-    ServicePolicy policy;                           // of services without one of their own
-    std::map<std::string, ServicePolicy> services;  // policies by service name
-    ServiceDiscoveryConfig discovery;
+    RegistryChoice registry{};
+    ServicePolicy policy{};                           // of services without one of their own
+    std::map<std::string, ServicePolicy> services{};  // policies by service name
+    ServiceDiscoveryConfig discovery{};
     Duration timeout = std::chrono::seconds(5);        // of functions that wait
     Duration stop_timeout = std::chrono::seconds(10);  // for draining and deregistering at the end
     LogLevel log_level = LogLevel::warn;
     // One line per record, without newline; any thread. Default: stderr.
-    std::function<void(LogLevel, std::string_view line)> log;
+    std::function<void(LogLevel, std::string_view line)> log{};
 };
 
-class ServiceMesh;
-class Service;
-
-namespace io {
-class ThreadClock;
-}
-
 namespace internal {
-class MeshCore;
 class RegistrationState;
-class ServiceState;
-struct LeaseState;
-}  // namespace internal
+}
 
 // --- what the functions return
 // ----------------------------------------------------------------------
@@ -120,142 +109,7 @@ class DATAPUNK_MESH_API ServiceRegistration {
     std::shared_ptr<internal::RegistrationState> state_;
 };
 
-// An endpoint held for one attempt: pick, use, report. Dropped without a report it counts as
-// abandoned: neither success nor failure. Movable; use from one thread at a time. Must not outlive
-// its mesh. Owns no memory.
-class DATAPUNK_MESH_API Lease {
-  public:
-    Lease(Lease&& other) noexcept;
-    Lease& operator=(Lease&& other) noexcept;
-    ~Lease();
-
-    // Until the report.
-    const ServiceEndpoint& endpoint() const noexcept;
-    const std::string& address() const noexcept;  // "host:port", IPv6 in brackets
-    // Ends the lease; once. `latency` zero: the time since it was taken.
-    void report(Outcome outcome, Duration latency = Duration::zero()) noexcept;
-
-    bool is_held() const noexcept { return is_held_; }
-
-  private:
-    friend class internal::MeshCore;
-    explicit Lease(internal::LeaseState&& state) noexcept;
-    internal::LeaseState& state() noexcept;
-    const internal::LeaseState& state() const noexcept;
-    void drop() noexcept;
-
-    alignas(std::max_align_t) std::byte storage_[48];  // a LeaseState while is_held_
-    bool is_held_ = false;
-};
-
 using WatchCallback = std::function<void(const EndpointChange&)>;
-
-// --- calls under policies
-// ---------------------------------------------------------------------------
-
-// What an attempt function is told, and can tell.
-class DATAPUNK_MESH_API Attempt {
-  public:
-    // Time left for this attempt; never negative.
-    Duration remaining() const noexcept;
-
-    std::uint32_t number() const noexcept { return number_; }  // 1 for the first
-
-    // Says how it ended; otherwise the Error's Code decides: unavailable = connect_failure,
-    // timeout = timeout, aborted = cancelled, exhausted and internal = server_error; the others
-    // (conflict, invalid, not_found, denied) are answers: success as far as the endpoint goes. With
-    // a value and a failure (an answer of status 503, say) the call may be tried again, and if not
-    // the value is its result.
-    void ended_as(Outcome outcome) noexcept { outcome_ = outcome; }
-
-    // Nothing of the request reached the endpoint: it may be tried again even if not idempotent.
-    void not_sent() noexcept { is_sent_ = false; }
-
-    // Whether another attempt is worth it, whatever RetryConfig::on says. Attempts, budget and
-    // deadline still have their say.
-    void worth_retrying(bool worth) noexcept { worth_retrying_ = worth; }
-
-    // The endpoint asked to be left alone for that long (Retry-After).
-    void retry_after(Duration wait) noexcept { retry_after_ = wait; }
-
-  private:
-    friend class internal::MeshCore;
-
-    Attempt(std::uint32_t number, Instant deadline, const io::ThreadClock& clock) noexcept
-        : clock_(&clock), deadline_(deadline), number_(number) {}
-
-    const io::ThreadClock* clock_;
-    Instant deadline_;
-    std::uint32_t number_;
-    std::optional<Outcome> outcome_;
-    std::optional<bool> worth_retrying_;
-    std::optional<Duration> retry_after_;
-    bool is_sent_ = true;
-};
-
-struct CallOptions {
-    Duration deadline = Duration::zero();  // of the whole call; zero = the service's policy
-    bool idempotent = true;                // may be repeated although it may have had an effect
-};
-
-// The attempt function of call(), without its type.
-using AttemptFunction = std::function<Result<>(const ServiceEndpoint&, Attempt&)>;
-
-namespace internal {
-
-// What run() leaves is a Result<>; the value takes this way past it.
-template <class T, class Runner, class Function>
-Result<T> call_with(Runner&& run, Function&& function) {
-    std::optional<T> value;
-    Result<> done = run([&](const ServiceEndpoint& endpoint, Attempt& attempt) -> Result<> {
-        Result<T> result = function(endpoint, attempt);
-        if (!result) return std::move(result).error();
-        value.emplace(*std::move(result));
-        return Ok{};
-    });
-    if (!done) return std::move(done).error();
-    return *std::move(value);
-}
-
-}  // namespace internal
-
-// One service as this mesh calls it: a handle, looked up once; copy freely. Any thread.
-class DATAPUNK_MESH_API Service {
-  public:
-    const std::string& name() const noexcept;
-    const ServicePolicy& policy() const noexcept;
-
-    // One endpoint, picked under the policies: no lock, no allocation, ~0.1 us. The first one for a
-    // service waits for discovery. The error says why there is none.
-    Result<Lease> get_service_instance() const;
-
-    // Runs `attempt` until it succeeds or the policies say stop. It may run several times, on the
-    // calling thread, which also sleeps between attempts. Its exceptions pass through and count as
-    // abandoned.
-    Result<> run(const CallOptions& options, const AttemptFunction& attempt) const;
-
-    // The same for a function that returns Result<T>.
-    template <class T, class Function>
-    Result<T> call(const CallOptions& options, Function&& attempt) const {
-        return internal::call_with<T>(
-            [&](const AttemptFunction& f) { return run(options, f); }, attempt
-        );
-    }
-
-    template <class T, class Function>
-    Result<T> call(Function&& attempt) const {
-        return call<T>(CallOptions{}, attempt);
-    }
-
-  private:
-    friend class internal::MeshCore;
-
-    Service(internal::MeshCore& core, internal::ServiceState& state) noexcept
-        : core_(&core), state_(&state) {}
-
-    internal::MeshCore* core_;
-    internal::ServiceState* state_;
-};
 
 // --- the mesh
 // ---------------------------------------------------------------------------------------

@@ -116,8 +116,8 @@ struct RetryConfig {
                  RetryOn::timeout | RetryOn::reset;
     bool non_idempotent = false;                  // also calls that may have had an effect already
     Duration attempt_timeout = Duration::zero();  // of one attempt; zero = the call's deadline
-    BackoffConfig backoff;
-    RetryBudgetConfig budget;
+    BackoffConfig backoff{};
+    RetryBudgetConfig budget{};
     friend bool operator==(const RetryConfig&, const RetryConfig&) = default;
 };
 
@@ -130,11 +130,11 @@ struct LimitsConfig {
 };
 
 struct ServicePolicy {
-    BalanceConfig balance;
-    CircuitBreakerConfig breaker;
-    OutlierConfig outlier;
-    RetryConfig retry;
-    LimitsConfig limits;
+    BalanceConfig balance{};
+    CircuitBreakerConfig breaker{};
+    OutlierConfig outlier{};
+    RetryConfig retry{};
+    LimitsConfig limits{};
     Duration deadline = std::chrono::seconds(15);  // of a whole call, retries included
     friend bool operator==(const ServicePolicy&, const ServicePolicy&) = default;
 };

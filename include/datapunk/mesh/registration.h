@@ -23,7 +23,7 @@ struct HealthCheck {
     Kind kind = Kind::http;
     std::string path = "/health";  // http: request target, starts with "/"
     std::string method = "GET";    // http
-    std::string target;            // host:port to probe; empty = the service's own address
+    std::string target{};          // host:port to probe; empty = the service's own address
     Duration interval = std::chrono::seconds(10);  // 1 s .. 1 h; between probes, jittered
     Duration timeout = std::chrono::seconds(5);    // positive, at most 10 min
     Duration ttl = std::chrono::seconds(30);       // ttl: the mesh reports every ttl/3
@@ -37,14 +37,14 @@ struct HealthCheck {
 };
 
 struct ServiceConfig {
-    std::string name;          // see check_service_name()
-    std::string id;            // empty = "name-host-port"; the same id again replaces
-    std::string host;          // where callers reach the service
+    std::string name{};        // see check_service_name()
+    std::string id{};          // empty = "name-host-port"; the same id again replaces
+    std::string host{};        // where callers reach the service
     std::uint16_t port = 0;    // 1..65535
     std::uint32_t weight = 1;  // 1..65535
-    std::vector<std::string> tags;
-    Metadata meta;      // at most 64 pairs, key <= 128 bytes of [A-Za-z0-9_-], value <= 512
-    HealthCheck check;  // default: HTTP GET /health every 10 s
+    std::vector<std::string> tags{};
+    Metadata meta{};      // at most 64 pairs, key <= 128 bytes of [A-Za-z0-9_-], value <= 512
+    HealthCheck check{};  // default: HTTP GET /health every 10 s
 
     friend bool operator==(const ServiceConfig&, const ServiceConfig&) = default;
 };

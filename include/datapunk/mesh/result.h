@@ -34,7 +34,7 @@ DATAPUNK_MESH_API std::string_view to_string(Source source) noexcept;
 
 struct Error {
     Code code = Code::internal;
-    std::string what;  // what was tried, on what, what came back: one line, no trailing dot
+    std::string what{};  // what was tried, on what, what came back: one line, no trailing dot
     Source source = Source::internal;
     bool retryable = false;  // the same call may succeed later or elsewhere
 

@@ -63,12 +63,12 @@ class EmbeddedRegistryTest : public testing::Test {
     }
 
     auto send(catalog::Command command) {
-        return std::make_unique<Pending<Result<Outcome>>>(
+        return std::make_unique<Pending<Result<catalog::Applied>>>(
             registry_->execute(std::move(command), loop_.now() + seconds(5))
         );
     }
 
-    Result<Outcome> execute(catalog::Command command) {
+    Result<catalog::Applied> execute(catalog::Command command) {
         const auto pending = send(std::move(command));
         settle();
         EXPECT_TRUE(pending->ended());
@@ -104,7 +104,7 @@ TEST_F(EmbeddedRegistryTest, NothingIsVisibleBeforeItIsDurable) {
 TEST_F(EmbeddedRegistryTest, WhatComesDuringOneWriteSharesTheNext) {
     const auto first = send(catalog::web("w0"));
     loop_.run_for(milliseconds(1));
-    std::vector<std::unique_ptr<Pending<Result<Outcome>>>> rest;
+    std::vector<std::unique_ptr<Pending<Result<catalog::Applied>>>> rest;
     for (int i = 1; i <= 100; ++i) rest.push_back(send(catalog::web("w" + std::to_string(i))));
     EXPECT_EQ(log_->run(), 1U) << "the first alone";
     loop_.run_for(milliseconds(1));
