@@ -62,10 +62,13 @@ class MessageReader {
     // Whether bytes have arrived that follow the message read so far.
     bool has_more() const noexcept { return input_.data().size() > spent_; }
 
+    // The last piece is done with: its room can be read into. For those who read input() directly.
+    void forget_piece() noexcept { input_.consume(std::exchange(spent_, 0)); }
+
     // Between messages: forgets the last one, so that an idle connection is small. Its views are
     // dead after that.
     void release() noexcept {
-        input_.consume(std::exchange(spent_, 0));
+        forget_piece();
         head_block_.reset();
         input_.release();
     }

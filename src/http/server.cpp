@@ -170,6 +170,7 @@ io::Task<void> Server::Connection::watch_peer() {
 io::Task<bool> Server::Connection::answer(Request request, bool head_only) {
     response_.reset();
     response_ready_.clear();
+    reader_.forget_piece();
     {
         io::TaskGroup tasks;  // destroys the handler's task if the client goes away
         tasks.spawn(call_handler(std::move(request)));

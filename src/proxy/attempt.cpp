@@ -213,6 +213,7 @@ Exchange::AttemptResult Exchange::failure(const Error& error) const {
 // Until the pump begins to read the rest of the request, or the exchange is over.
 void Exchange::watch_client() {
     if (watch_ || client_gone_) return;
+    client_.forget_piece();
     watch_.emplace(client_.input(), [this] {
         client_gone_ = true;
         wake_.set();
