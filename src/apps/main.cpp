@@ -1,5 +1,7 @@
 // dpmesh: the command line. Only reads it; each subcommand is a file of its own.
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 
 #include "apps/commands.h"
@@ -150,6 +152,9 @@ int main(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
+        // Before any subcommand, a word that is none is reported as a missing one only.
+        if (const auto words = app.remaining(); !words.empty() && app.get_subcommands().empty())
+            fmt::print(stderr, "dpmesh: \"{}\" is no subcommand\n", words.front());
         const int shown = app.exit(error);
         return shown == 0 ? exit_ok : exit_usage;
     }

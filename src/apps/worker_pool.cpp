@@ -19,6 +19,26 @@ struct WorkerPool::Worker {
     std::thread thread;
 };
 
+namespace {
+
+// SO_REUSEPORT, which lets our workers share a port, would as well let us share that of another
+// process of the same user, and each would get half of the traffic. Without it the kernel tells.
+Result<> check_free(io::Network& network, const proxy::ListenerConfig& listener) {
+    if (listener.port == 0) return Ok{};
+    auto address = io::parse_ip(listener.address, listener.port);
+    if (!address) return std::move(address).error();
+    auto alone = network.listen(*address, {});
+    if (!alone) return std::move(alone).error();
+    return Ok{};
+}
+
+Error named(const proxy::ListenerConfig& listener, Error error) {
+    error.what = "listener " + listener.name + ": " + error.what;
+    return error;
+}
+
+}  // namespace
+
 WorkerPool::WorkerPool(io::Loop& control, const proxy::ProxyShared& shared)
     : control_(control), shared_(shared) {}
 
@@ -42,12 +62,14 @@ Result<std::vector<BoundListener>> WorkerPool::start(
             proxy::ListenerConfig config = listeners[k];
             // Port 0: the others join the first worker's port.
             if (i > 0) config.port = bound[k].address.port;
+            if (i == 0 && workers > 1) {
+                if (auto is_free = check_free(worker->network, config); !is_free)
+                    return named(config, std::move(is_free).error());
+            }
             auto address = worker->proxy.listen(config, {.reuse_port = workers > 1});
             if (!address) {
-                Error error = std::move(address).error();
-                error.what = "listener " + config.name + ": " + error.what;
                 workers_.clear();
-                return error;
+                return named(config, std::move(address).error());
             }
             if (i == 0) bound.push_back({config.name, *address});
         }

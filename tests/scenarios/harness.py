@@ -26,11 +26,11 @@ import unittest
 
 from calls import Response, get, put, request, wait_http
 from clients import Load, RawClient
-from origin import Origin
-from programs import EPHEMERAL_FIRST, ROOT, Process, binary, free_port, peer, stop_all, until
+from origin import Origin, RawOrigin
+from programs import EPHEMERAL_FIRST, ROOT, Process, binary, free_port, peer, run, stop_all, until
 
-__all__ = ['EPHEMERAL_FIRST', 'ROOT', 'Load', 'Origin', 'Process', 'RawClient', 'Response', 'Scenario', 'binary', 'free_port',
-           'get', 'peer', 'put', 'request', 'stop_all', 'until', 'wait_http']
+__all__ = ['EPHEMERAL_FIRST', 'ROOT', 'Load', 'Origin', 'Process', 'RawClient', 'RawOrigin', 'Response', 'Scenario', 'binary', 'free_port',
+           'get', 'peer', 'put', 'request', 'run', 'stop_all', 'until', 'wait_http']
 
 
 class Scenario(unittest.TestCase):
@@ -59,6 +59,11 @@ class Scenario(unittest.TestCase):
 
     def origin(self, name, **knobs):
         origin = Origin(name, **knobs)
+        self.addCleanup(origin.stop)
+        return origin
+
+    def raw_origin(self, answer):
+        origin = RawOrigin(answer)
         self.addCleanup(origin.stop)
         return origin
 

@@ -23,6 +23,7 @@ class Origin:
         self.headers = {}                                # added to every answer
         self.seen = collections.deque(maxlen=SEEN_MAX)   # (method, path, headers), /health left out
         self.requests = self.checks = 0                  # of all but /health, and of /health
+        self.connections = 0                             # accepted so far
         self._lock = threading.Lock()
         self._server = None
         self.start()
@@ -83,6 +84,7 @@ class _OriginHandler(http.server.BaseHTTPRequestHandler):
         super().setup()
         with self.server.origin._lock:
             self.server.origin._sockets.add(self.connection)
+            self.server.origin.connections += 1
 
     def finish(self):
         with self.server.origin._lock:
@@ -132,3 +134,39 @@ class _OriginHandler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+
+class RawOrigin:
+    """Answers the first head of every connection with these bytes, whatever they are, and closes."""
+
+    def __init__(self, answer):
+        self.answer, self.requests = answer, 0
+        self._listener = socket.create_server(('127.0.0.1', free_port()))
+        self.address = '127.0.0.1:%d' % self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def stop(self):
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+    def _serve(self):
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.settimeout(5)
+                try:
+                    received = b''
+                    while b'\r\n\r\n' not in received:
+                        received += connection.recv(65536) or b'\r\n\r\n'
+                    self.requests += 1
+                    connection.sendall(self.answer)
+                    connection.shutdown(socket.SHUT_WR)
+                    while connection.recv(65536):
+                        pass  # closing with unread bytes would reset the connection
+                except OSError:
+                    pass  # the peer was faster

@@ -77,6 +77,12 @@ def peer(name):
     return path
 
 
+def run(*argv, stdin='', env=None, deadline=20.0):
+    """A program that ends by itself: its returncode, stdout and stderr."""
+    return subprocess.run(list(map(str, argv)), input=stdin, env={**os.environ, **(env or {})}, timeout=deadline,
+                          capture_output=True, text=True, errors='replace', check=False)
+
+
 class Process:
     """A program in a process group of its own, with stdout and stderr in one log file."""
 

@@ -1,0 +1,99 @@
+"""The admin API tells the truth to people, probes and Prometheus, and to nobody else."""
+import datetime
+import subprocess
+import unittest
+
+from agents import agent_before
+from harness import Load, Scenario, get, peer, request, until
+
+
+class Admin(Scenario):
+    def setUp(self):
+        self.good, self.bad = self.origin('good'), self.origin('bad', status=500)
+        self.agent = agent_before(self, self.good, self.bad, policy='balance: {algorithm: round_robin}')
+        self.url = f'http://127.0.0.1:{self.agent.admin}'
+
+    def fail_enough(self):
+        """Until the bad origin's breaker is open."""
+        with Load(self.agent.url + '/') as load:
+            until(lambda: self.agent.endpoints()[self.bad.address]['breaker'] == 'open')
+        self.assertEqual(load.failures, {})
+
+    def test_live_and_ready(self):
+        self.assertEqual(self.agent.page('/live'), {'live': True})
+        self.assertEqual(self.agent.page('/ready'), {'ready': True, 'reasons': []})
+
+    def test_the_index_lists_every_page(self):
+        index = get(self.url + '/').text
+        for page in '/live', '/ready', '/config', '/endpoints', '/events', '/metrics':
+            self.assertIn(page, index)
+            self.assertEqual(get(self.url + page).status, 200)
+
+    def test_endpoints_show_breaker_ejection_and_counts(self):
+        self.fail_enough()
+        good, bad = self.agent.endpoints()[self.good.address], self.agent.endpoints()[self.bad.address]
+        self.assertEqual((good['breaker'], good['failures'], good['health']), ('closed', 0, 'passing'))
+        self.assertGreater(good['successes'], 0)
+        self.assertGreaterEqual(bad['failures'], 5)
+        self.assertGreater(bad['next_probe_in_seconds'], 0)
+        self.assertLessEqual(bad['ejected_for_seconds'], 30)
+        self.assertIn('ejected_because', bad)
+
+    def test_events_list_what_happened_and_why(self):
+        self.fail_enough()
+        events = until(lambda: [event for event in self.agent.page('/events') if event['endpoint'].endswith(str(self.bad.port))])
+        self.assertTrue({'breaker open', 'ejected'} <= {event['what'] for event in events}, events)
+        for event in events:
+            self.assertEqual(event['service'], 'api')
+            self.assertTrue(event['why'])
+            age = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromisoformat(event['time'])
+            self.assertLess(abs(age.total_seconds()), 60)
+
+    def test_metrics_please_promtool(self):
+        self.fail_enough()
+        until(lambda: self.agent.metric('mesh_breaker_state', service='api') == 2)
+        text = get(self.url + '/metrics').text
+        done = subprocess.run([peer('promtool'), 'check', 'metrics'], input=text, capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, '', ''))
+
+    def test_metrics_count_what_was_done(self):
+        for _ in range(7):
+            get(self.agent.url + '/')
+        metric = self.agent.metric
+        # A call is counted when its answer has gone out, which its caller may see first.
+        until(lambda: metric('mesh_requests_total', service='api', code_class='2xx') == 7)
+        self.assertEqual(metric('mesh_request_duration_seconds_count', service='api'), 7)
+        self.assertEqual(metric('mesh_listener_connections_total', listener='web'), 7)
+        self.assertEqual(metric('mesh_requests_in_flight', service='api'), 0)
+        until(lambda: metric('mesh_attempts_total', service='api') == self.good.requests + self.bad.requests)
+        until(lambda: metric('mesh_retries_total', service='api') == self.bad.requests)
+        self.assertGreater(metric('process_resident_memory_bytes'), 1e6)
+
+    def test_metrics_come_as_openmetrics_too(self):
+        answer = get(self.url + '/metrics', headers={'Accept': 'application/openmetrics-text; version=1.0.0'})
+        self.assertTrue(answer.headers['content-type'].startswith('application/openmetrics-text'))
+        self.assertTrue(answer.text.endswith('# EOF\n'))
+
+    def test_a_foreign_host_is_refused(self):
+        for host in 'evil.example', f'evil.example:{self.agent.admin}', '127.0.0.1.evil.example', '10.0.0.1':
+            self.assertEqual(get(self.url + '/endpoints', headers={'Host': host}).status, 403, host)
+        for host in 'localhost', f'localhost:{self.agent.admin}', '127.0.0.1', '[::1]':
+            self.assertEqual(get(self.url + '/endpoints', headers={'Host': host}).status, 200, host)
+
+    def test_nothing_can_be_changed_by_asking(self):
+        for method in 'POST', 'PUT', 'DELETE', 'PATCH':
+            answer = request(method, self.url + '/endpoints', b'{}')
+            self.assertEqual((answer.status, answer.headers['allow']), (405, 'GET, HEAD'))
+        self.assertEqual(request('HEAD', self.url + '/endpoints').body, b'')
+        self.assertEqual(get(self.url + '/nope').status, 404)
+        self.assertEqual(get(self.url + '/endpoints').headers['cache-control'], 'no-store')
+
+    def test_config_shows_what_is_in_force_and_where_it_came_from(self):
+        text = get(self.url + '/config').text
+        self.assertIn('round_robin', text)
+        self.assertIn('mesh.yaml:', text)
+        self.assertIn('default', text)
+
+
+if __name__ == '__main__':
+    unittest.main()
