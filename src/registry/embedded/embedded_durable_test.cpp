@@ -1,8 +1,8 @@
 // The embedded backend on a log that is really on disk: the conformance suite, and a restart.
 
 #include "io/epoll_loop.h"
-#include "registry/test_conformance.h"
 #include "registry/embedded/embedded_backend.h"
+#include "registry/test_conformance.h"
 #include "store/log_test_support.h"
 
 namespace datapunk::mesh::registry::embedded {
