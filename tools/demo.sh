@@ -58,8 +58,8 @@ passing() { # passing NAME COUNT
 
 start agent "$bin/dpmesh" agent --dev --config examples/demo.yaml
 await 10 "the registry" "$bin/dpmesh" services --registry $registry --timeout-ms 500
-for i in 1 2 3; do start "api_$i" "$bin/examples/api_service" --registry $registry; done
-start web "$bin/examples/web" --registry $registry
+for i in 1 2 3; do start "api_$i" "$bin/api_service" --registry $registry; done
+start web "$bin/web" --registry $registry
 await 30 "three healthy instances of api_service" passing api_service 3
 await 30 "a healthy instance of web" passing web 1
 
@@ -84,7 +84,7 @@ slow_after=$((seconds > 0 ? seconds * 6 / 10 : 20))
   echo "      --- killed one instance of api_service"
   sleep $((slow_after - kill_after))
   kill -USR1 "$pid_api_2"
-  echo "      --- made another one slow (2 s an answer)"
+  echo "      --- made another one slow (300 ms an answer)"
 ) &
 pids+=($!)
 

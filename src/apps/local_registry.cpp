@@ -1,15 +1,9 @@
 #include "apps/local_registry.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-
-#include "registry/embedded/volatile_log.h"
-#include "store/sqlite_log.h"
+#include "registry/embedded/open_log.h"
 
 namespace datapunk::mesh::apps {
 
@@ -22,30 +16,12 @@ std::string machine_name() {
     return name;
 }
 
-Result<std::unique_ptr<store::CommandLog>> open_log(const LocalRegistryConfig& config) {
-    if (config.data_dir.empty()) {
-        return std::unique_ptr<store::CommandLog>(std::make_unique<registry::embedded::VolatileLog>(
-        ));
-    }
-    std::error_code problem;
-    std::filesystem::create_directories(config.data_dir, problem);
-    if (problem) {
-        return Error{
-            .code = Code::invalid,
-            .what = fmt::format("data directory {}: {}", config.data_dir, problem.message())
-        };
-    }
-    auto log = store::SqliteLog::open({.path = config.data_dir + "/registry.db"});
-    if (!log) return std::move(log).error();
-    return std::unique_ptr<store::CommandLog>(*std::move(log));
-}
-
 }  // namespace
 
 Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
     io::Network& network, const LocalRegistryConfig& config, core::Logger log
 ) {
-    auto command_log = open_log(config);
+    auto command_log = registry::embedded::open_command_log(config.data_dir);
     if (!command_log) return std::move(command_log).error();
     auto address = io::parse_ip(config.address, config.port);
     if (!address) return std::move(address).error();

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <string>
 #include <system_error>
 
@@ -11,30 +10,11 @@
 #include "mesh/fixed_backend.h"
 #include "registry/consul/consul_backend.h"
 #include "registry/embedded/embedded_backend.h"
-#include "registry/embedded/volatile_log.h"
-#include "store/sqlite_log.h"
+#include "registry/embedded/open_log.h"
 
 namespace datapunk::mesh::internal {
 
 namespace {
-
-Result<std::unique_ptr<store::CommandLog>> open_log(const std::string& data_dir) {
-    if (data_dir.empty()) {
-        return std::unique_ptr<store::CommandLog>(std::make_unique<registry::embedded::VolatileLog>(
-        ));
-    }
-    std::error_code problem;
-    std::filesystem::create_directories(data_dir, problem);
-    if (problem) {
-        return Error{
-            .code = Code::invalid,
-            .what = fmt::format("data directory {}: {}", data_dir, problem.message())
-        };
-    }
-    auto log = store::SqliteLog::open({.path = data_dir + "/registry.db"});
-    if (!log) return std::move(log).error();
-    return std::unique_ptr<store::CommandLog>(*std::move(log));
-}
 
 // Gives `world` the registry that was chosen.
 struct AddRegistry {
@@ -55,7 +35,7 @@ struct AddRegistry {
     }
 
     Result<> operator()(const Embedded& choice) const {
-        auto log_of_commands = open_log(choice.data_dir);
+        auto log_of_commands = registry::embedded::open_command_log(choice.data_dir);
         if (!log_of_commands) return std::move(log_of_commands).error();
         registry::embedded::EmbeddedConfig config;
         config.node.name = "local";
