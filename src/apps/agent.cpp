@@ -168,7 +168,18 @@ Result<> Agent::start_registry() {
                         ) { discovery_->note_deregistered(gone.name, gone.id); }
     });
     follow_services();
+    tasks_.spawn(ask_until_answered());
     return Ok{};
+}
+
+// An agent that follows no service and announces none would never learn whether the registry is
+// there, and never be ready.
+io::Task<void> Agent::ask_until_answered() {
+    while (!backend_->readiness()) {
+        auto services = co_await backend_->services(loop_.now() + std::chrono::seconds(5));
+        if (services) co_return;
+        co_await io::sleep_for(loop_, kTick);
+    }
 }
 
 // One watch for every service that has no endpoints of its own in the configuration.

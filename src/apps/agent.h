@@ -55,6 +55,7 @@ class Agent {
     Result<> start_registry();
     Result<std::unique_ptr<registry::Backend>> connect_registry();
     void follow_services();
+    io::Task<void> ask_until_answered();
     void on_change(policy::ServicePolicies& service, const EndpointChange& change);
     io::Task<void> announce(ServiceConfig registration);
     void collect();

@@ -148,11 +148,11 @@ struct Full {
 
 TEST(Exposition, PromtoolFindsNothingToSay) {
     if (std::system("command -v promtool >/dev/null 2>&1") != 0) {
-        const char* peers = std::getenv("MESH_TEST_PEERS");
+        const char* peers = std::getenv("PEERS");
         if (peers != nullptr && std::string_view(peers) == "0") {
-            GTEST_SKIP() << "promtool is absent and MESH_TEST_PEERS=0";
+            GTEST_SKIP() << "promtool is absent and PEERS=0";
         }
-        FAIL() << "promtool is absent (Debian package prometheus); MESH_TEST_PEERS=0 skips";
+        FAIL() << "promtool is absent (Debian package prometheus); PEERS=0 skips";
     }
     Full full;
     const std::string path = ::testing::TempDir() + "mesh_exposition.prom";
