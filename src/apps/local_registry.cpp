@@ -28,7 +28,12 @@ Result<std::unique_ptr<store::CommandLog>> open_log(const LocalRegistryConfig& c
         ));
     }
     std::error_code problem;
-    std::filesystem::create_directories(config.data_dir, problem);
+    const bool is_new = std::filesystem::create_directories(config.data_dir, problem);
+    // Keys and values are nobody else's business.
+    if (is_new && !problem) {
+        using enum std::filesystem::perms;
+        std::filesystem::permissions(config.data_dir, owner_all, problem);
+    }
     if (problem) {
         return Error{
             .code = Code::invalid,
