@@ -6,7 +6,7 @@
 //   GET /          "hello from api_service-127.0.0.1-40123"
 //   GET /health    200
 //   PUT /delay     body: milliseconds that each GET / takes from now on
-//   SIGUSR1        2 s per request from now on; SIGUSR2: none
+//   SIGUSR1        300 ms per request from now on; SIGUSR2: none
 //   SIGTERM        deregisters, answers what has begun, ends
 
 #include <datapunk/mesh/mesh.h>
@@ -68,7 +68,7 @@ int run(int argc, char** argv) {
 
     for (int signal = 0; signal != SIGTERM && signal != SIGINT;) {
         sigwait(&signals, &signal);
-        if (signal == SIGUSR1) delay_ms = 2000;
+        if (signal == SIGUSR1) delay_ms = 300;
         if (signal == SIGUSR2) delay_ms = 0;
     }
     // First nobody new is sent here, then what has come is answered (the server's destructor).

@@ -30,10 +30,10 @@ namespace examples {
 constexpr std::size_t kMessageBytesMax = 64 * 1024;
 
 struct Message {
-    std::string method;  // of requests
-    std::string target;
+    std::string method{};  // of requests
+    std::string target{};
     int status = 200;  // of answers
-    std::string body;
+    std::string body{};
     bool keep_alive = true;
 };
 

@@ -8,12 +8,7 @@ namespace mesh = datapunk::mesh;
 
 int main() {
     auto m = mesh::ServiceMesh::create({.registry = mesh::Embedded{}});  // or mesh::Consul{}
-    auto me = m->register_service(
-        {.name = "web",
-         .host = "127.0.0.1",
-         .port = 8080,
-         .check = {.kind = mesh::HealthCheck::Kind::none}}
-    );
+    auto me = m->register_service({.name = "web", .host = "127.0.0.1", .port = 8080});
     auto web = m->service("web", {.retry = {.attempts = 2}}).value();
     auto answer = web.call<std::string>(
         [](const mesh::ServiceEndpoint& e, mesh::Attempt& a) -> mesh::Result<std::string> {

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 seconds=${RUN_SECONDS:-0}
 registry=127.0.0.1:8500
 admin=127.0.0.1:19000
-listener=127.0.0.1:18080
+listener=127.0.0.1:15001
 logs=build/demo
 mkdir -p "$logs"
 rm -f "$logs"/*.log
@@ -36,6 +36,7 @@ start() { # start NAME COMMAND...: in the background, its output in a log
   "$@" >"$logs/$name.log" 2>&1 &
   pids+=($!)
   eval "pid_$name=$!"
+  disown $!  # no word from the shell when one is killed on purpose
 }
 
 await() { # await SECONDS WHAT COMMAND...: until the command succeeds
@@ -57,8 +58,8 @@ passing() { # passing NAME COUNT
 
 start agent "$bin/dpmesh" agent --dev --config examples/demo.yaml
 await 10 "the registry" "$bin/dpmesh" services --registry $registry --timeout-ms 500
-for i in 1 2 3; do start "api_$i" "$bin/examples/api_service" --registry $registry; done
-start web "$bin/examples/web" --registry $registry
+for i in 1 2 3; do start "api_$i" "$bin/api_service" --registry $registry; done
+start web "$bin/web" --registry $registry
 await 30 "three healthy instances of api_service" passing api_service 3
 await 30 "a healthy instance of web" passing web 1
 
@@ -83,7 +84,7 @@ slow_after=$((seconds > 0 ? seconds * 6 / 10 : 20))
   echo "      --- killed one instance of api_service"
   sleep $((slow_after - kill_after))
   kill -USR1 "$pid_api_2"
-  echo "      --- made another one slow (2 s an answer)"
+  echo "      --- made another one slow (300 ms an answer)"
 ) &
 pids+=($!)
 

@@ -82,8 +82,12 @@ Result<> Agent::start() {
     if (auto registry = start_registry(); !registry) return registry;
     if (auto workers = start_workers(); !workers) return workers;
     if (auto admin = start_admin(); !admin) return admin;
-    for (const ServiceConfig& registration : config().registrations)
-        tasks_.spawn(announce(registration));
+    for (const ServiceConfig& registration : config().registrations) {
+        // The configuration has passed the same check; here it fills in the id.
+        auto complete = checked(registration);
+        if (!complete) return std::move(complete).error();
+        tasks_.spawn(announce(*std::move(complete)));
+    }
     tasks_.spawn(tick_loop());
     return Ok{};
 }

@@ -74,7 +74,8 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
         error.what = "registry: " + error.what;
         return error;
     }
-    local->checks_ = std::make_unique<server::CheckRunner>(*local->registry_, network, log);
+    local->checks_ =
+        std::make_unique<registry::embedded::CheckRunner>(*local->registry_, network, log);
     log.info(
         "registry",
         {{"address", local->http_->local().to_string()},

@@ -14,8 +14,8 @@
 #include "core/log.h"
 #include "http/server.h"
 #include "io/network.h"
+#include "registry/embedded/check_runner.h"
 #include "registry/embedded/embedded_registry.h"
-#include "server/check_runner.h"
 #include "server/registry_server.h"
 
 namespace datapunk::mesh::apps {
@@ -49,7 +49,7 @@ class LocalRegistry {
     LocalRegistry() = default;
 
     std::unique_ptr<registry::embedded::EmbeddedRegistry> registry_;
-    std::unique_ptr<server::CheckRunner> checks_;
+    std::unique_ptr<registry::embedded::CheckRunner> checks_;
     std::unique_ptr<server::RegistryServer> door_;
     std::unique_ptr<http::Server> http_;
 };

@@ -99,7 +99,7 @@ Result<> MeshCore::attempts(
             if (last) error.what += fmt::format("; before: {}", last->what);
             return error;
         }
-        auto& held = std::get<policy::Attempt>(begun);
+        auto& held = std::get<policy::HeldEndpoint>(begun);
         Instant latest = call.deadline.at();
         if (retry.attempt_timeout > Duration::zero()) {
             latest = resilience::earlier(
@@ -169,7 +169,7 @@ Result<Lease> MeshCore::lease(ServiceState& service) {
     const Instant now = world_.clock->now();
     policy::CallState call{resilience::Deadline()};
     auto begun = service.policies.begin_attempt(call, now);
-    if (auto* attempt = std::get_if<policy::Attempt>(&begun)) [[likely]] {
+    if (auto* attempt = std::get_if<policy::HeldEndpoint>(&begun)) [[likely]] {
         return Lease(LeaseState{
             .attempt = std::move(*attempt),
             .policies = &service.policies,

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/assert.h"
+#include "mesh/log_function.h"
 #include "mesh/mesh_core.h"
 #include "mesh/world.h"
 
@@ -146,7 +147,8 @@ Result<> Service::run(const CallOptions& options, const AttemptFunction& attempt
 
 Result<ServiceMesh> ServiceMesh::create(MeshOptions options) {
     if (auto good = internal::check(options); !good) return std::move(good).error();
-    auto world = internal::make_world(options);
+    auto world =
+        internal::make_world(options, internal::make_logger(options.log_level, options.log));
     if (!world) return std::move(world).error();
     return ServiceMesh(std::make_unique<internal::MeshCore>(*std::move(world), std::move(options)));
 }

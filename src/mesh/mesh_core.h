@@ -47,7 +47,7 @@ struct MeshLink {
 
 // What a Lease holds.
 struct LeaseState {
-    policy::Attempt attempt;
+    policy::HeldEndpoint attempt;
     policy::ServicePolicies* policies;
     const io::ThreadClock* clock;
 };

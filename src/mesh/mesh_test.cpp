@@ -279,6 +279,23 @@ TEST(ServiceMesh, FixedServicesAreReadyAndCannotBeRegistered) {
     EXPECT_THAT(bad.error().what, HasSubstr("port must be 1..65535"));
 }
 
+TEST(ServiceMesh, ARegistryThatIsDownIsNamedInsteadOfWaitedFor) {
+    ServiceMesh mesh = ServiceMesh::create({
+                                               .registry = Consul{.port = 1},  // nobody is there
+                                               .timeout = seconds(60),
+                                               .log_level = LogLevel::off,
+                                           })
+                           .value();
+    const auto lease = mesh.get_service_instance("api_service");
+    ASSERT_FALSE(lease);
+    EXPECT_EQ(lease.error().source, Source::registry);
+    EXPECT_THAT(lease.error().what, HasSubstr("api_service: not discovered yet: "));
+    EXPECT_THAT(lease.error().what, HasSubstr("127.0.0.1:1"));
+    const auto ready = mesh.is_ready();
+    ASSERT_FALSE(ready);
+    EXPECT_TRUE(ready.error().retryable);
+}
+
 TEST(ServiceMesh, WatchersHearWhatIsKnownOnce) {
     ServiceMesh mesh = fixed_mesh();
     std::promise<EndpointChange> heard;

@@ -2,57 +2,95 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+#include <string>
+#include <system_error>
+
 #include "io/epoll_loop.h"
 #include "io/tcp.h"
 #include "mesh/fixed_backend.h"
 #include "registry/consul/consul_backend.h"
+#include "registry/embedded/embedded_backend.h"
+#include "registry/embedded/volatile_log.h"
+#include "store/sqlite_log.h"
 
 namespace datapunk::mesh::internal {
 
 namespace {
 
-using BackendResult = Result<std::unique_ptr<registry::Backend>>;
+Result<std::unique_ptr<store::CommandLog>> open_log(const std::string& data_dir) {
+    if (data_dir.empty()) {
+        return std::unique_ptr<store::CommandLog>(std::make_unique<registry::embedded::VolatileLog>(
+        ));
+    }
+    std::error_code problem;
+    std::filesystem::create_directories(data_dir, problem);
+    if (problem) {
+        return Error{
+            .code = Code::invalid,
+            .what = fmt::format("data directory {}: {}", data_dir, problem.message())
+        };
+    }
+    auto log = store::SqliteLog::open({.path = data_dir + "/registry.db"});
+    if (!log) return std::move(log).error();
+    return std::unique_ptr<store::CommandLog>(*std::move(log));
+}
 
-struct MakeBackend {
-    io::Network& network;
+// Gives `world` the registry that was chosen.
+struct AddRegistry {
+    World& world;
+    const core::Logger& log;
 
-    BackendResult operator()(const Consul& choice) const {
+    Result<> operator()(const Consul& choice) const {
         auto made = registry::consul::ConsulBackend::create(
-            network,
+            *world.network,
             {.host = choice.host,
              .port = choice.port,
              .token = choice.token,
              .datacenter = choice.datacenter}
         );
         if (!made) return std::move(made).error();
-        return std::unique_ptr<registry::Backend>(*std::move(made));
+        world.backend = *std::move(made);
+        return Ok{};
     }
 
-    BackendResult operator()(const Embedded&) const {
-        return Error{.code = Code::invalid, .what = "no embedded registry in this build"};
+    Result<> operator()(const Embedded& choice) const {
+        auto log_of_commands = open_log(choice.data_dir);
+        if (!log_of_commands) return std::move(log_of_commands).error();
+        registry::embedded::EmbeddedConfig config;
+        config.node.name = "local";
+        config.node.address = "127.0.0.1";
+        auto opened = registry::embedded::EmbeddedRegistry::open(
+            *world.loop, *std::move(log_of_commands), config, log
+        );
+        if (!opened) return std::move(opened).error();
+        world.embedded = *std::move(opened);
+        world.checks =
+            std::make_unique<registry::embedded::CheckRunner>(*world.embedded, *world.network, log);
+        world.backend = std::make_unique<registry::embedded::EmbeddedBackend>(*world.embedded);
+        return Ok{};
     }
 
-    BackendResult operator()(const Fixed& choice) const {
+    Result<> operator()(const Fixed& choice) const {
         auto services = FixedBackend::checked(choice.services);
         if (!services) return std::move(services).error();
-        return std::unique_ptr<registry::Backend>(
-            std::make_unique<FixedBackend>(network.loop(), *std::move(services))
-        );
+        world.backend = std::make_unique<FixedBackend>(*world.loop, *std::move(services));
+        return Ok{};
     }
 };
 
 }  // namespace
 
-Result<World> make_world(const MeshOptions& options) {
+Result<World> make_world(const MeshOptions& options, const core::Logger& log) {
     auto loop = io::EpollLoop::create();
     if (!loop) return std::move(loop).error();
     World world;
     world.network = std::make_unique<io::KernelNetwork>(**loop);
     world.loop = *std::move(loop);
     world.clock = io::make_thread_clock();
-    auto backend = std::visit(MakeBackend{*world.network}, options.registry);
-    if (!backend) return std::move(backend).error();
-    world.backend = *std::move(backend);
+    if (auto added = std::visit(AddRegistry{world, log}, options.registry); !added) {
+        return std::move(added).error();
+    }
     return world;
 }
 

@@ -72,7 +72,7 @@ std::uint64_t allocations_of_calls(const BalanceConfig& balance, Outcome outcome
     ServicePolicies policies("api_service", policy, 1);
     policies.update(test_set(100), Instant{});
     CallState warm_up = call_at(Instant{});
-    std::get<Attempt>(policies.begin_attempt(warm_up, Instant{}));
+    std::get<HeldEndpoint>(policies.begin_attempt(warm_up, Instant{}));
     const std::uint64_t before = allocations;
     for (int i = 0; i < calls; ++i) {
         const Instant now = at(std::chrono::milliseconds(i));
@@ -80,7 +80,7 @@ std::uint64_t allocations_of_calls(const BalanceConfig& balance, Outcome outcome
         auto begun = policies.begin_attempt(call, now);
         // Failing now and then, so that no breaker trips.
         const Outcome ended = i % 3 == 0 ? outcome : Outcome::success;
-        policies.finish_attempt(std::move(std::get<Attempt>(begun)), ended, now);
+        policies.finish_attempt(std::move(std::get<HeldEndpoint>(begun)), ended, now);
         const resilience::AttemptEnd end{.outcome = ended, .idempotent = true};
         const auto again = policies.after_attempt(call, end, now);
         EXPECT_NE(again.reason, resilience::RetryReason::cancelled);

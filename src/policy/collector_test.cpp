@@ -74,7 +74,7 @@ TEST_F(CollectorTest, TellsRetriesByWhatWasRetriedAndThoseTheBudgetRefused) {
     policies_.update(test_set(3), kStart);
     CallState call = call_at(kStart);
     auto begun = policies_.begin_attempt(call, kStart);
-    policies_.finish_attempt(std::move(std::get<Attempt>(begun)), Outcome::reset, kStart);
+    policies_.finish_attempt(std::move(std::get<HeldEndpoint>(begun)), Outcome::reset, kStart);
     const auto decision =
         policies_.after_attempt(call, {.outcome = Outcome::reset, .idempotent = true}, kStart);
     EXPECT_EQ(decision.reason, resilience::RetryReason::retry);

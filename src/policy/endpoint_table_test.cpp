@@ -46,8 +46,8 @@ TEST(EndpointTable, ARemovedEndpointFinishesItsCallsAndIsThenForgotten) {
     EXPECT_FALSE(ask(policies, kStart));
     ASSERT_EQ(policies.view(kStart).endpoints.size(), 1U);
     EXPECT_TRUE(policies.view(kStart).endpoints[0].is_leaving);
-    EXPECT_EQ(std::get<Attempt>(begun).endpoint().id, "e00000");
-    policies.finish_attempt(std::move(std::get<Attempt>(begun)), Outcome::success, kStart);
+    EXPECT_EQ(std::get<HeldEndpoint>(begun).endpoint().id, "e00000");
+    policies.finish_attempt(std::move(std::get<HeldEndpoint>(begun)), Outcome::success, kStart);
     policies.tick(kStart);
     EXPECT_TRUE(policies.view(kStart).endpoints.empty());
 }
@@ -58,7 +58,7 @@ TEST(EndpointTable, AReturningEndpointFindsItsStateWhileOldCallsAreInFlight) {
     for (int i = 0; i < 10; ++i) ask(policies, kStart);
     CallState call = call_at(kStart);
     auto begun = policies.begin_attempt(call, kStart);
-    const std::string id = std::get<Attempt>(begun).endpoint().id;
+    const std::string id = std::get<HeldEndpoint>(begun).endpoint().id;
     const auto of = [&](const ServiceView& view) {
         for (const auto& endpoint : view.endpoints) {
             if (endpoint.id == id) return endpoint;
@@ -72,7 +72,7 @@ TEST(EndpointTable, AReturningEndpointFindsItsStateWhileOldCallsAreInFlight) {
     EXPECT_EQ(after.in_flight, 1U);
     EXPECT_EQ(after.successes, before.successes);
     EXPECT_FALSE(after.is_leaving);
-    policies.finish_attempt(std::move(std::get<Attempt>(begun)), Outcome::success, kStart);
+    policies.finish_attempt(std::move(std::get<HeldEndpoint>(begun)), Outcome::success, kStart);
     EXPECT_EQ(of(policies.view(kStart)).in_flight, 0U);
     policies.tick(kStart);
     EXPECT_EQ(policies.view(kStart).endpoints.size(), 2U);
@@ -88,13 +88,13 @@ TEST(EndpointTable, ThreadsCallWhileMembershipChurns) {
     std::atomic<std::uint64_t> begun_count{0};
     const auto work = [&](std::uint64_t seed) {
         core::Rng rng(seed);
-        std::vector<Attempt> held;
+        std::vector<HeldEndpoint> held;
         std::int64_t ms = 0;
         while (!stop) {
             const Instant now = at(milliseconds(++ms / 100));
             CallState call = call_at(now);
             auto begun = policies.begin_attempt(call, now);
-            if (auto* attempt = std::get_if<Attempt>(&begun)) {
+            if (auto* attempt = std::get_if<HeldEndpoint>(&begun)) {
                 ++begun_count;
                 held.push_back(std::move(*attempt));
             }
@@ -136,13 +136,13 @@ TEST(EndpointTable, HalfOpenProbesAreBoundedAcrossThreads) {
     for (int i = 0; i < 5; ++i) ask(policies, kStart, Outcome::server_error);
     std::atomic<int> admitted{0};
     std::vector<std::thread> threads;
-    std::vector<std::vector<Attempt>> held(4);
+    std::vector<std::vector<HeldEndpoint>> held(4);
     for (std::size_t t = 0; t < 4; ++t) {
         threads.emplace_back([&, t] {
             for (int i = 0; i < 100; ++i) {
                 CallState call = call_at(at(seconds(31)));
                 auto begun = policies.begin_attempt(call, at(seconds(31)));
-                if (auto* attempt = std::get_if<Attempt>(&begun)) {
+                if (auto* attempt = std::get_if<HeldEndpoint>(&begun)) {
                     ++admitted;
                     held[t].push_back(std::move(*attempt));
                 }

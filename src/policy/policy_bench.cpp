@@ -41,7 +41,7 @@ void cycle(benchmark::State& bench, const BalanceConfig& balance) {
         CallState call = call_at(now);
         auto begun = policies->begin_attempt(call, now);
         policies->finish_attempt(
-            std::move(std::get<Attempt>(begun)),
+            std::move(std::get<HeldEndpoint>(begun)),
             Outcome::success,
             now + std::chrono::microseconds(500)
         );

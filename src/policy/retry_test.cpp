@@ -30,7 +30,7 @@ TEST(Retry, UsesTheCallsOwnAttemptsAndDeadline) {
     resilience::AttemptEnd end{.outcome = Outcome::server_error, .idempotent = true};
     const auto fail_one = [&] {
         auto begun = policies.begin_attempt(call, kStart);
-        policies.finish_attempt(std::move(std::get<Attempt>(begun)), end.outcome, kStart);
+        policies.finish_attempt(std::move(std::get<HeldEndpoint>(begun)), end.outcome, kStart);
         return policies.after_attempt(call, end, kStart);
     };
     EXPECT_EQ(fail_one().reason, Reason::retry);
@@ -51,13 +51,13 @@ TEST(Retry, NeverTheSameEndpointWhileAnotherIsLeft) {
         std::set<std::string> asked;
         for (int i = 0; i < 3; ++i) {
             auto begun = policies.begin_attempt(call, kStart);
-            auto& attempt = std::get<Attempt>(begun);
+            auto& attempt = std::get<HeldEndpoint>(begun);
             asked.insert(attempt.endpoint().id);
             policies.finish_attempt(std::move(attempt), Outcome::server_error, kStart);
         }
         ASSERT_EQ(asked.size(), 3U);
         // All have been tried: better one of them than none.
-        ASSERT_TRUE(std::holds_alternative<Attempt>(policies.begin_attempt(call, kStart)));
+        ASSERT_TRUE(std::holds_alternative<HeldEndpoint>(policies.begin_attempt(call, kStart)));
     }
 }
 
@@ -75,7 +75,7 @@ TEST(Retry, ATotalOutageIsAmplifiedByNoMoreThanTheBudget) {
         while (again) {
             auto begun = policies.begin_attempt(call, now);
             policies.finish_attempt(
-                std::move(std::get<Attempt>(begun)), Outcome::server_error, now
+                std::move(std::get<HeldEndpoint>(begun)), Outcome::server_error, now
             );
             again = policies.after_attempt(call, end, now);
         }

@@ -23,14 +23,14 @@ PeakEwma averaging_of(const BalanceConfig& config) {
 
 }  // namespace
 
-void Attempt::abandon() noexcept {
+void HeldEndpoint::abandon() noexcept {
     // No clock here: nobody knows how long an abandoned attempt took.
     WorkerUse(owner_->workers_)->abandoned.add();
     owner_->finish(*this, resilience::Outcome::cancelled, begun_);
 }
 
-Attempt& Attempt::operator=(Attempt&& other) noexcept {
-    Attempt taken(std::move(other));
+HeldEndpoint& HeldEndpoint::operator=(HeldEndpoint&& other) noexcept {
+    HeldEndpoint taken(std::move(other));
     std::swap(owner_, taken.owner_);
     std::swap(cell_, taken.cell_);
     std::swap(permit_, taken.permit_);
@@ -60,7 +60,9 @@ bool ServicePolicies::within_limit(Worker& worker, Instant now) const noexcept {
     return true;
 }
 
-std::variant<Attempt, NoEndpoint> ServicePolicies::begin_attempt(CallState& call, Instant now) {
+std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
+    CallState& call, Instant now
+) {
     if (call.deadline.expired(now)) return NoEndpoint{.reason = NoEndpoint::Reason::deadline};
     const core::EpochGuard guard;
     const WorkerUse worker(workers_);
@@ -94,7 +96,7 @@ std::variant<Attempt, NoEndpoint> ServicePolicies::begin_attempt(CallState& call
             if (++worker->deposits >= kDepositsMax) deposit(worker.get(), now);
         }
         call.add_tried(&cell.load);
-        return Attempt(*this, cell, permit, now);
+        return HeldEndpoint(*this, cell, permit, now);
     }
     worker->no_endpoint.add();
     return explain(table);
@@ -105,11 +107,13 @@ void ServicePolicies::deposit(Worker& worker, Instant now) noexcept {
     budget_.deposit(now, core::thread_index(), std::exchange(worker.deposits, 0));
 }
 
-void ServicePolicies::finish_attempt(Attempt&& attempt, resilience::Outcome outcome, Instant now) {
+void ServicePolicies::finish_attempt(
+    HeldEndpoint&& attempt, resilience::Outcome outcome, Instant now
+) {
     finish(attempt, outcome, now);
 }
 
-void ServicePolicies::finish(Attempt& attempt, resilience::Outcome outcome, Instant now) {
+void ServicePolicies::finish(HeldEndpoint& attempt, resilience::Outcome outcome, Instant now) {
     attempt.owner_ = nullptr;
     Cell& cell = *attempt.cell_;
     const CellChange change =

@@ -4,7 +4,7 @@
 // (event loops) drive the same object, so that the same inputs give the same decisions in both.
 //
 //   call:  CallState
-//     ┌─► begin_attempt   limit → pick (less what is ejected, open, tried) → breaker → Attempt
+//     ┌─► begin_attempt   limit → pick (less what is ejected, open, tried) → breaker → HeldEndpoint
 //     │       … the caller talks to attempt.endpoint() …
 //     │   finish_attempt  breaker, outlier ejection, latency average, counters
 //     └── after_attempt   success, or: condition, idempotence, attempts, deadline, budget, wait
@@ -19,8 +19,8 @@
 //
 // Threads: everything may be called from any thread. begin, finish and after take no lock that is
 // shared between endpoints, copy no shared_ptr and allocate nothing (but on errors, events, and a
-// thread's first call); they write the endpoint's cache line and the thread's own. Every Attempt
-// must be gone before the ServicePolicies goes.
+// thread's first call); they write the endpoint's cache line and the thread's own. Every
+// HeldEndpoint must be gone before the ServicePolicies goes.
 //
 // An endpoint keeps its cell (breaker, average, in flight) through updates for as long as its id,
 // address, weight, tags and metadata stay; coming back while old calls are in flight it finds it
@@ -55,17 +55,17 @@ namespace datapunk::mesh::policy {
 class ServicePolicies;
 
 // One attempt at one endpoint. Give it to finish_attempt(); dropped, it counts as abandoned.
-class Attempt {
+class HeldEndpoint {
   public:
-    Attempt(Attempt&& other) noexcept
+    HeldEndpoint(HeldEndpoint&& other) noexcept
         : owner_(std::exchange(other.owner_, nullptr)),
           cell_(other.cell_),
           permit_(other.permit_),
           begun_(other.begun_) {}
 
-    Attempt& operator=(Attempt&& other) noexcept;
+    HeldEndpoint& operator=(HeldEndpoint&& other) noexcept;
 
-    ~Attempt() {
+    ~HeldEndpoint() {
         if (owner_ != nullptr) abandon();
     }
 
@@ -81,7 +81,7 @@ class Attempt {
 
     void abandon() noexcept;
 
-    Attempt(ServicePolicies& owner, Cell& cell, Permit permit, Instant now) noexcept
+    HeldEndpoint(ServicePolicies& owner, Cell& cell, Permit permit, Instant now) noexcept
         : owner_(&owner), cell_(&cell), permit_(permit), begun_(now) {}
 
     ServicePolicies* owner_;
@@ -103,9 +103,9 @@ class ServicePolicies {
     // Outlier sweep when due, ends of ejections, memory that is free by now. About once a second.
     void tick(Instant now);
 
-    std::variant<Attempt, NoEndpoint> begin_attempt(CallState& call, Instant now);
+    std::variant<HeldEndpoint, NoEndpoint> begin_attempt(CallState& call, Instant now);
     // Its latency is now - attempt.begun().
-    void finish_attempt(Attempt&& attempt, resilience::Outcome outcome, Instant now);
+    void finish_attempt(HeldEndpoint&& attempt, resilience::Outcome outcome, Instant now);
     // Another attempt? If so the budget has paid; wait, then begin_attempt. `end` without its
     // attempt and deadline, which are the call's.
     resilience::RetryDecision after_attempt(
@@ -129,12 +129,12 @@ class ServicePolicies {
         std::uint32_t critical = 0;
     };
 
-    friend class Attempt;
+    friend class HeldEndpoint;
 
     bool within_limit(Worker& worker, Instant now) const noexcept;
     void deposit(Worker& worker, Instant now) noexcept;
     NoEndpoint explain(const Table* table) const noexcept;
-    void finish(Attempt& attempt, resilience::Outcome outcome, Instant now);
+    void finish(HeldEndpoint& attempt, resilience::Outcome outcome, Instant now);
     void tell(const Cell& cell, const resilience::BreakerTransition& change, Instant now);
 
     // Writer, under mutex_: endpoint_table.cpp and ejection.cpp.

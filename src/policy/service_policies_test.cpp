@@ -121,16 +121,17 @@ TEST(ServicePolicies, HalfOpenAdmitsOnlySoManyProbesAtATime) {
     for (int i = 0; i < 5; ++i) ask(policies, kStart, Outcome::server_error);
     const Instant later = at(seconds(31));
     CallState call = call_at(later);
-    std::vector<Attempt> probes;
+    std::vector<HeldEndpoint> probes;
     for (int i = 0; i < 20; ++i) {
         auto begun = policies.begin_attempt(call, later);
-        if (auto* attempt = std::get_if<Attempt>(&begun)) probes.push_back(std::move(*attempt));
+        if (auto* attempt = std::get_if<HeldEndpoint>(&begun))
+            probes.push_back(std::move(*attempt));
     }
     EXPECT_EQ(probes.size(), 5U);
     // A cancelled or dropped probe gives its place back.
     policies.finish_attempt(std::move(probes.back()), Outcome::cancelled, later);
     probes.pop_back();
-    EXPECT_TRUE(std::holds_alternative<Attempt>(policies.begin_attempt(call, later)));
+    EXPECT_TRUE(std::holds_alternative<HeldEndpoint>(policies.begin_attempt(call, later)));
 }
 
 TEST(ServicePolicies, EjectsAfterFailuresInARowButNeverTheLast) {
@@ -139,8 +140,8 @@ TEST(ServicePolicies, EjectsAfterFailuresInARowButNeverTheLast) {
     for (int i = 0; i < 200; ++i) {
         CallState call = call_at(kStart);
         auto begun = policies.begin_attempt(call, kStart);
-        ASSERT_TRUE(std::holds_alternative<Attempt>(begun)) << i;
-        auto& attempt = std::get<Attempt>(begun);
+        ASSERT_TRUE(std::holds_alternative<HeldEndpoint>(begun)) << i;
+        auto& attempt = std::get<HeldEndpoint>(begun);
         policies.finish_attempt(std::move(attempt), Outcome::server_error, kStart);
     }
     const auto view = policies.view(kStart);
@@ -165,7 +166,7 @@ TEST(ServicePolicies, AnEjectedEndpointGetsNothingAndReturns) {
         for (int i = 0; i < calls; ++i) {
             CallState call = call_at(now);
             auto begun = policies.begin_attempt(call, now);
-            auto& attempt = std::get<Attempt>(begun);
+            auto& attempt = std::get<HeldEndpoint>(begun);
             const bool fails = bad(attempt.endpoint().id);
             bad_calls += fails ? 1 : 0;
             policies.finish_attempt(
@@ -195,7 +196,7 @@ TEST(ServicePolicies, SweepEjectsWhoFailsMuchMoreThanTheOthers) {
     for (int i = 0; i < 250; ++i) {
         CallState call = call_at(kStart);
         auto begun = policies.begin_attempt(call, kStart);
-        auto& attempt = std::get<Attempt>(begun);
+        auto& attempt = std::get<HeldEndpoint>(begun);
         const bool fails = attempt.endpoint().id == "e00003" && i % 2 == 0;
         policies.finish_attempt(
             std::move(attempt), fails ? Outcome::server_error : Outcome::success, kStart
@@ -228,12 +229,12 @@ TEST(ServicePolicies, LimitsAttemptsInFlightExactlyOnOneThread) {
     policy.limits.requests = 100;
     ServicePolicies policies("api_service", policy, 1);
     policies.update(test_set(2), kStart);
-    std::vector<Attempt> held;
+    std::vector<HeldEndpoint> held;
     const auto begin = [&] {
         CallState call = call_at(kStart);
         auto begun = policies.begin_attempt(call, kStart);
-        if (auto* attempt = std::get_if<Attempt>(&begun)) held.push_back(std::move(*attempt));
-        return std::holds_alternative<Attempt>(begun);
+        if (auto* attempt = std::get_if<HeldEndpoint>(&begun)) held.push_back(std::move(*attempt));
+        return std::holds_alternative<HeldEndpoint>(begun);
     };
     for (int i = 0; i < 100; ++i) ASSERT_TRUE(begin()) << i;
     EXPECT_FALSE(begin());
@@ -251,7 +252,8 @@ TEST(ServicePolicies, BeginsNothingAfterTheDeadline) {
     ServicePolicies policies("api_service", {}, 1);
     policies.update(test_set(1), kStart);
     CallState call(resilience::Deadline(at(seconds(1))));
-    EXPECT_TRUE(std::holds_alternative<Attempt>(policies.begin_attempt(call, at(milliseconds(999))))
+    EXPECT_TRUE(
+        std::holds_alternative<HeldEndpoint>(policies.begin_attempt(call, at(milliseconds(999))))
     );
     const auto begun = policies.begin_attempt(call, at(seconds(1)));
     EXPECT_EQ(std::get<NoEndpoint>(begun).reason, NoEndpoint::Reason::deadline);

@@ -48,7 +48,7 @@ inline std::optional<std::string> ask(
 ) {
     CallState call = call_at(now);
     auto begun = policies.begin_attempt(call, now);
-    auto* attempt = std::get_if<Attempt>(&begun);
+    auto* attempt = std::get_if<HeldEndpoint>(&begun);
     if (attempt == nullptr) return std::nullopt;
     std::string id = attempt->endpoint().id;
     policies.finish_attempt(std::move(*attempt), outcome, now + latency);

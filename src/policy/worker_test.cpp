@@ -73,17 +73,17 @@ TEST(ConcurrencyLimit, HoldsAcrossThreadsOnceASumIsOld) {
     policy.limits.requests = 100;
     ServicePolicies policies("api_service", policy, 1);
     policies.update(test_set(2), Instant{});
-    const auto begin_until_refused = [&](std::vector<Attempt>& held, std::size_t most, Instant now
-                                     ) {
-        while (held.size() < most) {
-            CallState call = call_at(now);
-            auto begun = policies.begin_attempt(call, now);
-            if (!std::holds_alternative<Attempt>(begun)) return;
-            held.push_back(std::move(std::get<Attempt>(begun)));
-        }
-    };
-    std::vector<Attempt> mine;
-    std::vector<Attempt> others;
+    const auto begin_until_refused =
+        [&](std::vector<HeldEndpoint>& held, std::size_t most, Instant now) {
+            while (held.size() < most) {
+                CallState call = call_at(now);
+                auto begun = policies.begin_attempt(call, now);
+                if (!std::holds_alternative<HeldEndpoint>(begun)) return;
+                held.push_back(std::move(std::get<HeldEndpoint>(begun)));
+            }
+        };
+    std::vector<HeldEndpoint> mine;
+    std::vector<HeldEndpoint> others;
     begin_until_refused(mine, 1, Instant{});  // and 49 more are allowed for a millisecond
     std::thread other([&] { begin_until_refused(others, 1000, Instant{}); });
     other.join();
@@ -119,7 +119,7 @@ TEST(ConcurrencyLimit, OvershootsByAtMostHalfTheHeadroomWithinAMillisecond) {
     policy.limits.requests = 100;
     ServicePolicies policies("api_service", policy, 1);
     policies.update(test_set(2), Instant{});
-    std::vector<std::vector<Attempt>> held(4);
+    std::vector<std::vector<HeldEndpoint>> held(4);
     std::latch start(4);
     std::vector<std::thread> threads;
     for (auto& mine : held) {
@@ -130,7 +130,7 @@ TEST(ConcurrencyLimit, OvershootsByAtMostHalfTheHeadroomWithinAMillisecond) {
                 const Instant now = at(milliseconds(0)) + microseconds(i);
                 CallState call = call_at(now);
                 auto begun = policies.begin_attempt(call, now);
-                if (auto* attempt = std::get_if<Attempt>(&begun))
+                if (auto* attempt = std::get_if<HeldEndpoint>(&begun))
                     mine.push_back(std::move(*attempt));
             }
         });

@@ -3,84 +3,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <memory>
 #include <string_view>
 #include <utility>
 
-#include "http/client.h"
-#include "io/tls.h"
+#include "core/strings.h"
+#include "http/message_reader.h"
+#include "wire/http1/chars.h"
+#include "wire/http1/encode.h"
+#include "wire/url.h"
 
 namespace datapunk::mesh::probe {
 
 namespace {
 
-// A network whose connections are TLS, so that the HTTP client need not know.
-class TlsNetwork final : public io::Network {
-  public:
-    TlsNetwork(
-        io::Network& inner, std::shared_ptr<const io::TlsContext> context, std::string server_name
-    )
-        : inner_(inner), context_(std::move(context)), server_name_(std::move(server_name)) {}
+using wire::http1::Method;
+using wire::http1::ResponseHead;
 
-    io::Task<Result<io::StreamPtr>> connect(io::SocketAddress to, Instant deadline) override {
-        auto plain = co_await inner_.connect(to, deadline);
-        if (!plain) co_return std::move(plain).error();
-        auto stream = io::TlsStream::client(*std::move(plain), context_, server_name_);
-        auto agreed = co_await stream->handshake(deadline);
-        if (!agreed) co_return std::move(agreed).error();
-        co_return io::StreamPtr(std::move(stream));
-    }
-
-    Result<std::unique_ptr<io::Listener>> listen(
-        const io::SocketAddress& at, const io::ListenOptions& options
-    ) override {
-        return inner_.listen(at, options);
-    }
-
-    io::Task<Result<std::vector<io::SocketAddress>>> resolve(
-        std::string host, std::uint16_t port, Instant deadline
-    ) override {
-        return inner_.resolve(std::move(host), port, deadline);
-    }
-
-    io::Loop& loop() override { return inner_.loop(); }
-
-  private:
-    io::Network& inner_;
-    std::shared_ptr<const io::TlsContext> context_;
-    std::string server_name_;
-};
-
-std::string_view reason_phrase(int status) {
-    switch (status) {
-        case 200:
-            return "OK";
-        case 201:
-            return "Created";
-        case 204:
-            return "No Content";
-        case 400:
-            return "Bad Request";
-        case 401:
-            return "Unauthorized";
-        case 403:
-            return "Forbidden";
-        case 404:
-            return "Not Found";
-        case 429:
-            return "Too Many Requests";
-        case 500:
-            return "Internal Server Error";
-        case 502:
-            return "Bad Gateway";
-        case 503:
-            return "Service Unavailable";
-        case 504:
-            return "Gateway Timeout";
-        default:
-            return "";
-    }
-}
+constexpr std::size_t kHeadBytesMax = 16 * 1024;  // no health page has a larger one
 
 ProbeResult verdict(Health status, std::string output) {
     if (output.size() > kOutputBytesMax) output.resize(kOutputBytesMax);
@@ -92,82 +31,140 @@ Health status_of(int http_status) {
     return http_status == 429 ? Health::warning : Health::critical;
 }
 
-http::Request request_of(const ProbeDefinition& definition) {
-    http::Request request{
-        .method = definition.method,
-        .target = definition.target,
-        .host = {},
-        .headers = {},
-        .body = definition.body,
-        .peer = {}
+bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) {
+    return std::any_of(names.begin(), names.end(), [name](std::string_view other) {
+        return core::equals_ignoring_case(name, other);
+    });
+}
+
+std::string host_field(const ProbeDefinition& definition) {
+    const std::string_view wanted = http::find_header(definition.headers, "Host");
+    if (!wanted.empty()) return std::string(wanted);
+    wire::HostPort at{.host = definition.host, .port = definition.port};
+    if (definition.port == (definition.is_tls ? 443 : 80)) at.port.reset();
+    return at.text();
+}
+
+// The request up to its body. What is in a definition comes from whoever registered it: nothing of
+// it may break the framing.
+Result<std::string> request_head(const ProbeDefinition& definition) {
+    const Error unfit{
+        .code = Code::invalid, .what = "method, path or headers are not fit for HTTP"
     };
+    if (!wire::http1::is_field_name(definition.method) || definition.target.empty() ||
+        !wire::http1::all_in(definition.target, wire::http1::kTarget)) {
+        return unfit;
+    }
+    std::string head;
+    wire::http1::append_request_line(head, definition.method, definition.target);
+    bool is_fit = wire::http1::try_append_field(head, "Host", host_field(definition));
     for (const http::HeaderLine& line : definition.headers) {
-        // The host is not a field like others: it must come once.
-        std::string name = line.name;
-        std::transform(name.begin(), name.end(), name.begin(), [](char c) {
-            return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
-        });
-        if (name == "host") {
-            request.host = line.value;
-        } else {
-            request.headers.push_back(line);
+        if (is_one_of(line.name, {"Host", "Connection", "Content-Length", "Transfer-Encoding"})) {
+            continue;
         }
+        is_fit = is_fit && wire::http1::try_append_field(head, line.name, line.value);
     }
-    if (http::find_header(request.headers, "User-Agent").empty()) {
-        request.headers.push_back({"User-Agent", "Consul Health Check"});
+    if (!is_fit) return unfit;
+    if (http::find_header(definition.headers, "User-Agent").empty()) {
+        wire::http1::append_field(head, "User-Agent", "Consul Health Check");
     }
-    if (http::find_header(request.headers, "Accept").empty()) {
-        request.headers.push_back({"Accept", "text/plain, text/*, */*"});
+    if (http::find_header(definition.headers, "Accept").empty()) {
+        wire::http1::append_field(head, "Accept", "text/plain, text/*, */*");
     }
-    return request;
+    wire::http1::append_field(head, "Connection", "close");
+    const Method method = wire::http1::method_of(definition.method);
+    if (!definition.body.empty() || method == Method::post || method == Method::put) {
+        wire::http1::append_field(head, "Content-Length", definition.body.size());
+    }
+    head += wire::http1::kHeadEnd;
+    return head;
+}
+
+struct HttpAnswer {
+    int status = 0;
+    std::string reason;
+    std::string body;  // its beginning
+};
+
+io::Task<Result<HttpAnswer>> read_answer(io::Stream& stream, Method method, Instant deadline) {
+    http::MessageReader reader(stream, {.head_bytes_max = kHeadBytesMax});
+    ResponseHead head;
+    do {
+        const http::HeadRead read = co_await reader.read_response(head, method, deadline);
+        if (read == http::HeadRead::failed) co_return reader.error();
+        if (read == http::HeadRead::closed) {
+            co_return Error{.code = Code::unavailable, .what = "closed without an answer"};
+        }
+        if (read == http::HeadRead::rejected) {
+            co_return Error{
+                .code = Code::invalid,
+                .what = fmt::format("the answer is not HTTP/1.1 ({})", to_string(reader.why()))
+            };
+        }
+    } while (head.is_interim());
+    HttpAnswer answer{.status = head.status, .reason = std::string(head.reason), .body = {}};
+    if (answer.reason.empty()) answer.reason = wire::http1::reason_phrase(answer.status);
+    while (!reader.body_done() && answer.body.size() < kOutputBytesMax) {
+        auto piece = co_await reader.next_piece(deadline);
+        if (!piece) break;  // the status has been said, and only that counts
+        answer.body += piece->bytes;
+    }
+    co_return std::move(answer);
+}
+
+io::Task<Result<io::StreamPtr>> open_stream(
+    io::Network& network, TlsContexts& tls, const ProbeDefinition& definition, Instant deadline
+) {
+    auto connected = co_await io::connect_to(network, definition.host, definition.port, deadline);
+    if (!connected || !definition.is_tls) co_return std::move(connected);
+    auto context = tls.get(!definition.tls_skip_verify);
+    if (!context) co_return std::move(context).error();
+    const std::string& name =
+        definition.tls_server_name.empty() ? definition.host : definition.tls_server_name;
+    auto secure = io::TlsStream::client(*std::move(connected), *context, name);
+    auto agreed = co_await secure->handshake(deadline);
+    if (!agreed) co_return std::move(agreed).error();
+    co_return io::StreamPtr(std::move(secure));
+}
+
+io::Task<Result<HttpAnswer>> ask(
+    io::Network& network, TlsContexts& tls, const ProbeDefinition& definition, Instant deadline
+) {
+    auto head = request_head(definition);
+    if (!head) co_return std::move(head).error();
+    auto opened = co_await open_stream(network, tls, definition, deadline);
+    if (!opened) co_return std::move(opened).error();
+    const io::StreamPtr stream = *std::move(opened);
+    io::Slices slices(*head);
+    slices.add(definition.body);
+    auto written = co_await stream->write(slices, deadline);
+    if (!written) co_return std::move(written).error();
+    const Method method = wire::http1::method_of(definition.method);
+    auto answer = co_await read_answer(*stream, method, deadline);
+    co_return std::move(answer);
 }
 
 io::Task<ProbeResult> probe_http(
-    io::Network& network, ProbeDefinition definition, Instant deadline
+    io::Network& network, TlsContexts& tls, ProbeDefinition definition, Instant deadline
 ) {
-    http::ClientConfig config;
-    config.body_bytes_max = kBodyBytesMax;
-    config.connect_timeout = definition.timeout;
-    config.keep_alive = false;
-    http::Client client(network, config);
-    http::Request request = request_of(definition);
-    auto response =
-        co_await client.fetch(definition.host, definition.port, std::move(request), deadline);
-    if (!response) {
+    auto answer = co_await ask(network, tls, definition, deadline);
+    if (!answer) {
         co_return verdict(
             Health::critical,
-            fmt::format(
-                "{} \"{}\": {}", definition.method, definition.display, response.error().what
-            )
+            fmt::format("{} \"{}\": {}", definition.method, definition.display, answer.error().what)
         );
     }
     co_return verdict(
-        status_of(response->status),
+        status_of(answer->status),
         fmt::format(
             "HTTP {} {}: {} {} Output: {}",
             definition.method,
             definition.display,
-            response->status,
-            reason_phrase(response->status),
-            std::string_view(response->body).substr(0, kOutputBytesMax)
+            answer->status,
+            answer->reason,
+            answer->body
         )
     );
-}
-
-io::Task<ProbeResult> probe_https(
-    io::Network& network, ProbeDefinition definition, Instant deadline
-) {
-    io::TlsClientConfig config;
-    config.verify_peer = !definition.tls_skip_verify;
-    auto context = io::TlsContext::client(config);
-    if (!context) co_return verdict(Health::critical, context.error().what);
-    TlsNetwork secure(
-        network,
-        *std::move(context),
-        definition.tls_server_name.empty() ? definition.host : definition.tls_server_name
-    );
-    auto result = co_await probe_http(secure, std::move(definition), deadline);
-    co_return std::move(result);
 }
 
 io::Task<ProbeResult> probe_tcp(
@@ -185,12 +182,13 @@ io::Task<ProbeResult> probe_tcp(
 
 }  // namespace
 
-io::Task<ProbeResult> probe(io::Network& network, ProbeDefinition definition, Instant deadline) {
+io::Task<ProbeResult> probe(
+    io::Network& network, TlsContexts& tls, ProbeDefinition definition, Instant deadline
+) {
     if (definition.kind == ProbeDefinition::Kind::tcp) {
         return probe_tcp(network, std::move(definition), deadline);
     }
-    if (definition.is_tls) return probe_https(network, std::move(definition), deadline);
-    return probe_http(network, std::move(definition), deadline);
+    return probe_http(network, tls, std::move(definition), deadline);
 }
 
 }  // namespace datapunk::mesh::probe

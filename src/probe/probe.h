@@ -7,7 +7,8 @@
 //
 // Whatever goes wrong is a critical verdict with the reason as output, never an error: a check that
 // cannot be run says as much about the service. One loop; one connection for each probe, closed
-// after it, so that a probe sees what a new caller would see.
+// after it, so that a probe sees what a new caller would see. Of a body its beginning is read, as
+// much as the output shows: a status page may be large, or never end. Redirects are not followed.
 // Source: Consul agent/checks/check.go.
 
 #include <datapunk/mesh/endpoint.h>
@@ -21,6 +22,7 @@
 #include "http/message.h"
 #include "io/network.h"
 #include "io/task.h"
+#include "probe/tls_contexts.h"
 
 namespace datapunk::mesh::probe {
 
@@ -36,6 +38,7 @@ struct ProbeDefinition {
     std::string display;           // how outputs name the target: the URL, "host:port"
     std::string method = "GET";
     std::string target = "/";
+    // How the message is framed and its connection ends is ours: such fields are left out.
     std::vector<http::HeaderLine> headers;
     std::string body;
     Duration interval = std::chrono::seconds(10);
@@ -55,9 +58,11 @@ struct ProbeResult {
     friend bool operator==(const ProbeResult&, const ProbeResult&) = default;
 };
 
-inline constexpr std::size_t kOutputBytesMax = 4096;       // Consul's
-inline constexpr std::size_t kBodyBytesMax = 1024 * 1024;  // of an answer; more is critical
+inline constexpr std::size_t kOutputBytesMax = 4096;  // Consul's
 
-io::Task<ProbeResult> probe(io::Network& network, ProbeDefinition definition, Instant deadline);
+// `tls` must outlive the task.
+io::Task<ProbeResult> probe(
+    io::Network& network, TlsContexts& tls, ProbeDefinition definition, Instant deadline
+);
 
 }  // namespace datapunk::mesh::probe

@@ -72,7 +72,8 @@ class ProbeRunner::Check final : public core::ListNode {
 
     static io::Task<void> run(Check* self) {
         const Instant deadline = self->loop_.now() + self->definition_.timeout;
-        auto result = co_await probe(self->runner_.network_, self->definition_, deadline);
+        auto result =
+            co_await probe(self->runner_.network_, self->runner_.tls_, self->definition_, deadline);
         self->result_ = std::move(result);
         self->loop_.make_ready(self->done_);
     }

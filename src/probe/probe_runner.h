@@ -54,6 +54,7 @@ class ProbeRunner {
     io::Network& network_;
     Report report_;
     std::size_t concurrent_max_;
+    TlsContexts tls_;
     std::size_t running_ = 0;
     core::IntrusiveList<Check> waiting_;
     std::map<std::string, std::unique_ptr<Check>, std::less<>> checks_;

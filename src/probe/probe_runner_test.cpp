@@ -56,13 +56,14 @@ class ProbeTest : public testing::Test {
 
     ProbeResult once(ProbeDefinition definition) {
         const Instant deadline = world_.loop().now() + definition.timeout;
-        return *sim::run_on(world_.loop(), probe(here_, std::move(definition), deadline));
+        return *sim::run_on(world_.loop(), probe(here_, tls_, std::move(definition), deadline));
     }
 
     sim::SimWorld world_;
     sim::SimNetwork& here_;
     sim::SimNetwork& there_;
     Patient patient_;
+    TlsContexts tls_;
     std::unique_ptr<http::Server> server_;
 };
 

@@ -32,7 +32,7 @@ io::Task<void> connect_into(
 
 }  // namespace
 
-io::Task<Exchange::AttemptResult> Exchange::attempt(const policy::Attempt& at) {
+io::Task<Exchange::AttemptResult> Exchange::attempt(const policy::HeldEndpoint& at) {
     const Duration limit = service_->policy().retry.attempt_timeout;
     attempt_deadline_ = limit > Duration::zero() ? std::min(deadline_, now() + limit) : deadline_;
     watch_client();
@@ -50,7 +50,7 @@ io::Task<Exchange::AttemptResult> Exchange::attempt(const policy::Attempt& at) {
     co_return result;
 }
 
-io::Task<Exchange::AttemptResult> Exchange::send_and_await(const policy::Attempt& at) {
+io::Task<Exchange::AttemptResult> Exchange::send_and_await(const policy::HeldEndpoint& at) {
     if (upstream_ == nullptr) {
         auto connected = co_await connect(at);
         if (!connected) co_return connect_failure(connected.error());
@@ -67,7 +67,7 @@ io::Task<Exchange::AttemptResult> Exchange::send_and_await(const policy::Attempt
 }
 
 // Gives up as soon as the caller leaves.
-io::Task<Result<UpstreamConnectionPtr>> Exchange::connect(const policy::Attempt& at) {
+io::Task<Result<UpstreamConnectionPtr>> Exchange::connect(const policy::HeldEndpoint& at) {
     std::optional<Result<UpstreamConnectionPtr>> connected;
     if (!client_gone_) {
         wake_.clear();
@@ -105,7 +105,7 @@ Exchange::AttemptResult Exchange::connect_failure(const Error& error) const {
     return refused;
 }
 
-io::Task<Result<>> Exchange::send_request(const policy::Attempt& at) {
+io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
     const std::string& body = buffers_.request_body;
     out_.clear();
     append_upstream_head(
@@ -153,7 +153,7 @@ io::Task<HeadRead> Exchange::read_answer_head() {
     }
 }
 
-Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::Attempt& at) {
+Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::HeldEndpoint& at) {
     if (client_gone_ || body_problem_) return failure({});
     http::MessageReader& reader = upstream_->reader();
     if (read == HeadRead::failed) {

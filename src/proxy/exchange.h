@@ -54,7 +54,7 @@ class Exchange {
     io::Task<void> dispatch();
     void enter(Proxy::Routed& routed);
     io::Task<void> serve();
-    io::Task<void> give_answer(policy::Attempt at);
+    io::Task<void> give_answer(policy::HeldEndpoint at);
     io::Task<void> answer_without_endpoint(policy::NoEndpoint why);
     io::Task<void> answer_failure(const AttemptResult& failed);
     io::Task<bool> wait_before_retry(Duration wait);
@@ -62,13 +62,13 @@ class Exchange {
     void finish();
 
     // attempt.cpp
-    io::Task<AttemptResult> attempt(const policy::Attempt& at);
-    io::Task<AttemptResult> send_and_await(const policy::Attempt& at);
-    io::Task<Result<UpstreamConnectionPtr>> connect(const policy::Attempt& at);
+    io::Task<AttemptResult> attempt(const policy::HeldEndpoint& at);
+    io::Task<AttemptResult> send_and_await(const policy::HeldEndpoint& at);
+    io::Task<Result<UpstreamConnectionPtr>> connect(const policy::HeldEndpoint& at);
     AttemptResult connect_failure(const Error& error) const;
-    io::Task<Result<>> send_request(const policy::Attempt& at);
+    io::Task<Result<>> send_request(const policy::HeldEndpoint& at);
     io::Task<http::HeadRead> read_answer_head();
-    AttemptResult judge_answer(http::HeadRead read, const policy::Attempt& at);
+    AttemptResult judge_answer(http::HeadRead read, const policy::HeldEndpoint& at);
     AttemptResult failure(const Error& error) const;
     void watch_client();
     void drop_upstream();
@@ -78,11 +78,11 @@ class Exchange {
     io::Task<bool> refuse_body(const Error& error);
     io::Task<void> pump_request_body();
     io::Task<Result<>> pump_pieces();
-    io::Task<resilience::Outcome> forward_answer(const policy::Attempt& at);
+    io::Task<resilience::Outcome> forward_answer(const policy::HeldEndpoint& at);
     io::Task<Result<>> send_answer_body(DownstreamFraming framing);
     io::Task<Result<>> write_answer(std::string_view bytes, std::string_view tail);
-    io::Task<void> discard_answer(const policy::Attempt& at);
-    void settle_upstream(const policy::Attempt& at);
+    io::Task<void> discard_answer(const policy::HeldEndpoint& at);
+    void settle_upstream(const policy::HeldEndpoint& at);
 
     Instant now() const noexcept;
     Instant piece_deadline() const noexcept;

@@ -155,7 +155,7 @@ io::Task<Result<>> Exchange::pump_pieces() {
 }
 
 // Sends the answer whose head has been read. How the attempt is to be judged.
-io::Task<Outcome> Exchange::forward_answer(const policy::Attempt& at) {
+io::Task<Outcome> Exchange::forward_answer(const policy::HeldEndpoint& at) {
     const DownstreamFraming framing = downstream_framing(answer_, request_);
     // An answer that came before the request was whole ends the connection (RFC 9112 9.3).
     if (!client_.body_done() || framing == DownstreamFraming::until_close || proxy_.is_draining())
@@ -247,7 +247,7 @@ io::Task<Result<>> Exchange::write_answer(std::string_view bytes, std::string_vi
 }
 
 // Reads a short failed answer to its end, so that its connection can be used again.
-io::Task<void> Exchange::discard_answer(const policy::Attempt& at) {
+io::Task<void> Exchange::discard_answer(const policy::HeldEndpoint& at) {
     http::MessageReader& reader = upstream_->reader();
     std::size_t read = 0;
     const bool short_enough =
@@ -264,7 +264,7 @@ io::Task<void> Exchange::discard_answer(const policy::Attempt& at) {
 
 // After a complete answer: the connection can be used again if both sides are at the end of their
 // messages.
-void Exchange::settle_upstream(const policy::Attempt& at) {
+void Exchange::settle_upstream(const policy::HeldEndpoint& at) {
     const bool reusable = answer_.keep_alive && !upstream_->reader().has_more() &&
                           answer_.framing != Framing::until_close && client_.body_done() &&
                           pump_.empty() && !client_gone_;

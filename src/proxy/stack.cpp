@@ -98,7 +98,7 @@ io::Task<void> Exchange::serve() {
             co_await answer_without_endpoint(why);
             co_return;
         }
-        auto& at = std::get<policy::Attempt>(begun);
+        auto& at = std::get<policy::HeldEndpoint>(begun);
         ++attempts_;
         if (listener_.config.access_log) buffers_.endpoint = at.address();
         const AttemptResult result = co_await attempt(at);
@@ -130,7 +130,7 @@ io::Task<void> Exchange::serve() {
     }
 }
 
-io::Task<void> Exchange::give_answer(policy::Attempt at) {
+io::Task<void> Exchange::give_answer(policy::HeldEndpoint at) {
     const Outcome ended = co_await forward_answer(at);
     service_->finish_attempt(std::move(at), ended, answered_at_);
     // Nothing of it has left yet if its first bytes were malformed: then there is a better answer.

@@ -7,8 +7,8 @@
 #include "http/client.h"
 #include "io/epoll_loop.h"
 #include "io/tcp.h"
+#include "registry/embedded/check_runner.h"
 #include "server/bodies.h"
-#include "server/check_runner.h"
 #include "server/test_server.h"
 #include "sim/sim_world.h"
 #include "store/sqlite_log.h"
@@ -198,8 +198,9 @@ class HttpChecks : public testing::Test {
             core::Logger()
         );
         server_ = std::make_unique<RegistryServer>(*registry_, RegistryServerConfig{});
-        checks_ =
-            std::make_unique<CheckRunner>(*registry_, world_.host("10.0.0.1"), core::Logger());
+        checks_ = std::make_unique<registry::embedded::CheckRunner>(
+            *registry_, world_.host("10.0.0.1"), core::Logger()
+        );
         desk_ = std::make_unique<Desk>(world_.loop(), *server_);
         web_ = std::make_unique<http::Server>(
             world_.host("10.0.0.2"), patient_, http::ServerConfig{}, core::Logger()
@@ -213,7 +214,7 @@ class HttpChecks : public testing::Test {
     Patient patient_;
     std::unique_ptr<registry::embedded::EmbeddedRegistry> registry_;
     std::unique_ptr<RegistryServer> server_;
-    std::unique_ptr<CheckRunner> checks_;
+    std::unique_ptr<registry::embedded::CheckRunner> checks_;
     std::unique_ptr<Desk> desk_;
     std::unique_ptr<http::Server> web_;
 };

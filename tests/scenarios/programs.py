@@ -60,8 +60,8 @@ def free_port():
 
 
 def binary(name):
-    """A program of ours, from MESH_BIN_DIR (set by ctest) or the usual build folders."""
-    folders = [os.environ['MESH_BIN_DIR']] if 'MESH_BIN_DIR' in os.environ else [
+    """A program of ours, from DPMESH_BIN_DIR (set by ctest) or the usual build folders."""
+    folders = [os.environ['DPMESH_BIN_DIR']] if 'DPMESH_BIN_DIR' in os.environ else [
         ROOT / 'build/release', ROOT / 'build/run']
     for folder in folders:
         path = pathlib.Path(folder) / name

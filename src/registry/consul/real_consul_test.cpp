@@ -21,8 +21,8 @@
 #include "http/client.h"
 #include "io/epoll_loop.h"
 #include "io/tcp.h"
-#include "registry/test_conformance.h"
 #include "registry/consul/consul_backend.h"
+#include "registry/test_conformance.h"
 #include "sim/run.h"
 
 namespace datapunk::mesh::registry::consul {

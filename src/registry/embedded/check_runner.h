@@ -17,7 +17,7 @@
 #include "probe/probe_runner.h"
 #include "registry/embedded/embedded_registry.h"
 
-namespace datapunk::mesh::server {
+namespace datapunk::mesh::registry::embedded {
 
 // What a check of the catalog means for the prober; nothing if it is of another kind. A target that
 // cannot be understood becomes one that never answers: its output says why.
@@ -26,9 +26,7 @@ std::optional<probe::ProbeDefinition> probe_definition(const catalog::CheckDefin
 class CheckRunner {
   public:
     // Starts with the checks that the registry has already; takes its on_checks_changed().
-    CheckRunner(
-        registry::embedded::EmbeddedRegistry& registry, io::Network& network, core::Logger logger
-    );
+    CheckRunner(EmbeddedRegistry& registry, io::Network& network, core::Logger logger);
     ~CheckRunner();
     CheckRunner(const CheckRunner&) = delete;
     CheckRunner& operator=(const CheckRunner&) = delete;
@@ -39,10 +37,10 @@ class CheckRunner {
     void sync(const std::vector<std::string>& check_ids);
     io::Task<void> write(std::string check_id, Health status, std::string output);
 
-    registry::embedded::EmbeddedRegistry& registry_;
+    EmbeddedRegistry& registry_;
     core::Logger logger_;
     probe::ProbeRunner probes_;
     io::TaskGroup writes_;
 };
 
-}  // namespace datapunk::mesh::server
+}  // namespace datapunk::mesh::registry::embedded

@@ -1,10 +1,10 @@
-#include "server/check_runner.h"
+#include "registry/embedded/check_runner.h"
 
 #include <utility>
 
 #include "wire/url.h"
 
-namespace datapunk::mesh::server {
+namespace datapunk::mesh::registry::embedded {
 
 namespace {
 
@@ -48,9 +48,7 @@ std::optional<probe::ProbeDefinition> probe_definition(const catalog::CheckDefin
     return out;
 }
 
-CheckRunner::CheckRunner(
-    registry::embedded::EmbeddedRegistry& registry, io::Network& network, core::Logger logger
-)
+CheckRunner::CheckRunner(EmbeddedRegistry& registry, io::Network& network, core::Logger logger)
     : registry_(registry),
       logger_(std::move(logger)),
       probes_(network, [this](const std::string& id, Health status, std::string output) {
@@ -95,4 +93,4 @@ io::Task<void> CheckRunner::write(std::string check_id, Health status, std::stri
     }
 }
 
-}  // namespace datapunk::mesh::server
+}  // namespace datapunk::mesh::registry::embedded

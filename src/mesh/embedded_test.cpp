@@ -1,0 +1,198 @@
+// ServiceMesh with a registry inside: real threads, a real socket for the health check.
+
+#include <datapunk/mesh/mesh.h>
+#include <gmock/gmock.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <filesystem>
+#include <mutex>
+#include <optional>
+
+namespace datapunk::mesh {
+namespace {
+
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+
+MeshOptions embedded(const std::string& data_dir = "") {
+    return {.registry = Embedded{.data_dir = data_dir}, .log_level = LogLevel::off};
+}
+
+ServiceConfig unchecked(std::uint16_t port) {
+    return {
+        .name = "web",
+        .host = "127.0.0.1",
+        .port = port,
+        .tags = {"v1"},
+        .meta = {{"zone", "a"}},
+        .check = {.kind = HealthCheck::Kind::none},
+    };
+}
+
+// The last set that a watch reported.
+class Seen {
+  public:
+    void note(const EndpointChange& change) {
+        const std::lock_guard lock(mutex_);
+        last_ = change.all;
+        changed_.notify_all();
+    }
+
+    template <class Want>
+    bool wait(const Want& want) {
+        std::unique_lock lock(mutex_);
+        return changed_.wait_for(lock, seconds(20), [&] { return last_ && want(*last_); });
+    }
+
+  private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    EndpointSetPtr last_;
+};
+
+TEST(EmbeddedMesh, WhatRegistersIsFoundAndWhatGoesIsGone) {
+    ServiceMesh mesh = ServiceMesh::create(embedded()).value();
+    Seen seen;
+    auto watch =
+        mesh.watch_service("web", [&](const EndpointChange& change) { seen.note(change); });
+    ASSERT_TRUE(watch);
+    {
+        const auto me = mesh.register_service(unchecked(80));
+        ASSERT_TRUE(me) << me.error().what;
+        EXPECT_EQ(me->id(), "web-127.0.0.1-80");
+        const auto set = mesh.discover_service("web", false);
+        ASSERT_TRUE(set);
+        ASSERT_EQ((*set)->endpoints.size(), 1U);
+        EXPECT_EQ((*set)->endpoints[0].metadata.at("zone"), "a");
+        EXPECT_TRUE(seen.wait([](const EndpointSet& s) { return s.endpoints.size() == 1; }));
+        EXPECT_EQ(mesh.get_service_instance("web")->address(), "127.0.0.1:80");
+        EXPECT_TRUE(mesh.is_ready());
+    }
+    EXPECT_TRUE(mesh.discover_service("web", false).value()->endpoints.empty());
+    EXPECT_TRUE(seen.wait([](const EndpointSet& s) { return s.endpoints.empty(); }));
+}
+
+TEST(EmbeddedMesh, DeregisteringTwiceIsFineAndAnUnknownIdIsNot) {
+    ServiceMesh mesh = ServiceMesh::create(embedded()).value();
+    auto me = mesh.register_service(unchecked(80)).value();
+    EXPECT_TRUE(me.deregister());
+    EXPECT_TRUE(me.deregister());
+    auto again = mesh.register_service(unchecked(80)).value();
+    EXPECT_TRUE(mesh.deregister_service(again.id()));
+    const auto unknown = mesh.deregister_service("nobody");
+    ASSERT_FALSE(unknown);
+    EXPECT_EQ(unknown.error().code, Code::not_found);
+}
+
+TEST(EmbeddedMesh, TheSameIdAgainReplacesAndTheOldHandleIsWorthNothing) {
+    ServiceMesh mesh = ServiceMesh::create(embedded()).value();
+    auto first = mesh.register_service(unchecked(80)).value();
+    ServiceConfig config = unchecked(80);
+    config.tags = {"v2"};
+    auto second = mesh.register_service(config).value();
+    EXPECT_TRUE(first.deregister());
+    const auto set = mesh.discover_service("web", false).value();
+    ASSERT_EQ(set->endpoints.size(), 1U);
+    EXPECT_EQ(set->endpoints[0].tags, std::vector<std::string>{"v2"});
+}
+
+TEST(EmbeddedMesh, DetachedRegistrationsSurviveTheirHandle) {
+    ServiceMesh mesh = ServiceMesh::create(embedded()).value();
+    {
+        auto me = mesh.register_service(unchecked(80)).value();
+        me.detach();
+    }
+    EXPECT_EQ(mesh.discover_service("web", false).value()->endpoints.size(), 1U);
+}
+
+TEST(EmbeddedMesh, AMeshThatGoesDeregistersWhatIsStillAnnounced) {
+    const auto dir = std::filesystem::path(testing::TempDir()) / "mesh-embedded-test";
+    std::filesystem::remove_all(dir);
+    std::optional<ServiceRegistration> outlives;
+    {
+        ServiceMesh mesh = ServiceMesh::create(embedded(dir)).value();
+        outlives = mesh.register_service(unchecked(80)).value();
+        auto detached = mesh.register_service(unchecked(81)).value();
+        detached.detach();
+    }
+    EXPECT_TRUE(outlives->deregister());  // nothing left to do
+    EXPECT_FALSE(outlives->set_health(Health::passing, ""));
+    ServiceMesh mesh = ServiceMesh::create(embedded(dir)).value();
+    const auto set = mesh.discover_service("web", false).value();
+    ASSERT_EQ(set->endpoints.size(), 1U);
+    EXPECT_EQ(set->endpoints[0].port, 81);
+    std::filesystem::remove_all(dir);
+}
+
+TEST(EmbeddedMesh, ATtlServiceSaysItselfHowItIs) {
+    ServiceMesh mesh = ServiceMesh::create(embedded()).value();
+    ServiceConfig config = unchecked(80);
+    config.check.kind = HealthCheck::Kind::ttl;
+    auto me = mesh.register_service(config).value();
+    EXPECT_EQ(mesh.discover_service("web", false).value()->endpoints[0].health, Health::passing);
+    Seen seen;
+    auto watch =
+        mesh.watch_service("web", [&](const EndpointChange& change) { seen.note(change); });
+    ASSERT_TRUE(me.set_health(Health::critical, "no disk"));
+    EXPECT_TRUE(seen.wait([](const EndpointSet& s) {
+        return s.endpoints.size() == 1 && s.endpoints[0].health == Health::critical;
+    }));
+
+    auto other = mesh.register_service(unchecked(81)).value();
+    const auto refused = other.set_health(Health::critical, "");
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().what, HasSubstr("only one of kind ttl"));
+}
+
+// Somebody who listens on a free port of the loopback.
+class Listening {
+  public:
+    Listening() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_in at{};
+        at.sin_family = AF_INET;
+        at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        socklen_t size = sizeof at;
+        EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&at), size), 0);
+        EXPECT_EQ(::listen(fd_, 8), 0);
+        EXPECT_EQ(::getsockname(fd_, reinterpret_cast<sockaddr*>(&at), &size), 0);
+        port_ = ntohs(at.sin_port);
+    }
+
+    Listening(const Listening&) = delete;
+    Listening& operator=(const Listening&) = delete;
+
+    ~Listening() { ::close(fd_); }
+
+    std::uint16_t port() const { return port_; }
+
+  private:
+    int fd_;
+    std::uint16_t port_ = 0;
+};
+
+TEST(EmbeddedMesh, ProbesItsServicesWithTheirChecks) {
+    const Listening listening;
+    ServiceMesh mesh = ServiceMesh::create(embedded()).value();
+    ServiceConfig config = unchecked(listening.port());
+    config.check = {
+        .kind = HealthCheck::Kind::tcp,
+        .interval = seconds(1),
+        .timeout = seconds(1),
+        .successes_before_passing = 1,
+    };
+    Seen seen;
+    auto watch =
+        mesh.watch_service("web", [&](const EndpointChange& change) { seen.note(change); });
+    auto me = mesh.register_service(config).value();
+    // Critical until a probe has said otherwise.
+    EXPECT_EQ(mesh.discover_service("web", false).value()->endpoints[0].health, Health::critical);
+    EXPECT_TRUE(seen.wait([](const EndpointSet& s) {
+        return s.endpoints.size() == 1 && s.endpoints[0].health == Health::passing;
+    }));
+}
+
+}  // namespace
+}  // namespace datapunk::mesh
