@@ -15,8 +15,6 @@ namespace {
 
 constexpr std::size_t kEventsMax = 512;  // shown on /events; older ones are in the log
 constexpr Duration kTick = std::chrono::seconds(1);
-// --dev is for trying things out: what died is gone from the registry while one still watches.
-constexpr Duration kDevDeregisterAfterMin = std::chrono::seconds(5);
 
 proxy::ListenerConfig listener_of(const config::ListenerSection& section) {
     return {

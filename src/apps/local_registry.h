@@ -20,6 +20,9 @@
 
 namespace datapunk::mesh::apps {
 
+// --dev is for trying things out: what died is gone from the registry while one still watches.
+inline constexpr Duration kDevDeregisterAfterMin = std::chrono::seconds(5);
+
 struct LocalRegistryConfig {
     std::string address = "127.0.0.1";
     std::uint16_t port = 8500;  // 0 takes a free one

@@ -49,11 +49,11 @@ int run_registry(const RegistryCommand& command) {
     if (!sink) return report(sink.error());
     const core::Logger log(*sink, level_of(command.log_level));
     io::KernelNetwork network(**loop);
-    auto registry = LocalRegistry::start(
-        network,
-        {.address = command.address, .port = command.port, .data_dir = command.data_dir},
-        log
-    );
+    LocalRegistryConfig config{
+        .address = command.address, .port = command.port, .data_dir = command.data_dir
+    };
+    if (command.dev) config.deregister_after_min = kDevDeregisterAfterMin;
+    auto registry = LocalRegistry::start(network, config, log);
     if (!registry) {
         fmt::print(stderr, "dpmesh: {}\n", registry.error().what);
         return exit_failed;

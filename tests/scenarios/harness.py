@@ -27,10 +27,10 @@ import unittest
 from calls import Response, get, put, request, wait_http
 from clients import Load, RawClient
 from origin import Origin, RawOrigin
-from programs import EPHEMERAL_FIRST, ROOT, Process, binary, free_port, peer, run, stop_all, until
+from programs import EPHEMERAL_FIRST, ROOT, Process, binary, free_port, peer, peer_module, run, stop_all, until
 
 __all__ = ['EPHEMERAL_FIRST', 'ROOT', 'Load', 'Origin', 'Process', 'RawClient', 'RawOrigin', 'Response', 'Scenario', 'binary', 'free_port',
-           'get', 'peer', 'put', 'request', 'run', 'stop_all', 'until', 'wait_http']
+           'get', 'peer', 'peer_module', 'put', 'request', 'run', 'stop_all', 'until', 'wait_http']
 
 
 class Scenario(unittest.TestCase):

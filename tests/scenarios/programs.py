@@ -1,5 +1,6 @@
 """Starting programs, waiting for them, ending them; ports for them."""
 import atexit
+import importlib
 import os
 import pathlib
 import random
@@ -7,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 import unittest
@@ -15,6 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 POLL_SECONDS = 0.01      # how often until() looks
 STOP_SECONDS = 10        # from SIGTERM to SIGKILL
 TAIL_BYTES = 4000        # of each log, when a test failed
+DEBIAN_MODULES = '/usr/lib/python3/dist-packages'
 EPHEMERAL_FIRST = 32768  # the kernel hands out ports from here; a listener of ours would collide with them
 
 _reserved = {}           # port -> the socket that reserves it
@@ -75,6 +78,18 @@ def peer(name):
     if not path:
         raise AssertionError(f'{name} is not installed (PEERS=0 leaves it out)')
     return path
+
+
+def peer_module(name):
+    """A foreign Python module from Debian; as peer()."""
+    if os.environ.get('PEERS') == '0':
+        raise unittest.SkipTest(f'PEERS=0: python3-{name} not used')
+    if DEBIAN_MODULES not in sys.path:  # this Python may not be Debian's own
+        sys.path.append(DEBIAN_MODULES)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError:
+        raise AssertionError(f'python3-{name} is not installed (PEERS=0 leaves it out)') from None
 
 
 def run(*argv, stdin='', env=None, deadline=20.0):

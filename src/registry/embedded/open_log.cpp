@@ -14,7 +14,11 @@ Result<std::unique_ptr<store::CommandLog>> open_command_log(const std::string& d
         return std::unique_ptr<store::CommandLog>(std::make_unique<VolatileLog>());
     }
     std::error_code problem;
-    std::filesystem::create_directories(data_dir, problem);
+    const bool is_new = std::filesystem::create_directories(data_dir, problem);
+    // Keys and values are nobody else's business.
+    if (is_new && !problem) {
+        std::filesystem::permissions(data_dir, std::filesystem::perms::owner_all, problem);
+    }
     if (problem) {
         return Error{
             .code = Code::invalid,
