@@ -17,49 +17,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <cstdlib>
-#include <new>
 
+#include "core/test_allocations.h"
 #include "policy/service_policies.h"
 #include "policy/test_service.h"
-
-namespace {
-
-std::atomic<std::uint64_t> allocations{0};
-
-void* counted(std::size_t bytes, std::size_t alignment) {
-    allocations.fetch_add(1, std::memory_order_relaxed);
-    const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    void* memory = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
-    if (memory == nullptr) std::abort();
-    return memory;
-}
-
-}  // namespace
-
-void* operator new(std::size_t bytes) {
-    return counted(bytes, alignof(std::max_align_t));
-}
-
-void* operator new(std::size_t bytes, std::align_val_t alignment) {
-    return counted(bytes, static_cast<std::size_t>(alignment));
-}
-
-void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-
-void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
-
-void operator delete(void* memory, std::align_val_t) noexcept {
-    std::free(memory);
-}
-
-void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
-    std::free(memory);
-}
 
 namespace datapunk::mesh::policy {
 namespace {
@@ -73,7 +34,7 @@ std::uint64_t allocations_of_calls(const BalanceConfig& balance, Outcome outcome
     policies.update(test_set(100), Instant{});
     CallState warm_up = call_at(Instant{});
     std::get<HeldEndpoint>(policies.begin_attempt(warm_up, Instant{}));
-    const std::uint64_t before = allocations;
+    const std::uint64_t before = core::test_allocations::total;
     for (int i = 0; i < calls; ++i) {
         const Instant now = at(std::chrono::milliseconds(i));
         CallState call = call_at(now);
@@ -85,12 +46,12 @@ std::uint64_t allocations_of_calls(const BalanceConfig& balance, Outcome outcome
         const auto again = policies.after_attempt(call, end, now);
         EXPECT_NE(again.reason, resilience::RetryReason::cancelled);
     }
-    return allocations - before;
+    return core::test_allocations::total - before;
 }
 
 TEST(Allocation, ACallAllocatesNothing) {
     const std::unique_ptr<int> counter_works(new int(1));
-    EXPECT_GT(allocations, 0U);
+    EXPECT_GT(core::test_allocations::total.load(), 0U);
     for (const BalanceConfig& balance :
          {BalanceConfig{PeakEwma{}},
           BalanceConfig{LeastRequest{}},

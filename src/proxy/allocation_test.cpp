@@ -5,54 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <cstdlib>
-#include <new>
 
+#include "core/test_allocations.h"
 #include "io/tcp.h"
 #include "proxy/proxy.h"
-
-namespace {
-
-std::atomic<std::uint64_t> allocations{0};
-
-void* counted(std::size_t bytes, std::size_t alignment) {
-    allocations.fetch_add(1, std::memory_order_relaxed);
-    const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-    void* memory = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
-    if (memory == nullptr) std::abort();
-    return memory;
-}
-
-}  // namespace
-
-// g++ 12 inlines one half of a pair and then takes it for a mismatch.
-[[gnu::noinline]] void* operator new(std::size_t bytes) {
-    return counted(bytes, alignof(std::max_align_t));
-}
-
-[[gnu::noinline]] void* operator new(std::size_t bytes, std::align_val_t alignment) {
-    return counted(bytes, static_cast<std::size_t>(alignment));
-}
-
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
-
-[[gnu::noinline]] void operator delete(void* memory, std::align_val_t) noexcept {
-    std::free(memory);
-}
-
-[[gnu::noinline]] void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
-    std::free(memory);
-}
-
-#if !defined(__has_feature)
-#define __has_feature(x) 0
-#endif
 
 namespace datapunk::mesh::proxy {
 namespace {
@@ -99,7 +55,7 @@ io::Task<void> ask(
     std::array<char, 4096> buffer{};
     std::uint64_t before = 0;
     for (int i = 0; i < kWarmUp + kCalls; ++i) {
-        if (i == kWarmUp) before = allocations.load();
+        if (i == kWarmUp) before = core::test_allocations::total.load();
         const io::Slices slices(request);
         auto sent = co_await (*stream)->write(slices, kNever);
         if (!sent) co_return;
@@ -111,7 +67,7 @@ io::Task<void> ask(
         }
         if (i >= kWarmUp) ++out.answers;
     }
-    out.allocations = allocations.load() - before;
+    out.allocations = core::test_allocations::total.load() - before;
     out.done = true;
 }
 
