@@ -156,6 +156,8 @@ Result<> Agent::start_registry() {
     discovery.cache_ttl = config().discovery.cache_ttl;
     discovery.removal_grace = config().discovery.removal_grace;
     discovery_ = std::make_unique<discovery::ServiceDiscovery>(loop_, *backend_, discovery, log_);
+    discovery_collector_ =
+        std::make_unique<discovery::DiscoveryCollector>(metrics_, backend_->kind());
     registrar_ = std::make_unique<internal::Registrar>(internal::RegistrarParts{
         .loop = loop_,
         .backend = *backend_,
@@ -232,6 +234,7 @@ io::Task<void> Agent::announce(ServiceConfig registration) {
 }
 
 void Agent::collect() {
+    if (discovery_ != nullptr) discovery_collector_->update(discovery_->stats());
     std::size_t at = 0;
     services_.for_each([&](policy::ServicePolicies& service) {
         std::vector<policy::PolicyEvent> events = service.drain_events();

@@ -17,6 +17,7 @@
 #include "apps/worker_pool.h"
 #include "config/load.h"
 #include "core/log.h"
+#include "discovery/discovery_collector.h"
 #include "discovery/service_discovery.h"
 #include "http/server.h"
 #include "io/epoll_loop.h"
@@ -75,6 +76,7 @@ class Agent {
     std::unique_ptr<LocalRegistry> local_registry_;
     std::unique_ptr<internal::ObservedBackend> backend_;  // null: fixed endpoints only
     std::unique_ptr<discovery::ServiceDiscovery> discovery_;
+    std::unique_ptr<discovery::DiscoveryCollector> discovery_collector_;
     std::unique_ptr<internal::Registrar> registrar_;
     std::vector<Watch> watches_;
     std::unique_ptr<WorkerPool> workers_;

@@ -22,6 +22,7 @@ Control::Control(ControlParts parts)
       timeout_(parts.timeout),
       backend_(parts.loop, std::move(parts.backend), parts.metrics),
       discovery_(parts.loop, backend_, parts.discovery, parts.log),
+      discovery_collector_(parts.metrics, backend_.kind()),
       registrar_({
           .loop = parts.loop,
           .backend = backend_,
@@ -41,6 +42,7 @@ io::Task<void> Control::tick_each_second() {
     for (;;) {
         co_await io::sleep_for(loop_, kTickInterval);
         services_.for_each([this](ServiceState& service) { tick(service); });
+        discovery_collector_.update(discovery_.stats());
     }
 }
 

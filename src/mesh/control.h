@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "core/log.h"
+#include "discovery/discovery_collector.h"
 #include "discovery/service_discovery.h"
 #include "io/loop.h"
 #include "io/task.h"
@@ -87,6 +88,7 @@ class Control {
     Duration timeout_;
     ObservedBackend backend_;
     discovery::ServiceDiscovery discovery_;
+    discovery::DiscoveryCollector discovery_collector_;
     Registrar registrar_;
     std::vector<Watch> followed_;
     std::map<const WatchState*, Watch> watches_;

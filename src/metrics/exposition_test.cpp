@@ -65,7 +65,14 @@ mesh_requests_total{service="api",code_class="2xx"} 3
 
 TEST(Exposition, OpenMetricsNamesTheCounterFamilyWithoutTotalAndEnds) {
     MetricRegistry registry;
-    registry.counter(names::kListenerSent, {"in"}).add(7);
+    constexpr static MetricFamily kSent{
+        "mesh_listener_sent_bytes_total",
+        MetricKind::counter,
+        "bytes",
+        "Bytes written to callers.",
+        {"listener"}
+    };
+    registry.counter(kSent, {"in"}).add(7);
     EXPECT_EQ(
         expose(registry.snapshot(), ExpositionFormat::openmetrics),
         R"(# HELP mesh_listener_sent_bytes Bytes written to callers.

@@ -21,7 +21,6 @@ inline constexpr MetricFamily kRequestDuration{"mesh_request_duration_seconds", 
 inline constexpr MetricFamily kRequestsInFlight{"mesh_requests_in_flight", gauge, "", "Calls that have begun and not ended.", {"service"}};
 inline constexpr MetricFamily kRequestsRejected{"mesh_requests_rejected_total", counter, "", "Calls that no endpoint's answer was found for, by reason: limit, no endpoint, deadline, reset and so on.", {"service", "reason"}};
 inline constexpr MetricFamily kAttempts{"mesh_attempts_total", counter, "", "Attempts at single endpoints, by how they ended.", {"service", "outcome"}};
-inline constexpr MetricFamily kAttemptDuration{"mesh_attempt_duration_seconds", histogram, "seconds", "Time of one attempt at one endpoint.", {"service"}};
 inline constexpr MetricFamily kRetries{"mesh_retries_total", counter, "", "Attempts after the first, by the reason for trying again.", {"service", "reason"}};
 inline constexpr MetricFamily kRetryBudgetExhausted{"mesh_retry_budget_exhausted_total", counter, "", "Retries not made because the retry budget was used up.", {"service"}};
 // --- failure handling
@@ -29,15 +28,12 @@ inline constexpr MetricFamily kBreakerState{"mesh_breaker_state", gauge, "", "Ci
 inline constexpr MetricFamily kBreakerTransitions{"mesh_breaker_transitions_total", counter, "", "Changes of circuit breaker state, by the new state.", {"service", "to"}};
 inline constexpr MetricFamily kEjections{"mesh_ejections_total", counter, "", "Endpoints left out because real calls failed, by the rule that found it.", {"service", "reason"}};
 inline constexpr MetricFamily kEndpointsEjected{"mesh_endpoints_ejected", gauge, "", "Endpoints left out at present.", {"service"}};
-inline constexpr MetricFamily kHealthCheckResults{"mesh_health_check_results_total", counter, "", "Active health checks run, by result.", {"service", "result"}};
 // --- connections
 inline constexpr MetricFamily kUpstreamConnectionsOpen{"mesh_upstream_connections_open", gauge, "", "Connections to endpoints that are open.", {"service"}};
 inline constexpr MetricFamily kUpstreamConnections{"mesh_upstream_connections_total", counter, "", "Connections to endpoints made.", {"service"}};
 inline constexpr MetricFamily kUpstreamConnectFailures{"mesh_upstream_connect_failures_total", counter, "", "Connections to endpoints that could not be made.", {"service", "reason"}};
 inline constexpr MetricFamily kListenerConnectionsOpen{"mesh_listener_connections_open", gauge, "", "Connections from callers that are open.", {"listener"}};
 inline constexpr MetricFamily kListenerConnections{"mesh_listener_connections_total", counter, "", "Connections from callers accepted.", {"listener"}};
-inline constexpr MetricFamily kListenerReceived{"mesh_listener_received_bytes_total", counter, "bytes", "Bytes read from callers.", {"listener"}};
-inline constexpr MetricFamily kListenerSent{"mesh_listener_sent_bytes_total", counter, "bytes", "Bytes written to callers.", {"listener"}};
 inline constexpr MetricFamily kBadRequests{"mesh_bad_requests_total", counter, "", "Requests refused as malformed or over a limit.", {"listener", "reason"}};
 // --- discovery and registration
 inline constexpr MetricFamily kEndpointsKnown{"mesh_endpoints_known", gauge, "", "Endpoints that discovery knows.", {"service"}};
@@ -47,13 +43,10 @@ inline constexpr MetricFamily kRegistryRequestDuration{"mesh_registry_request_du
 inline constexpr MetricFamily kRegistryRequestFailures{"mesh_registry_request_failures_total", counter, "", "Requests to the registry that failed.", {"registry", "operation"}};
 inline constexpr MetricFamily kDiscoveryCacheHits{"mesh_discovery_cache_hits_total", counter, "", "Discoveries answered by a cache: local, shared or snapshot.", {"cache"}};
 inline constexpr MetricFamily kDiscoveryCacheMisses{"mesh_discovery_cache_misses_total", counter, "", "Discoveries that had to ask further down.", {"cache"}};
-inline constexpr MetricFamily kDiscoveryStaleness{"mesh_discovery_staleness_seconds", gauge, "seconds", "Time since the registry last confirmed a service's endpoints.", {"service"}};
 inline constexpr MetricFamily kWatchReconnects{"mesh_watch_reconnects_total", counter, "", "Watches that had to start again after an error.", {"registry"}};
 inline constexpr MetricFamily kRegistrations{"mesh_registrations_total", counter, "", "Registrations and deregistrations, by operation and result.", {"operation", "result"}};
 inline constexpr MetricFamily kRegistrationsActive{"mesh_registrations_active", gauge, "", "Service instances that this process keeps registered.", {}};
 // --- the process
-inline constexpr MetricFamily kConfigReloads{"mesh_config_reloads_total", counter, "", "Configuration reloads, by result.", {"result"}};
-inline constexpr MetricFamily kTraceSpansDropped{"mesh_trace_spans_dropped_total", counter, "", "Spans not exported, by reason.", {"reason"}};
 inline constexpr MetricFamily kMetricsOverflow{"mesh_metrics_overflow_total", counter, "", "Look-ups beyond a family's limit of series, which went to its overflow series.", {"family"}};
 inline constexpr MetricFamily kBuildInfo{"mesh_build_info", gauge, "", "Always 1; the labels say what is running.", {"version", "revision", "compiler"}};
 inline constexpr MetricFamily kProcessResidentMemory{"process_resident_memory_bytes", gauge, "bytes", "Resident memory size.", {}};
@@ -69,21 +62,17 @@ inline constexpr const MetricFamily* kAll[] = {
     &kRequestsInFlight,
     &kRequestsRejected,
     &kAttempts,
-    &kAttemptDuration,
     &kRetries,
     &kRetryBudgetExhausted,
     &kBreakerState,
     &kBreakerTransitions,
     &kEjections,
     &kEndpointsEjected,
-    &kHealthCheckResults,
     &kUpstreamConnectionsOpen,
     &kUpstreamConnections,
     &kUpstreamConnectFailures,
     &kListenerConnectionsOpen,
     &kListenerConnections,
-    &kListenerReceived,
-    &kListenerSent,
     &kBadRequests,
     &kEndpointsKnown,
     &kEndpointsHealthy,
@@ -92,12 +81,9 @@ inline constexpr const MetricFamily* kAll[] = {
     &kRegistryRequestFailures,
     &kDiscoveryCacheHits,
     &kDiscoveryCacheMisses,
-    &kDiscoveryStaleness,
     &kWatchReconnects,
     &kRegistrations,
     &kRegistrationsActive,
-    &kConfigReloads,
-    &kTraceSpansDropped,
     &kMetricsOverflow,
     &kBuildInfo,
     &kProcessResidentMemory,
