@@ -15,7 +15,7 @@ listeners: [{{name: web, port: {port}}}]
 routes: [{{service: api}}]
 {more}
 """
-REGISTER = 'register: [{{name: web, host: 127.0.0.1, port: {port}, tags: [edge], meta: {{zone: a}}, check: {{kind: {kind}}}}}]'
+REGISTER = 'register: [{{name: web, host: 127.0.0.1, port: {port}, tags: [edge], meta: {{zone: a}}, check: {check}}}]'
 
 
 class Following(Scenario):
@@ -55,7 +55,7 @@ class Announcing(Scenario):
     def test_what_register_says_is_in_the_registry_until_sigterm(self):
         registry, slow = Registry(self), self.origin('slow', delay=1)
         registry.register('api', slow.port)
-        agent = Agent(self, CONFIG, registry=registry.address, more=REGISTER.format(port=8081, kind='ttl'))
+        agent = Agent(self, CONFIG, registry=registry.address, more=REGISTER.format(port=8081, check='{kind: ttl}'))
         until(lambda: registry.ids('web') == ['web-127.0.0.1-8081'], what='the registration')
         entry, = registry.get('/v1/health/service/web').json()
         self.assertEqual((entry['Service']['Tags'], entry['Service']['Meta']['zone']), (['edge'], 'a'))
@@ -71,11 +71,11 @@ class Announcing(Scenario):
 
     def test_a_registry_that_forgot_is_told_again(self):
         registry = Registry(self)
-        Agent(self, CONFIG, registry=registry.address, more=REGISTER.format(port=8081, kind='none'))
+        Agent(self, CONFIG, registry=registry.address, more=REGISTER.format(port=8081, check='{kind: ttl, ttl: 1s}'))
         until(lambda: registry.ids('web'))
         registry.process.kill()
         registry = Registry(self, port=registry.port)
-        until(lambda: registry.ids('web'), deadline=20, what='the registration anew')
+        until(lambda: registry.ids('web'), what='the registration anew')
 
 
 class Outage(Scenario):
