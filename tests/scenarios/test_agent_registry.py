@@ -111,6 +111,22 @@ class Outage(Scenario):
         self.assertEqual(len(agent.endpoints()), 3)
 
 
+class Token(Scenario):
+    def test_goes_to_the_registry_and_nowhere_else(self):
+        consul = self.origin('not JSON', status=403)  # its answers are complained about
+        canary = 'canary-in-the-environment'
+        text = CONFIG.replace('{registry}"', '{registry}", token: "{token}"')
+        agent = Agent(self, text, ready=False, env={'TOKEN_HERE': canary}, token='${env:TOKEN_HERE}', registry=consul.address,
+                      more='log: {level: debug}')
+        until(lambda: consul.seen)
+        self.assertEqual(consul.seen[0][2].get('X-Consul-Token'), canary)
+        wait_http(f'http://127.0.0.1:{agent.admin}/ready', lambda answer: answer.status == 503)
+        pages = [get(f'http://127.0.0.1:{agent.admin}{page}').text
+                 for page in ('/config', '/ready', '/endpoints', '/events', '/metrics')]
+        agent.process.stop()
+        self.assertNotIn(canary, '\n'.join(pages) + agent.process.log())
+
+
 class Embedded(Scenario):
     CONFIG = """
 version: 1
