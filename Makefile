@@ -45,6 +45,8 @@ test: lint build-test ## Everything: lint, format check, unit, scenario and conf
 lint: deps-test ## House rules, their tests, and the format check
 	@python3 tools/lint_test.py
 	@python3 tools/lint.py
+	@python3 tools/check_docs_test.py
+	@python3 tools/check_docs.py
 	@clang-format-19 --dry-run --Werror $(SOURCES)
 
 .PHONY: tidy

@@ -9,7 +9,7 @@ build=(
   libspdlog-dev libfmt-dev libxxhash-dev
 )
 check=(g++-12 clang-format-19 clang-tidy-19 libclang-rt-19-dev python3 libgtest-dev libgmock-dev libbenchmark-dev)
-peers=(curl openssl prometheus haproxy nginx-light wrk redis-server python3-consul)
+peers=(curl openssl prometheus haproxy nginx-light wrk python3-consul strace)
 
 want=()
 for group in "$@"; do

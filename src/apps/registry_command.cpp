@@ -45,6 +45,7 @@ int run_registry(const RegistryCommand& command) {
     if (!loop) return report(loop.error());
     auto signals = io::KernelSignals::create(**loop, {SIGTERM, SIGINT});
     if (!signals) return report(signals.error());
+    std::signal(SIGPIPE, SIG_IGN);  // a log reader that went away is no reason to end
     auto sink = io::open_log({});
     if (!sink) return report(sink.error());
     const core::Logger log(*sink, level_of(command.log_level));
