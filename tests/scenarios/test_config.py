@@ -49,8 +49,8 @@ class Validate(Scenario):
                          r':5:\d+: listeners\[0\]\.port: "eighty" is not a whole number',
                          r':6:\d+: listeners\[1\]\.port: "?010',
                          r':8:\d+: services\.api\.endpoints\[0\]: "127\.0\.0\.1" is not host:port \(write ',
-                         r':9:\d+: \S+\.deadline: "10" is not a duration \(add a unit: 10s\?\)',
-                         r':9:\d+: \S+\.attempts: 0 is out of range: must be 1\.\.10',
+                         r':9:\d+: defaults\.policy\.deadline: "10" is not a duration \(add a unit: 10s\?\)',
+                         r':9:\d+: defaults\.policy\.retry\.attempts: 0 is out of range: must be 1\.\.10',
                          r':10:\d+: .*defaults'):
             self.assertRegex(done.stderr, f'(?m)^  {re.escape(str(bad))}{expected}')
         self.assertIn('8 problems', done.stderr.splitlines()[0])
