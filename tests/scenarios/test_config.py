@@ -63,13 +63,14 @@ class Validate(Scenario):
     def test_what_does_not_fit_together(self):
         done = dpmesh('validate', '-', stdin=STATIC + """
 listeners: [{name: web, port: 8080}, {name: web, port: 8081}, {name: in, port: 8080}]
-routes: [{listener: wob, service: api}]
+routes: [{listener: wob, service: api}, {service: apo}]
 services: {api: {endpoints: ["127.0.0.1:1"]}, Web: {endpoints: ["127.0.0.1:1"]}}
 """)
         self.assertEqual(done.returncode, 1)
         self.assertIn('listeners[1].name: "web" is here twice', done.stderr)
         self.assertIn('port 8080 is taken by listeners[0].port', done.stderr)
         self.assertIn('there is no listener "wob" (did you mean "web"?)', done.stderr)
+        self.assertIn('routes[1].service: services has no "apo"', done.stderr)
         self.assertIn("'W' at position 1 is not allowed", done.stderr)
 
     def test_not_yaml_has_a_line(self):
