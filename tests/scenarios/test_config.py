@@ -73,6 +73,21 @@ services: {api: {endpoints: ["127.0.0.1:1"]}, Web: {endpoints: ["127.0.0.1:1"]}}
         self.assertIn('routes[1].service: services has no "apo"', done.stderr)
         self.assertIn("'W' at position 1 is not allowed", done.stderr)
 
+    def test_what_no_agent_could_start_with(self):
+        for listener, route, what in (('127.0.0.1', 'hosts: [a b]', 'host "a b"'), ('127.0.0.1', 'methods: ["ge t"]', '"ge t"'),
+                                      ('nonsense', 'hosts: []', 'nonsense')):
+            config = self.write('mesh.yaml', STATIC + f"""
+admin: {{port: {free_port()}}}
+listeners: [{{name: web, address: {listener}, port: {free_port()}}}]
+routes: [{{{route}, service: api}}]
+services: {{api: {{endpoints: ["127.0.0.1:1"]}}}}
+""")
+            for command in ['validate', config], ['agent', '--config', config]:
+                with self.subTest(command=command[0], what=what):
+                    done = dpmesh(*command)
+                    self.assertEqual(done.returncode, 1, done.stdout)
+                    self.assertIn(what, done.stderr)
+
     def test_not_yaml_has_a_line(self):
         done = dpmesh('validate', '-', stdin='version: 1\nadmin: {port: 1\n')
         self.assertEqual(done.returncode, 1)
