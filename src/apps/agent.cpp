@@ -45,6 +45,12 @@ routing::Route route_of(const config::RouteSection& section, std::size_t positio
     return route;
 }
 
+Result<routing::RouteTable> routes_of(const config::Config& config) {
+    std::vector<routing::Route> routes;
+    for (const auto& section : config.routes) routes.push_back(route_of(section, routes.size()));
+    return routing::RouteTable::create(std::move(routes));
+}
+
 EndpointSet fixed_set(
     const std::string& name, const std::vector<config::NetworkAddress>& endpoints
 ) {
@@ -64,6 +70,24 @@ EndpointSet fixed_set(
 }
 
 }  // namespace
+
+Result<> check_startable(const config::Config& config) {
+    if (auto table = routes_of(config); !table) return std::move(table).error();
+    std::vector<std::pair<std::string, std::string>> addresses = {
+        {"admin.address", config.admin.address},
+        {"registry.embedded.address", config.registry.embedded.address}
+    };
+    for (const auto& listener : config.listeners)
+        addresses.emplace_back("listener " + listener.name, listener.address);
+    for (const auto& [where, address] : addresses) {
+        auto parsed = io::parse_ip(address, 0);
+        if (parsed) continue;
+        Error error = std::move(parsed).error();
+        error.what = where + ": " + error.what;
+        return error;
+    }
+    return Ok{};
+}
 
 Agent::Agent(io::EpollLoop& loop, config::Loaded loaded, bool dev, core::Logger log)
     : loop_(loop),
@@ -246,9 +270,7 @@ void Agent::collect() {
 }
 
 Result<> Agent::start_workers() {
-    std::vector<routing::Route> routes;
-    for (const auto& section : config().routes) routes.push_back(route_of(section, routes.size()));
-    auto table = routing::RouteTable::create(std::move(routes));
+    auto table = routes_of(config());
     if (!table) return std::move(table).error();
     std::vector<proxy::ListenerConfig> listeners;
     for (const auto& section : config().listeners) listeners.push_back(listener_of(section));

@@ -31,6 +31,9 @@
 
 namespace datapunk::mesh::apps {
 
+// What start() would find wrong with a config on any machine: routes, addresses.
+Result<> check_startable(const config::Config& config);
+
 class Agent {
   public:
     // `loaded` holds a config. The loop must outlive the agent.

@@ -113,6 +113,10 @@ int run_validate(const ValidateCommand& command) {
         fmt::print(stderr, "{}", config::render_problems(loaded.problems));
         return exit_failed;
     }
+    if (auto startable = check_startable(*loaded.config); !startable) {
+        fmt::print(stderr, "dpmesh: {}\n", startable.error().what);
+        return exit_failed;
+    }
     fmt::print("The configuration is valid.\n");
     return exit_ok;
 }

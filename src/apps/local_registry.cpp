@@ -58,6 +58,7 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
 }
 
 io::Task<void> LocalRegistry::drain(Instant deadline) {
+    registry_->end_waits();  // blocking queries may have minutes to go
     co_await http_->drain(deadline);
 }
 

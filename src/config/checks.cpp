@@ -74,12 +74,22 @@ class Checks {
     void routes() {
         std::vector<std::string_view> listeners;
         for (const auto& listener : config_.listeners) listeners.push_back(listener.name);
+        std::vector<std::string_view> services;
+        for (const auto& [name, section] : config_.services) services.push_back(name);
         std::set<std::string> seen;
         for (std::size_t i = 0; i < config_.routes.size(); ++i) {
             const RouteSection& route = config_.routes[i];
             const std::string at = fmt::format("routes[{}]", i);
             if (!route.name.empty()) unique(seen, route.name, at + ".name");
             service_name(route.service, at + ".service");
+            if (config_.registry.kind == RegistryKind::fixed &&
+                !config_.services.contains(route.service)) {
+                fail(
+                    at + ".service",
+                    fmt::format("services has no \"{}\", which kind static needs", route.service),
+                    suggestion(route.service, services)
+                );
+            }
             const bool known =
                 std::find(listeners.begin(), listeners.end(), route.listener) != listeners.end();
             if (!route.listener.empty() && !known) {

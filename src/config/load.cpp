@@ -44,15 +44,20 @@ void give_defaults_to_services(Tree& root) {
     }
 }
 
-// A mistake in `defaults` is inherited by every service: told once.
+// A mistake in `defaults` is inherited by every service: told once, as that
+// of `defaults`, wherever in the file that stands.
 void drop_repeated(std::vector<Problem>& problems) {
     std::vector<Problem> kept;
     for (Problem& problem : problems) {
-        const bool repeated = std::any_of(kept.begin(), kept.end(), [&](const Problem& other) {
+        const auto told = std::find_if(kept.begin(), kept.end(), [&](const Problem& other) {
             return problem.line > 0 && other.file == problem.file && other.line == problem.line &&
                    other.column == problem.column && other.text == problem.text;
         });
-        if (!repeated) kept.push_back(std::move(problem));
+        if (told == kept.end()) {
+            kept.push_back(std::move(problem));
+        } else if (problem.path.starts_with("defaults.")) {
+            *told = std::move(problem);  // by the name of the key that is wrong
+        }
         if (kept.size() >= 1000) break;  // nobody reads more; and this is quadratic
     }
     problems = std::move(kept);

@@ -47,7 +47,8 @@ void ObservedBackend::note(
         metrics_.histogram(names::kRegistryRequestDuration, {kind(), operation}).record(*took);
     }
     const std::lock_guard lock(mutex_);
-    if (is_down) {
+    // One that only ever said no, to a wrong token say, has told us nothing to work with.
+    if (is_down || (error != nullptr && down_because_)) {
         down_because_ = *error;
     } else {
         down_because_.reset();

@@ -21,7 +21,7 @@ class ObservedBackend final : public registry::Backend {
         io::Loop& loop, std::unique_ptr<registry::Backend> backend, metrics::MetricRegistry& metrics
     );
 
-    // Whether it answered last time. An answer that says no is an answer.
+    // Whether it answered last time. An answer that says no is an answer, but not the first.
     Result<> readiness() const;
 
     std::string_view kind() const noexcept override { return backend_->kind(); }

@@ -16,7 +16,8 @@ something happen: until() polls a condition and fails at a deadline. Python 3.11
             self.assertEqual(load.failures, {})
 
 Where things are: programs.py (processes, ports, until), calls.py (HTTP requests), origin.py (the server behind the
-mesh), clients.py (raw bytes, load); all of it may be imported from here.
+mesh), clients.py (raw bytes, load); all of it may be imported from here. Beside them: agents.py (`dpmesh agent` in front of
+origins) and registries.py (`dpmesh registry`).
 """
 import pathlib
 import signal

@@ -15,7 +15,7 @@ listeners: [{{name: web, port: {port}}}]
 routes: [{{service: api}}]
 {more}
 """
-REGISTER = 'register: [{{name: web, host: 127.0.0.1, port: {port}, tags: [edge], meta: {{zone: a}}, check: {{kind: {kind}}}}}]'
+REGISTER = 'register: [{{name: web, host: 127.0.0.1, port: {port}, tags: [edge], meta: {{zone: a}}, check: {check}}}]'
 
 
 class Following(Scenario):
@@ -55,7 +55,7 @@ class Announcing(Scenario):
     def test_what_register_says_is_in_the_registry_until_sigterm(self):
         registry, slow = Registry(self), self.origin('slow', delay=1)
         registry.register('api', slow.port)
-        agent = Agent(self, CONFIG, registry=registry.address, more=REGISTER.format(port=8081, kind='ttl'))
+        agent = Agent(self, CONFIG, registry=registry.address, more=REGISTER.format(port=8081, check='{kind: ttl}'))
         until(lambda: registry.ids('web') == ['web-127.0.0.1-8081'], what='the registration')
         entry, = registry.get('/v1/health/service/web').json()
         self.assertEqual((entry['Service']['Tags'], entry['Service']['Meta']['zone']), (['edge'], 'a'))
@@ -71,11 +71,11 @@ class Announcing(Scenario):
 
     def test_a_registry_that_forgot_is_told_again(self):
         registry = Registry(self)
-        Agent(self, CONFIG, registry=registry.address, more=REGISTER.format(port=8081, kind='none'))
+        Agent(self, CONFIG, registry=registry.address, more=REGISTER.format(port=8081, check='{kind: ttl, ttl: 1s}'))
         until(lambda: registry.ids('web'))
         registry.process.kill()
         registry = Registry(self, port=registry.port)
-        until(lambda: registry.ids('web'), deadline=20, what='the registration anew')
+        until(lambda: registry.ids('web'), what='the registration anew')
 
 
 class Outage(Scenario):
@@ -109,6 +109,22 @@ class Outage(Scenario):
             until(lambda: c.requests, deadline=20, what='traffic at what came after the outage')
         self.assertEqual(load.failures, {})
         self.assertEqual(len(agent.endpoints()), 3)
+
+
+class Token(Scenario):
+    def test_goes_to_the_registry_and_nowhere_else(self):
+        consul = self.origin('not JSON', status=403)  # its answers are complained about
+        canary = 'canary-in-the-environment'
+        text = CONFIG.replace('{registry}"', '{registry}", token: "{token}"')
+        agent = Agent(self, text, ready=False, env={'TOKEN_HERE': canary}, token='${env:TOKEN_HERE}', registry=consul.address,
+                      more='log: {level: debug}')
+        until(lambda: consul.seen)
+        self.assertEqual(consul.seen[0][2].get('X-Consul-Token'), canary)
+        wait_http(f'http://127.0.0.1:{agent.admin}/ready', lambda answer: answer.status == 503)
+        pages = [get(f'http://127.0.0.1:{agent.admin}{page}').text
+                 for page in ('/config', '/ready', '/endpoints', '/events', '/metrics')]
+        agent.process.stop()
+        self.assertNotIn(canary, '\n'.join(pages) + agent.process.log())
 
 
 class Embedded(Scenario):

@@ -49,8 +49,8 @@ class Validate(Scenario):
                          r':5:\d+: listeners\[0\]\.port: "eighty" is not a whole number',
                          r':6:\d+: listeners\[1\]\.port: "?010',
                          r':8:\d+: services\.api\.endpoints\[0\]: "127\.0\.0\.1" is not host:port \(write ',
-                         r':9:\d+: \S+\.deadline: "10" is not a duration \(add a unit: 10s\?\)',
-                         r':9:\d+: \S+\.attempts: 0 is out of range: must be 1\.\.10',
+                         r':9:\d+: defaults\.policy\.deadline: "10" is not a duration \(add a unit: 10s\?\)',
+                         r':9:\d+: defaults\.policy\.retry\.attempts: 0 is out of range: must be 1\.\.10',
                          r':10:\d+: .*defaults'):
             self.assertRegex(done.stderr, f'(?m)^  {re.escape(str(bad))}{expected}')
         self.assertIn('8 problems', done.stderr.splitlines()[0])
@@ -63,14 +63,30 @@ class Validate(Scenario):
     def test_what_does_not_fit_together(self):
         done = dpmesh('validate', '-', stdin=STATIC + """
 listeners: [{name: web, port: 8080}, {name: web, port: 8081}, {name: in, port: 8080}]
-routes: [{listener: wob, service: api}]
+routes: [{listener: wob, service: api}, {service: apo}]
 services: {api: {endpoints: ["127.0.0.1:1"]}, Web: {endpoints: ["127.0.0.1:1"]}}
 """)
         self.assertEqual(done.returncode, 1)
         self.assertIn('listeners[1].name: "web" is here twice', done.stderr)
         self.assertIn('port 8080 is taken by listeners[0].port', done.stderr)
         self.assertIn('there is no listener "wob" (did you mean "web"?)', done.stderr)
+        self.assertIn('routes[1].service: services has no "apo"', done.stderr)
         self.assertIn("'W' at position 1 is not allowed", done.stderr)
+
+    def test_what_no_agent_could_start_with(self):
+        for listener, route, what in (('127.0.0.1', 'hosts: [a b]', 'host "a b"'), ('127.0.0.1', 'methods: ["ge t"]', '"ge t"'),
+                                      ('nonsense', 'hosts: []', 'nonsense')):
+            config = self.write('mesh.yaml', STATIC + f"""
+admin: {{port: {free_port()}}}
+listeners: [{{name: web, address: {listener}, port: {free_port()}}}]
+routes: [{{{route}, service: api}}]
+services: {{api: {{endpoints: ["127.0.0.1:1"]}}}}
+""")
+            for command in ['validate', config], ['agent', '--config', config]:
+                with self.subTest(command=command[0], what=what):
+                    done = dpmesh(*command)
+                    self.assertEqual(done.returncode, 1, done.stdout)
+                    self.assertIn(what, done.stderr)
 
     def test_not_yaml_has_a_line(self):
         done = dpmesh('validate', '-', stdin='version: 1\nadmin: {port: 1\n')

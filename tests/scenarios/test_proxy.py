@@ -124,6 +124,18 @@ class Routes(Scenario):
         self.assertEqual(at(inside, 'other'), 'c')
 
 
+class AccessLog(Scenario):
+    def test_has_a_line_for_every_request_and_nothing_can_be_smuggled_into_it(self):
+        agent = agent_before(self, self.origin('api'), listener='access_log: true')
+        trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+        get(agent.url + '/a?x="y"%0Alevel=error', headers={'Host': 'a.example', 'traceparent': trace})
+        agent.process.wait_log('event="request"')
+        line, = [line for line in agent.process.log().splitlines() if 'event="request"' in line]
+        for words in ('listener=web', 'method=GET', 'host=a.example', 'status=200', 'attempts=1', 'service=api', trace[3:35]):
+            self.assertIn(words, line)
+        self.assertNotIn('level=error ', line)
+
+
 class Workers(Scenario):
     def test_two_share_a_listener_and_both_serve(self):
         api = self.origin('api')

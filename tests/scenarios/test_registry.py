@@ -1,11 +1,12 @@
 """The embedded registry as Consul's clients use it."""
 import base64
 import json
+import signal
 import subprocess
 import threading
 import unittest
 
-from harness import Scenario, free_port, peer, peer_module, until
+from harness import RawClient, Scenario, free_port, peer, peer_module, until
 from registries import Registry
 
 
@@ -134,6 +135,14 @@ class Keys(Scenario):
         self.assertEqual(registry.key('app/a'), b'2')
         self.assertEqual(registry.delete('/v1/kv/app/?recurse').json(), True)
         self.assertEqual((registry.key('app/a'), registry.key('app/b'), registry.key('other')), (None, None, b''))
+
+    def test_a_blocking_query_does_not_delay_the_end(self):
+        with RawClient(self.registry.port) as client:
+            client.send(b'GET /v1/kv/nothing?index=1&wait=10m HTTP/1.1\r\nHost: localhost\r\n\r\n')
+            self.assertEqual(self.registry.put('/v1/kv/other').status, 200)  # so the query has been read
+            self.registry.process.send_signal(signal.SIGTERM)
+            self.assertIn(b' 404 ', client.read_all(deadline=3))
+        self.assertEqual(self.registry.process.wait(deadline=3), 0)
 
     def test_a_blocking_query_wakes_for_its_key(self):
         self.registry.put('/v1/kv/lamp', b'off')

@@ -234,6 +234,13 @@ void EmbeddedRegistry::wake(const std::vector<catalog::WaitToken>& tokens) {
     }
 }
 
+void EmbeddedRegistry::end_waits() {
+    std::vector<catalog::WaitToken> tokens;
+    for (const auto& [token, event] : waiting_) tokens.push_back(token);
+    for (const catalog::WaitToken token : tokens) waiters_.unsubscribe(token);
+    wake(tokens);
+}
+
 void EmbeddedRegistry::run_due() {
     catalog::CheckTimers::Due due = timers_.due(catalog_, loop_.now());
     for (catalog::Command& command : due.commands) enqueue(std::move(command));

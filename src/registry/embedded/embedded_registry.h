@@ -70,6 +70,9 @@ class EmbeddedRegistry {
     // Returns when the key's index is above `index`, or at `until`. Error: too many wait.
     io::Task<Result<>> wait(catalog::WatchKey key, std::uint64_t index, Instant until);
 
+    // Ends every wait that is under way, as if its time were up: before a shutdown.
+    void end_waits();
+
     // Called after local checks appeared, changed or went, with their ids. One listener.
     void on_checks_changed(ChecksChanged listener) { checks_changed_ = std::move(listener); }
 
