@@ -13,7 +13,7 @@
 namespace datapunk::mesh::proxy {
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
+#if defined(__SANITIZE_ADDRESS__)
 constexpr bool kFramesArePooled = false;  // io/frame_pool.cpp
 #else
 constexpr bool kFramesArePooled = true;
