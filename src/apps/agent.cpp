@@ -110,6 +110,8 @@ Result<> Agent::start() {
         // The configuration has passed the same check; here it fills in the id.
         auto complete = checked(registration);
         if (!complete) return std::move(complete).error();
+        const std::string& zone = config().node.zone;
+        if (!zone.empty()) complete->meta.try_emplace("zone", zone);
         tasks_.spawn(announce(*std::move(complete)));
     }
     tasks_.spawn(tick_loop());
@@ -150,7 +152,8 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
             {.address = section.address,
              .port = section.port,
              .data_dir = section.data_dir,
-             .node_name = section.node_name,
+             .node_name = section.node_name.empty() ? config().node.name : section.node_name,
+             .node_address = config().node.address,
              .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1)},
             log_
         );
@@ -163,7 +166,6 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
     const auto& section = config().registry.consul;
     consul.host = section.address.host;
     consul.port = section.address.port;
-    consul.https = section.tls.enabled;
     consul.token = section.token.reveal();
     consul.datacenter = section.datacenter;
     auto backend = registry::consul::ConsulBackend::create(network_, consul);

@@ -19,7 +19,6 @@ class Checks {
 
     void run() {
         admin();
-        registry();
         listeners();
         routes();
         registrations();
@@ -49,12 +48,6 @@ class Checks {
                 "set admin.token"
             );
         }
-    }
-
-    void registry() {
-        const ClientTlsSection& tls = config_.registry.consul.tls;
-        if (tls.cert_file.empty() != tls.key_file.empty())
-            fail("registry.consul.tls", "cert_file and key_file need each other");
     }
 
     // Adds what is not there yet; a second one of the same name is a problem.

@@ -49,16 +49,6 @@ struct EmbeddedSection {
     friend bool operator==(const EmbeddedSection&, const EmbeddedSection&) = default;
 };
 
-struct ClientTlsSection {
-    bool enabled = false;
-    bool verify = true;
-    std::string ca_file;
-    std::string cert_file;
-    std::string key_file;
-    std::string server_name;
-    friend bool operator==(const ClientTlsSection&, const ClientTlsSection&) = default;
-};
-
 // A "host:port" text in its two parts.
 struct NetworkAddress {
     std::string host;
@@ -70,8 +60,6 @@ struct ConsulSection {
     NetworkAddress address = {.host = "127.0.0.1", .port = 8500};
     Secret token;
     std::string datacenter;
-    Duration wait = std::chrono::seconds(55);
-    ClientTlsSection tls;
     friend bool operator==(const ConsulSection&, const ConsulSection&) = default;
 };
 
@@ -132,7 +120,6 @@ struct DefaultsSection {
 struct DiscoverySection {
     Duration cache_ttl = std::chrono::seconds(30);
     Duration removal_grace = std::chrono::seconds(5);
-    std::string snapshot_dir;
     friend bool operator==(const DiscoverySection&, const DiscoverySection&) = default;
 };
 

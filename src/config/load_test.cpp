@@ -20,7 +20,7 @@ log: {level: warn, format: json}
 admin: {port: 19001}
 registry:
   kind: consul
-  consul: {address: "consul.local:8501", datacenter: dc2, wait: 1m30s, tls: {enabled: true}}
+  consul: {address: "consul.local:8501", datacenter: dc2}
 workers: 4
 listeners:
   - name: web
@@ -67,8 +67,6 @@ TEST(Load, ReadsEverySection) {
     EXPECT_EQ(config.admin.address, "127.0.0.1");
     EXPECT_EQ(config.registry.kind, RegistryKind::consul);
     EXPECT_EQ(config.registry.consul.address, (NetworkAddress{"consul.local", 8501}));
-    EXPECT_EQ(config.registry.consul.wait, Duration(90s));
-    EXPECT_TRUE(config.registry.consul.tls.enabled);
     EXPECT_EQ(config.workers, 4U);
     ASSERT_EQ(config.listeners.size(), 1U);
     EXPECT_EQ(config.listeners[0].limits.head_bytes_max, 8192U);
@@ -223,9 +221,6 @@ constexpr Rule kRules[] = {
      "admin: {address: 10.0.0.1}",
      "mesh.yaml:1:18: admin.address: \"10.0.0.1\" is not loopback: whoever reaches it could change "
      "traffic (set admin.token)"},
-    {"registry: {consul: {tls: {cert_file: a, key_file: b}}}",
-     "registry: {consul: {tls: {cert_file: a}}}",
-     "mesh.yaml:1:26: registry.consul.tls: cert_file and key_file need each other"},
     {"listeners: [{name: a, port: 0}, {name: b, port: 0}]",
      "listeners: [{name: a, port: 0}, {name: a, port: 0}]",
      "mesh.yaml:1:40: listeners[1].name: \"a\" is here twice"},

@@ -55,9 +55,9 @@ const Table& table_of<NodeSection>() {
     using N = NodeSection;
     static const Table table =
         TableOf<N>("node", "The machine or container that this process runs on.")
-            .field("name", &N::name, "Its name in the registry; empty = the host name.")
-            .field("zone", &N::zone, "Where it is, such as a data centre or a rack.")
-            .field("address", &N::address, "Address that others reach it at; empty = found out.")
+            .field("name", &N::name, "Its name in the embedded registry; empty = the host name.")
+            .field("zone", &N::zone, "Where it is, such as a data centre or a rack: added to what `register` announces as metadata `zone`, unless that has one.")
+            .field("address", &N::address, "Address of the node in the embedded registry, for services that give none; empty = the one the registry listens on.")
             .table();
     return table;
 }
@@ -109,21 +109,6 @@ const Table& table_of<EmbeddedSection>() {
 }
 
 template <>
-const Table& table_of<ClientTlsSection>() {
-    using T = ClientTlsSection;
-    static const Table table =
-        TableOf<T>("tls", "TLS towards a server.")
-            .field("enabled", &T::enabled, "Whether to use TLS.")
-            .field("verify", &T::verify, "Whether the server's certificate must be valid. Turn off in tests only.")
-            .field("ca_file", &T::ca_file, "PEM file of trusted authorities; empty = the system's.")
-            .field("cert_file", &T::cert_file, "PEM file of our certificate; needs key_file.")
-            .field("key_file", &T::key_file, "PEM file of our private key; needs cert_file.")
-            .field("server_name", &T::server_name, "Name expected in the certificate; empty = the host.")
-            .table();
-    return table;
-}
-
-template <>
 const Table& table_of<ConsulSection>() {
     using C = ConsulSection;
     static const Table table =
@@ -131,8 +116,6 @@ const Table& table_of<ConsulSection>() {
             .field("address", &C::address, "host:port of its HTTP API.")
             .field("token", &C::token, "ACL token.")
             .field("datacenter", &C::datacenter, "Datacenter to ask; empty = the agent's own.")
-            .field("wait", &C::wait, "Longest wait of a blocking query. Under a minute: many middleboxes cut idle connections at 60 s.", between(1s, 10min))
-            .field("tls", &C::tls, "TLS towards it.")
             .table();
     return table;
 }
@@ -156,7 +139,6 @@ const Table& table_of<DiscoverySection>() {
         TableOf<D>("discovery", "How answers of the registry are kept.")
             .field("cache_ttl", &D::cache_ttl, "How long an answer that is not watched is believed.", between(0s, 24h))
             .field("removal_grace", &D::removal_grace, "How long an endpoint that vanished is kept; additions take effect at once. Outlasts a registry's hiccup.", between(0s, 10min))
-            .field("snapshot_dir", &D::snapshot_dir, "Where the last answers are kept for a start without a registry; empty = nowhere.")
             .table();
     return table;
 }

@@ -124,7 +124,6 @@ struct RetryConfig {
 // Bounds on what one service may occupy here; beyond them calls are refused at once.
 struct LimitsConfig {
     std::uint32_t connections = 1024;  // 1..1000000: open upstream connections
-    std::uint32_t pending = 1024;      // calls waiting for a connection
     std::uint32_t requests = 1024;     // calls in flight
     friend bool operator==(const LimitsConfig&, const LimitsConfig&) = default;
 };
