@@ -182,6 +182,7 @@ void Agent::follow_services() {
             });
         if (watch) {
             watches_.push_back(*std::move(watch));
+            followed_.push_back(service.name());
         } else {
             log_.error("cannot watch", {{"service", service.name()}, {"why", watch.error().what}});
         }
@@ -190,6 +191,9 @@ void Agent::follow_services() {
 
 void Agent::on_change(policy::ServicePolicies& service, const EndpointChange& change) {
     service.update(*change.all, loop_.now());
+    const bool is_news =
+        !change.added.empty() || !change.removed.empty() || !change.changed.empty();
+    if (!is_news) return;  // the first answer, and nobody is there
     note_event(
         {.when = loop_.now(),
          .service = service.name(),
@@ -326,7 +330,26 @@ std::vector<Unready> Agent::unready() const {
         if (auto registry = backend_->readiness(); !registry)
             reasons.push_back({"registry", registry.error().what});
     }
+    if (!reasons.empty()) return reasons;
+    for (const std::string& name : followed_) {
+        if (discovery_->known(name) == nullptr)
+            reasons.push_back({"discovery", "the registry did not say yet where " + name + " is"});
+    }
     return reasons;
+}
+
+// For /events; the log has it from whoever asked the registry.
+void Agent::note_registry() {
+    if (backend_ == nullptr) return;
+    const auto readiness = backend_->readiness();
+    const bool answers = static_cast<bool>(readiness);
+    if (answers == registry_answers_) return;
+    registry_answers_ = answers;
+    note_event(
+        {.when = loop_.now(),
+         .what = registry_answers_ ? "registry answers" : "registry fails",
+         .why = registry_answers_ ? std::string() : readiness.error().what}
+    );
 }
 
 void Agent::note_event(policy::PolicyEvent event) {
@@ -347,11 +370,13 @@ io::Task<void> Agent::tick_loop() {
         co_await io::sleep_for(loop_, kTick);
         services_.for_each([this](policy::ServicePolicies& service) { service.tick(loop_.now()); });
         collect();
+        note_registry();
     }
 }
 
 io::Task<void> Agent::stop() {
     draining_ = true;
+    note_event({.when = loop_.now(), .what = "drain", .why = "the agent was told to stop"});
     log_.info(
         "draining",
         {{"timeout_seconds", std::chrono::duration<double>(config().drain_timeout).count()}}

@@ -60,6 +60,7 @@ class Agent {
     void collect();
     void add_pages();
     io::Task<void> tick_loop();
+    void note_registry();
     void note_event(policy::PolicyEvent event);
     std::vector<Unready> unready() const;
 
@@ -76,6 +77,7 @@ class Agent {
     std::unique_ptr<discovery::ServiceDiscovery> discovery_;
     std::unique_ptr<internal::Registrar> registrar_;
     std::vector<Watch> watches_;
+    std::vector<std::string> followed_;  // the services that these are of
     std::unique_ptr<WorkerPool> workers_;
     std::vector<BoundListener> listeners_;
     telemetry::MetricsPage metrics_page_;
@@ -83,6 +85,7 @@ class Agent {
     http::Server admin_server_;
     std::deque<TimedEvent> events_;
     bool draining_ = false;
+    bool registry_answers_ = true;  // as noted last
     io::TaskGroup tasks_;  // last: destroyed first
 };
 
