@@ -99,7 +99,9 @@ Result<> Agent::make_services() {
     for (const auto& route : config().routes) names.insert(route.service);
     for (const auto& [name, section] : config().services) names.insert(name);
     for (const std::string& name : names) {
-        collectors_.push_back(std::make_unique<policy::ServiceCollector>(metrics_, name));
+        collectors_.push_back(std::make_unique<policy::ServiceCollector>(
+            metrics_, name, policy::Refusals::by_the_proxy
+        ));
         auto& service = services_.add(
             std::make_unique<policy::ServicePolicies>(name, config().policy_of(name), loop_.rng()())
         );
@@ -123,12 +125,14 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
                     "or --dev to keep it in memory"
             };
         }
+        const config::NodeSection& node = config().node;
         auto local = LocalRegistry::start(
             network_,
             {.address = section.address,
              .port = section.port,
              .data_dir = section.data_dir,
-             .node_name = section.node_name,
+             .node_name = section.node_name.empty() ? node.name : section.node_name,
+             .node_address = node.address,
              .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1)},
             log_
         );
@@ -144,6 +148,7 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
     consul.https = section.tls.enabled;
     consul.token = section.token.reveal();
     consul.datacenter = section.datacenter;
+    consul.wait_max = section.wait;
     auto backend = registry::consul::ConsulBackend::create(network_, consul);
     if (!backend) return std::move(backend).error();
     return std::unique_ptr<registry::Backend>(*std::move(backend));

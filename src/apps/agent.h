@@ -86,7 +86,7 @@ class Agent {
     std::deque<TimedEvent> events_;
     bool draining_ = false;
     bool registry_answers_ = true;  // as noted last
-    io::TaskGroup tasks_;  // last: destroyed first
+    io::TaskGroup tasks_;           // last: destroyed first
 };
 
 }  // namespace datapunk::mesh::apps

@@ -27,7 +27,7 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
     if (!address) return std::move(address).error();
     registry::embedded::EmbeddedConfig embedded;
     embedded.node.name = config.node_name.empty() ? machine_name() : config.node_name;
-    embedded.node.address = config.address;
+    embedded.node.address = config.node_address.empty() ? config.address : config.node_address;
     embedded.deregister_after_min = config.deregister_after_min;
     auto opened = registry::embedded::EmbeddedRegistry::open(
         network.loop(), *std::move(command_log), embedded, log

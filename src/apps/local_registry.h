@@ -25,6 +25,7 @@ struct LocalRegistryConfig {
     std::uint16_t port = 8500;  // 0 takes a free one
     std::string data_dir;       // empty: in memory
     std::string node_name;      // empty: this machine's name
+    std::string node_address;   // empty: where it listens
     // Shorter deregistration times of checks are raised to this (Consul's is a minute).
     Duration deregister_after_min = std::chrono::minutes(1);
 };

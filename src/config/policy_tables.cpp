@@ -266,7 +266,7 @@ const Table& table_of<LimitsConfig>() {
     static const Table table =
         TableOf<L>("limits", "What one service may occupy here; beyond it calls are refused at once. 1024 each, as Envoy has it.")
             .field("connections", &L::connections, "Open connections to its endpoints.", between(1, kCountMax))
-            .field("pending", &L::pending, "Calls that wait for a connection.", between(0, kCountMax))
+            .field("pending", &L::pending, "Calls that wait for a connection. No effect yet.", between(0, kCountMax))
             .field("requests", &L::requests, "Calls in flight.", between(1, kCountMax))
             .table();
     return table;

@@ -56,7 +56,7 @@ const Table& table_of<NodeSection>() {
     static const Table table =
         TableOf<N>("node", "The machine or container that this process runs on.")
             .field("name", &N::name, "Its name in the registry; empty = the host name.")
-            .field("zone", &N::zone, "Where it is, such as a data centre or a rack.")
+            .field("zone", &N::zone, "Where it is, such as a data centre or a rack. No effect yet.")
             .field("address", &N::address, "Address that others reach it at; empty = found out.")
             .table();
     return table;
@@ -132,7 +132,7 @@ const Table& table_of<ConsulSection>() {
             .field("token", &C::token, "ACL token.")
             .field("datacenter", &C::datacenter, "Datacenter to ask; empty = the agent's own.")
             .field("wait", &C::wait, "Longest wait of a blocking query. Under a minute: many middleboxes cut idle connections at 60 s.", between(1s, 10min))
-            .field("tls", &C::tls, "TLS towards it.")
+            .field("tls", &C::tls, "TLS towards it. Not there yet: enabled is refused at the start.")
             .table();
     return table;
 }
@@ -156,7 +156,7 @@ const Table& table_of<DiscoverySection>() {
         TableOf<D>("discovery", "How answers of the registry are kept.")
             .field("cache_ttl", &D::cache_ttl, "How long an answer that is not watched is believed.", between(0s, 24h))
             .field("removal_grace", &D::removal_grace, "How long an endpoint that vanished is kept; additions take effect at once. Outlasts a registry's hiccup.", between(0s, 10min))
-            .field("snapshot_dir", &D::snapshot_dir, "Where the last answers are kept for a start without a registry; empty = nowhere.")
+            .field("snapshot_dir", &D::snapshot_dir, "Where the last answers are kept for a start without a registry; empty = nowhere. No effect yet.")
             .table();
     return table;
 }

@@ -104,6 +104,12 @@ listeners: [{{name: web, port: {port}}}]
 routes: [{{service: known}}, {{service: late, path_prefix: /late}}]
 """
 
+EMBEDDED = """
+node: {{name: here, address: 10.1.2.3}}
+registry: {{kind: embedded, embedded: {{port: {registry}, data_dir: "{data}"}}}}
+admin: {{port: {admin}}}
+"""
+
 
 class HalfRegistry(http.server.BaseHTTPRequestHandler):
     """Says that nobody is there; about `late` only once it may."""
@@ -125,6 +131,12 @@ class HalfRegistry(http.server.BaseHTTPRequestHandler):
 
 
 class Registry(Scenario):
+    def test_the_embedded_one_has_the_name_and_address_of_the_node(self):
+        port = free_port()
+        Agent(self, EMBEDDED, registry=port, data=self.dir / 'data')
+        nodes = get(f'http://127.0.0.1:{port}/v1/catalog/nodes').json()
+        self.assertEqual([(node['Node'], node['Address']) for node in nodes], [('here', '10.1.2.3')])
+
     def test_not_ready_before_every_service_was_asked_for(self):
         port = free_port()
         agent = Agent(self, CONSUL, registry=port, ready=False)
