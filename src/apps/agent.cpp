@@ -173,6 +173,7 @@ Result<> Agent::start_registry() {
                         ) { discovery_->note_deregistered(gone.name, gone.id); }
     });
     follow_services();
+    if (followed_.empty()) tasks_.spawn(ask_until_answered());
     return Ok{};
 }
 
@@ -211,6 +212,16 @@ void Agent::on_change(policy::ServicePolicies& service, const EndpointChange& ch
              change.all->endpoints.size()
          )}
     );
+}
+
+// So that /ready knows, also if there is no service to follow.
+io::Task<void> Agent::ask_until_answered() {
+    while (!backend_->readiness()) {
+        const Instant deadline = loop_.now() + std::chrono::seconds(5);
+        auto answer = co_await backend_->services(deadline);
+        if (answer) co_return;
+        co_await io::sleep_for(loop_, kTick);
+    }
 }
 
 // Tries until the registry takes it: an outage at the start is not the end.

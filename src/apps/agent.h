@@ -56,6 +56,7 @@ class Agent {
     Result<std::unique_ptr<registry::Backend>> connect_registry();
     void follow_services();
     void on_change(policy::ServicePolicies& service, const EndpointChange& change);
+    io::Task<void> ask_until_answered();
     io::Task<void> announce(ServiceConfig registration);
     void collect();
     void add_pages();

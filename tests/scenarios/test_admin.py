@@ -6,7 +6,7 @@ import threading
 import unittest
 
 from agents import Agent, agent_before
-from harness import Load, Scenario, free_port, get, peer, request, until, wait_http
+from harness import Load, Scenario, free_port, get, peer, put, request, until, wait_http
 
 
 class Admin(Scenario):
@@ -134,6 +134,7 @@ class Registry(Scenario):
     def test_the_embedded_one_has_the_name_and_address_of_the_node(self):
         port = free_port()
         Agent(self, EMBEDDED, registry=port, data=self.dir / 'data')
+        put(f'http://127.0.0.1:{port}/v1/kv/any', b'x')
         nodes = get(f'http://127.0.0.1:{port}/v1/catalog/nodes').json()
         self.assertEqual([(node['Node'], node['Address']) for node in nodes], [('here', '10.1.2.3')])
 
