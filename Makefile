@@ -24,7 +24,7 @@ deps-test:
 	@tools/bootstrap.sh build test
 
 .PHONY: build
-build: deps ## Build the library, dpmesh and the examples (build/release)
+build: deps ## Build the library, dpmesh and the examples (build/run)
 	@cmake --preset release -DMESH_TESTS=OFF -DMESH_BENCH=OFF --log-level=WARNING -B build/run >/dev/null
 	@cmake --build build/run -j $(JOBS)
 

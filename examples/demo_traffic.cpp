@@ -198,6 +198,7 @@ int main(int argc, char** argv) {
             Clock::time_point next = start + gap * t / kThreads;
             while (!stopping) {
                 std::this_thread::sleep_until(next);
+                if (stopping) break;  // what we ask through may be going too
                 const Clock::time_point begun = Clock::now();
                 next = std::max(next + gap, begun);
                 const int status = connection.get("/");
@@ -214,6 +215,7 @@ int main(int argc, char** argv) {
     Connection admin_connection(admin);
     for (int s = 1; !stopping && (seconds == 0 || s <= seconds); ++s) {
         std::this_thread::sleep_until(start + std::chrono::seconds(s));
+        if (stopping) break;
         Counts now;
         {
             const std::lock_guard lock(mutex);

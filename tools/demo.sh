@@ -33,7 +33,8 @@ trap 'exit 143' TERM
 start() { # start NAME COMMAND...: in the background, its output in a log
   local name=$1
   shift
-  "$@" >"$logs/$name.log" 2>&1 &
+  # In a session of its own: Ctrl-C ends the traffic first, then cleanup() what it goes through.
+  setsid "$@" >"$logs/$name.log" 2>&1 &
   pids+=($!)
   eval "pid_$name=$!"
   disown $!  # no word from the shell when one is killed on purpose

@@ -123,7 +123,9 @@ Result<> Agent::make_services() {
     for (const auto& route : config().routes) names.insert(route.service);
     for (const auto& [name, section] : config().services) names.insert(name);
     for (const std::string& name : names) {
-        collectors_.push_back(std::make_unique<policy::ServiceCollector>(metrics_, name));
+        collectors_.push_back(std::make_unique<policy::ServiceCollector>(
+            metrics_, name, policy::Refusals::by_the_proxy
+        ));
         auto& service = services_.add(
             std::make_unique<policy::ServicePolicies>(name, config().policy_of(name), loop_.rng()())
         );
@@ -147,13 +149,14 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
                     "or --dev to keep it in memory"
             };
         }
+        const config::NodeSection& node = config().node;
         auto local = LocalRegistry::start(
             network_,
             {.address = section.address,
              .port = section.port,
              .data_dir = section.data_dir,
-             .node_name = section.node_name.empty() ? config().node.name : section.node_name,
-             .node_address = config().node.address,
+             .node_name = section.node_name.empty() ? node.name : section.node_name,
+             .node_address = node.address,
              .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1)},
             log_
         );
@@ -168,6 +171,7 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
     consul.port = section.address.port;
     consul.token = section.token.reveal();
     consul.datacenter = section.datacenter;
+    consul.wait_max = section.wait;
     auto backend = registry::consul::ConsulBackend::create(network_, consul);
     if (!backend) return std::move(backend).error();
     return std::unique_ptr<registry::Backend>(*std::move(backend));
@@ -194,18 +198,8 @@ Result<> Agent::start_registry() {
                         ) { discovery_->note_deregistered(gone.name, gone.id); }
     });
     follow_services();
-    tasks_.spawn(ask_until_answered());
+    if (followed_.empty()) tasks_.spawn(ask_until_answered());
     return Ok{};
-}
-
-// An agent that follows no service and announces none would never learn whether the registry is
-// there, and never be ready.
-io::Task<void> Agent::ask_until_answered() {
-    while (!backend_->readiness()) {
-        auto services = co_await backend_->services(loop_.now() + std::chrono::seconds(5));
-        if (services) co_return;
-        co_await io::sleep_for(loop_, kTick);
-    }
 }
 
 // One watch for every service that has no endpoints of its own in the configuration.
@@ -219,6 +213,7 @@ void Agent::follow_services() {
             });
         if (watch) {
             watches_.push_back(*std::move(watch));
+            followed_.push_back(service.name());
         } else {
             log_.error("cannot watch", {{"service", service.name()}, {"why", watch.error().what}});
         }
@@ -227,6 +222,9 @@ void Agent::follow_services() {
 
 void Agent::on_change(policy::ServicePolicies& service, const EndpointChange& change) {
     service.update(*change.all, loop_.now());
+    const bool is_news =
+        !change.added.empty() || !change.removed.empty() || !change.changed.empty();
+    if (!is_news) return;  // the first answer, and nobody is there
     note_event(
         {.when = loop_.now(),
          .service = service.name(),
@@ -239,6 +237,16 @@ void Agent::on_change(policy::ServicePolicies& service, const EndpointChange& ch
              change.all->endpoints.size()
          )}
     );
+}
+
+// So that /ready knows, also if there is no service to follow.
+io::Task<void> Agent::ask_until_answered() {
+    while (!backend_->readiness()) {
+        const Instant deadline = loop_.now() + std::chrono::seconds(5);
+        auto answer = co_await backend_->services(deadline);
+        if (answer) co_return;
+        co_await io::sleep_for(loop_, kTick);
+    }
 }
 
 // Tries until the registry takes it: an outage at the start is not the end.
@@ -362,7 +370,26 @@ std::vector<Unready> Agent::unready() const {
         if (auto registry = backend_->readiness(); !registry)
             reasons.push_back({"registry", registry.error().what});
     }
+    if (!reasons.empty()) return reasons;
+    for (const std::string& name : followed_) {
+        if (discovery_->known(name) == nullptr)
+            reasons.push_back({"discovery", "the registry did not say yet where " + name + " is"});
+    }
     return reasons;
+}
+
+// For /events; the log has it from whoever asked the registry.
+void Agent::note_registry() {
+    if (backend_ == nullptr) return;
+    const auto readiness = backend_->readiness();
+    const bool answers = static_cast<bool>(readiness);
+    if (answers == registry_answers_) return;
+    registry_answers_ = answers;
+    note_event(
+        {.when = loop_.now(),
+         .what = registry_answers_ ? "registry answers" : "registry fails",
+         .why = registry_answers_ ? std::string() : readiness.error().what}
+    );
 }
 
 void Agent::note_event(policy::PolicyEvent event) {
@@ -383,11 +410,13 @@ io::Task<void> Agent::tick_loop() {
         co_await io::sleep_for(loop_, kTick);
         services_.for_each([this](policy::ServicePolicies& service) { service.tick(loop_.now()); });
         collect();
+        note_registry();
     }
 }
 
 io::Task<void> Agent::stop() {
     draining_ = true;
+    note_event({.when = loop_.now(), .what = "drain", .why = "the agent was told to stop"});
     log_.info(
         "draining",
         {{"timeout_seconds", std::chrono::duration<double>(config().drain_timeout).count()}}

@@ -59,12 +59,13 @@ class Agent {
     Result<> start_registry();
     Result<std::unique_ptr<registry::Backend>> connect_registry();
     void follow_services();
-    io::Task<void> ask_until_answered();
     void on_change(policy::ServicePolicies& service, const EndpointChange& change);
+    io::Task<void> ask_until_answered();
     io::Task<void> announce(ServiceConfig registration);
     void collect();
     void add_pages();
     io::Task<void> tick_loop();
+    void note_registry();
     void note_event(policy::PolicyEvent event);
     std::vector<Unready> unready() const;
 
@@ -82,6 +83,7 @@ class Agent {
     std::unique_ptr<discovery::DiscoveryCollector> discovery_collector_;
     std::unique_ptr<internal::Registrar> registrar_;
     std::vector<Watch> watches_;
+    std::vector<std::string> followed_;  // the services that these are of
     std::unique_ptr<WorkerPool> workers_;
     std::vector<BoundListener> listeners_;
     telemetry::MetricsPage metrics_page_;
@@ -89,7 +91,8 @@ class Agent {
     http::Server admin_server_;
     std::deque<TimedEvent> events_;
     bool draining_ = false;
-    io::TaskGroup tasks_;  // last: destroyed first
+    bool registry_answers_ = true;  // as noted last
+    io::TaskGroup tasks_;           // last: destroyed first
 };
 
 }  // namespace datapunk::mesh::apps

@@ -13,8 +13,13 @@ using namespace datapunk::mesh::apps;  // NOLINT: this file is nothing but their
 const std::map<std::string, Output> kOutputs = {{"table", Output::table}, {"json", Output::json}};
 
 void add_output(CLI::App& command, Output& output) {
-    command.add_option("-o,--output", output, "table or json (one object a line for streams)")
-        ->transform(CLI::CheckedTransformer(kOutputs, CLI::ignore_case))
+    command
+        .add_option_function<std::string>(
+            "-o,--output",
+            [&output](const std::string& word) { output = kOutputs.at(word); },
+            "table or json (one object a line for streams)"
+        )
+        ->check(CLI::IsMember({"table", "json"}))
         ->option_text("table|json");
 }
 

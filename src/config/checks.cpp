@@ -1,5 +1,6 @@
 // What must hold between the fields of a Config, beyond the range of each.
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -19,6 +20,7 @@ class Checks {
 
     void run() {
         admin();
+        registry();
         listeners();
         routes();
         registrations();
@@ -37,7 +39,21 @@ class Checks {
         return address == "localhost" || address == "::1" || address.starts_with("127.");
     }
 
+    // What one listens on is an address: a name may mean several, and another tomorrow.
+    void listen_address(const std::string& address, const std::string& path) {
+        in6_addr parsed{};
+        const bool is_ip = inet_pton(AF_INET, address.c_str(), &parsed) == 1 ||
+                           inet_pton(AF_INET6, address.c_str(), &parsed) == 1;
+        if (is_ip) return;
+        fail(
+            path,
+            fmt::format("\"{}\" is not an IP address", address),
+            address == "localhost" ? "write 127.0.0.1" : "0.0.0.0 listens on all"
+        );
+    }
+
     void admin() {
+        listen_address(config_.admin.address, "admin.address");
         if (config_.admin.token.empty() && !is_loopback(config_.admin.address)) {
             fail(
                 "admin.address",
@@ -50,6 +66,11 @@ class Checks {
         }
     }
 
+    void registry() {
+        if (config_.registry.kind == RegistryKind::embedded)
+            listen_address(config_.registry.embedded.address, "registry.embedded.address");
+    }
+
     // Adds what is not there yet; a second one of the same name is a problem.
     void unique(std::set<std::string>& seen, const std::string& name, const std::string& path) {
         if (name.empty()) fail(path, "must not be empty");
@@ -60,7 +81,9 @@ class Checks {
     void listeners() {
         std::set<std::string> seen;
         for (std::size_t i = 0; i < config_.listeners.size(); ++i) {
-            unique(seen, config_.listeners[i].name, fmt::format("listeners[{}].name", i));
+            const std::string at = fmt::format("listeners[{}]", i);
+            unique(seen, config_.listeners[i].name, at + ".name");
+            listen_address(config_.listeners[i].address, at + ".address");
         }
     }
 
@@ -107,6 +130,8 @@ class Checks {
     }
 
     void registrations() {
+        if (config_.registry.kind == RegistryKind::fixed && !config_.registrations.empty())
+            fail("register", "there is no registry to announce to when registry.kind is static");
         std::set<std::string> ids;
         for (std::size_t i = 0; i < config_.registrations.size(); ++i) {
             const std::string at = fmt::format("register[{}]", i);

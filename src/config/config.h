@@ -60,6 +60,7 @@ struct ConsulSection {
     NetworkAddress address = {.host = "127.0.0.1", .port = 8500};
     Secret token;
     std::string datacenter;
+    Duration wait = std::chrono::seconds(55);
     friend bool operator==(const ConsulSection&, const ConsulSection&) = default;
 };
 

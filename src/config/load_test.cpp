@@ -253,6 +253,24 @@ constexpr Rule kRules[] = {
     {"{registry: {kind: static}, services: {a: {endpoints: [\"h:1\"]}}}",
      "{registry: {kind: static}, services: {a: {}}}",
      "mesh.yaml:1:42: services.a.endpoints: must be written here when registry.kind is static"},
+    {"{registry: {kind: static}, services: {a: {endpoints: [\"h:1\"]}}, routes: [{service: a}]}",
+     "{registry: {kind: static}, services: {a: {endpoints: [\"h:1\"]}}, routes: [{service: b}]}",
+     "mesh.yaml:1:84: routes[0].service: services has no \"b\", which kind static needs (did you "
+     "mean \"a\"?)"},
+    {"register: [{name: a, host: h, port: 1}]",
+     "{registry: {kind: static}, register: [{name: a, host: h, port: 1}]}",
+     "mesh.yaml:1:38: register: there is no registry to announce to when registry.kind is static"},
+    {"admin: {address: \"::1\"}",
+     "admin: {address: localhost}",
+     "mesh.yaml:1:18: admin.address: \"localhost\" is not an IP address (write 127.0.0.1)"},
+    {"registry: {embedded: {address: 127.0.0.1}}",
+     "registry: {embedded: {address: 127.0.0}}",
+     "mesh.yaml:1:32: registry.embedded.address: \"127.0.0\" is not an IP address (0.0.0.0 "
+     "listens on all)"},
+    {"listeners: [{name: a, port: 0, address: 0.0.0.0}]",
+     "listeners: [{name: a, port: 0, address: here}]",
+     "mesh.yaml:1:41: listeners[0].address: \"here\" is not an IP address (0.0.0.0 listens on all)"
+    },
     {"services: {a: {endpoints: [\"[::1]:1\"]}}",
      "services: {a: {endpoints: [\"::1:1\"]}}",
      "mesh.yaml:1:28: services.a.endpoints[0]: \"::1:1\" is not host:port (write 10.0.0.5:8080, "

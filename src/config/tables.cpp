@@ -116,6 +116,7 @@ const Table& table_of<ConsulSection>() {
             .field("address", &C::address, "host:port of its HTTP API.")
             .field("token", &C::token, "ACL token.")
             .field("datacenter", &C::datacenter, "Datacenter to ask; empty = the agent's own.")
+            .field("wait", &C::wait, "Longest wait of a blocking query. Under a minute: many middleboxes cut idle connections at 60 s.", between(1s, 10min))
             .table();
     return table;
 }

@@ -37,6 +37,8 @@ void DiscoveryContext::note_outcome(const Error* error) {
     stats.registry_up = is_up;
     if (is_up) {
         log.info("the registry answers again", {{"registry", backend.kind()}});
+        is_back.set();
+        is_back.clear();
     } else {
         log.warn(
             "the registry fails, serving what is known",
@@ -214,10 +216,24 @@ io::Task<void> FollowedService::run() {
             const std::uint32_t retry = failures_ - 1;
             resume += resilience::full_jitter(context_.config.reconnect, retry, context_.rng);
         }
-        if (is_wanted) co_await io::sleep_until(loop, resume);
+        if (is_wanted) co_await pause_until(resume);
         is_wanted = is_wanted && (is_followed() || hold_.confirm_at().has_value());
     }
     is_running_ = false;
+}
+
+// After a failure: until `resume`, or soon after another service got an answer again.
+io::Task<void> FollowedService::pause_until(Instant resume) {
+    io::Loop& loop = context_.loop;
+    if (failures_ == 0) {
+        co_await io::sleep_until(loop, resume);
+        co_return;
+    }
+    const bool is_back = co_await context_.is_back.wait(resume);
+    if (!is_back) co_return;
+    // Not all in the same moment.
+    const Duration stagger = resilience::full_jitter(context_.config.reconnect, 0, context_.rng);
+    co_await io::sleep_until(loop, std::min(resume, loop.now() + stagger));
 }
 
 void FollowedService::on_answer(registry::Answer answer) {

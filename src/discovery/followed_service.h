@@ -41,6 +41,7 @@ struct DiscoveryContext {
     core::Logger log;
     core::Rng rng;
     DiscoveryStats stats;
+    io::Event is_back;  // set for a moment when the registry answers after failures
 
     void note_outcome(const Error* error);  // null: it worked
 };
@@ -91,6 +92,7 @@ class FollowedService {
     };
 
     io::Task<void> run();
+    io::Task<void> pause_until(Instant resume);
     void start();
     void start_again();
     void stop_following();

@@ -43,7 +43,8 @@ ServiceDiscovery::ServiceDiscovery(
           .config = config,
           .log = std::move(log),
           .rng = loop.rng().fork(),
-          .stats = {}
+          .stats = {},
+          .is_back = io::Event(loop)
       } {}
 
 Result<std::shared_ptr<FollowedService>> ServiceDiscovery::service(std::string name) {

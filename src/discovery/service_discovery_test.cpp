@@ -1,5 +1,6 @@
 #include "discovery/service_discovery.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <stdexcept>
@@ -456,6 +457,23 @@ TEST_F(ServiceDiscoveryTest, ADayWithoutTheRegistryKeepsServing) {
     EXPECT_EQ(diary.changes.size(), 2U);
     EXPECT_FALSE(discovery->known("api")->stale);
     EXPECT_EQ(discovery->stats().reconnects, 1U);
+}
+
+TEST_F(ServiceDiscoveryTest, OneAnswerAfterAnOutageBringsBackAllOthersSoon) {
+    registry.set_down(true);
+    std::vector<Watch> watches;
+    Diary diary;
+    constexpr int kServices = 20;
+    for (int i = 0; i < kServices; ++i) {
+        watches.push_back(*discovery->watch(fmt::format("s{}", i), diary.writer()));
+    }
+    loop.run_for(1h);  // by now each waits up to half a minute before it tries again
+    EXPECT_TRUE(diary.changes.empty());
+    registry.set_down(false);
+    while (diary.changes.empty()) loop.run_for(10ms);
+    const ServiceDiscoveryConfig defaults;
+    loop.run_for(defaults.reconnect.base + 100ms);
+    EXPECT_EQ(diary.changes.size(), kServices);
 }
 
 TEST_F(ServiceDiscoveryTest, ARegistryThatLostItsDataIsGivenTimeToLearn) {

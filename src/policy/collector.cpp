@@ -6,15 +6,19 @@ namespace datapunk::mesh::policy {
 
 namespace names = metrics::names;
 
-ServiceCollector::ServiceCollector(metrics::MetricRegistry& registry, const std::string& service)
+ServiceCollector::ServiceCollector(
+    metrics::MetricRegistry& registry, const std::string& service, Refusals refusals
+)
     : registry_(registry),
       service_(service),
       retries_refused_(registry.counter(names::kRetryBudgetExhausted, {service})),
-      limited_(registry.counter(names::kRequestsRejected, {service, "limited"})),
-      no_endpoint_(registry.counter(names::kRequestsRejected, {service, "no_endpoint"})),
       known_(registry.gauge(names::kEndpointsKnown, {service})),
       healthy_(registry.gauge(names::kEndpointsHealthy, {service})),
       ejected_(registry.gauge(names::kEndpointsEjected, {service})) {
+    if (refusals == Refusals::here) {
+        limited_ = registry.counter(names::kRequestsRejected, {service, "limit"});
+        no_endpoint_ = registry.counter(names::kRequestsRejected, {service, "no_endpoint"});
+    }
     for (std::size_t i = 0; i < kOutcomes; ++i) {
         const auto outcome = static_cast<Outcome>(i);
         attempts_[i] = registry.counter(names::kAttempts, {service, to_string(outcome)});

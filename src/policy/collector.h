@@ -8,6 +8,7 @@
 // endpoints known, healthy and ejected. One thread at a time. Cost: O(endpoints).
 
 #include <array>
+#include <cstdint>
 #include <map>
 #include <span>
 #include <string>
@@ -17,9 +18,17 @@
 
 namespace datapunk::mesh::policy {
 
+// Who counts the calls that get no endpoint. A proxy answers each of them and so counts it itself,
+// with more reasons; twice would be once too often.
+enum class Refusals : std::uint8_t { here, by_the_proxy };
+
 class ServiceCollector {
   public:
-    ServiceCollector(metrics::MetricRegistry& registry, const std::string& service);
+    ServiceCollector(
+        metrics::MetricRegistry& registry,
+        const std::string& service,
+        Refusals refusals = Refusals::here
+    );
 
     void update(const ServicePolicies& policies, Instant now);
     // What drain_events() gave: the only word of changes that came and went between two updates.

@@ -70,6 +70,17 @@ TEST_F(CollectorTest, ShowsAnOpenBreakerAndForgetsItWithItsEndpoint) {
     );
 }
 
+TEST_F(CollectorTest, LeavesRefusalsToAProxyThatCountsThem) {
+    EXPECT_FALSE(ask(policies_, kStart));
+    EXPECT_THAT(text(kStart), HasSubstr("mesh_requests_rejected_total{"));
+    metrics::MetricRegistry metrics;
+    ServiceCollector beside_a_proxy(metrics, "api_service", Refusals::by_the_proxy);
+    beside_a_proxy.update(policies_, kStart);
+    const std::string seen =
+        metrics::expose(metrics.snapshot(), metrics::ExpositionFormat::prometheus);
+    EXPECT_THAT(seen, Not(HasSubstr("mesh_requests_rejected_total{")));
+}
+
 TEST_F(CollectorTest, TellsRetriesByWhatWasRetriedAndThoseTheBudgetRefused) {
     policies_.update(test_set(3), kStart);
     CallState call = call_at(kStart);

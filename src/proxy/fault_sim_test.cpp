@@ -78,6 +78,7 @@ TEST(ProxyFaults, BodiesOverTheLimitAre413HoweverTheyCome) {
         const auto answer = w.ask(request);
         EXPECT_THAT(answer.bytes, StartsWith("HTTP/1.1 413")) << request[0];
         EXPECT_THAT(answer.bytes, HasSubstr("x-mesh-reason: body_too_large"));
+        EXPECT_THAT(answer.bytes, HasSubstr("more than the 10 bytes"));
         EXPECT_TRUE(answer.closed);
         EXPECT_EQ(w.value(metrics::names::kBadRequests, {"in", "body_too_large"}), 1);
         EXPECT_EQ(
@@ -97,6 +98,7 @@ TEST(ProxyFaults, SlowAndMalformedBodiesAreTheCallersFault) {
     for (const std::string& head : {kPost + "100\r\n\r\nhalf", kChunked + "4\r\nhalf\r\n"}) {
         const auto slow = w.ask({head});
         EXPECT_THAT(slow.bytes, StartsWith("HTTP/1.1 408")) << head;
+        EXPECT_THAT(slow.bytes, HasSubstr("too slowly"));
         EXPECT_THAT(slow.bytes, HasSubstr("x-mesh-reason: request_timeout"));
     }
     for (const auto& request :

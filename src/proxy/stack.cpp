@@ -22,6 +22,23 @@ using resilience::Outcome;
 using wire::http1::Header;
 using wire::http1::Method;
 
+namespace {
+
+std::string unread_body(ReplyReason problem, const ListenerConfig& listener) {
+    if (problem == ReplyReason::body_too_large) {
+        return fmt::format(
+            "the request's body has more than the {} bytes that listener {} takes "
+            "(limits.body_bytes_max)",
+            listener.body_bytes_max,
+            listener.name
+        );
+    }
+    if (problem == ReplyReason::request_timeout) return "the request's body came too slowly";
+    return "the request's body is malformed";
+}
+
+}  // namespace
+
 Exchange::Exchange(
     Proxy& proxy, ListenerState& listener, http::MessageReader& client, ExchangeBuffers& buffers
 )
@@ -170,11 +187,8 @@ io::Task<void> Exchange::answer_without_endpoint(policy::NoEndpoint why) {
 
 io::Task<void> Exchange::answer_failure(const AttemptResult& failed) {
     if (body_problem_) {
-        co_await reply(
-            status_of(*body_problem_),
-            *body_problem_,
-            "the request's body could not be read to its end: malformed, too slow or too large"
-        );
+        const std::string text = unread_body(*body_problem_, listener_.config);
+        co_await reply(status_of(*body_problem_), *body_problem_, text);
         co_return;
     }
     const std::string text = fmt::format(

@@ -1,10 +1,12 @@
 """The admin API tells the truth to people, probes and Prometheus, and to nobody else."""
 import datetime
+import http.server
 import subprocess
+import threading
 import unittest
 
-from agents import agent_before
-from harness import Load, Scenario, get, peer, request, until
+from agents import Agent, agent_before
+from harness import Load, Scenario, free_port, get, peer, put, request, until, wait_http
 
 
 class Admin(Scenario):
@@ -93,6 +95,65 @@ class Admin(Scenario):
         self.assertIn('round_robin', text)
         self.assertIn('mesh.yaml:', text)
         self.assertIn('default', text)
+
+
+CONSUL = """
+registry: {{kind: consul, consul: {{address: "127.0.0.1:{registry}"}}}}
+admin: {{port: {admin}}}
+listeners: [{{name: web, port: {port}}}]
+routes: [{{service: known}}, {{service: late, path_prefix: /late}}]
+"""
+
+EMBEDDED = """
+node: {{name: here, address: 10.1.2.3}}
+registry: {{kind: embedded, embedded: {{port: {registry}, data_dir: "{data}"}}}}
+admin: {{port: {admin}}}
+"""
+
+
+class HalfRegistry(http.server.BaseHTTPRequestHandler):
+    """Says that nobody is there; about `late` only once it may."""
+    may_answer = threading.Event()
+
+    def do_GET(self):
+        if '/late' in self.path:
+            self.may_answer.wait(30)
+        if 'index=' in self.path:
+            self.may_answer.wait(30)
+        self.send_response(200)
+        self.send_header('X-Consul-Index', '7')
+        self.send_header('Content-Length', '2')
+        self.end_headers()
+        self.wfile.write(b'[]')
+
+    def log_message(self, *_):
+        pass
+
+
+class Registry(Scenario):
+    def test_the_embedded_one_has_the_name_and_address_of_the_node(self):
+        port = free_port()
+        Agent(self, EMBEDDED, registry=port, data=self.dir / 'data')
+        put(f'http://127.0.0.1:{port}/v1/kv/any', b'x')
+        nodes = get(f'http://127.0.0.1:{port}/v1/catalog/nodes').json()
+        self.assertEqual([(node['Node'], node['Address']) for node in nodes], [('here', '10.1.2.3')])
+
+    def test_not_ready_before_every_service_was_asked_for(self):
+        port = free_port()
+        agent = Agent(self, CONSUL, registry=port, ready=False)
+        wait_http(f'http://127.0.0.1:{agent.admin}/live', process=agent.process)
+        until(lambda: [event['what'] for event in agent.page('/events')] == ['registry fails'])
+        self.assertEqual([reason['part'] for reason in agent.page('/ready')['reasons']], ['registry'])
+        with http.server.ThreadingHTTPServer(('127.0.0.1', port), HalfRegistry) as registry:
+            threading.Thread(target=registry.serve_forever, daemon=True).start()
+            self.addCleanup(HalfRegistry.may_answer.set)
+            until(lambda: [event['what'] for event in agent.page('/events')] == ['registry fails', 'registry answers'])
+            reasons = until(lambda: [reason for reason in agent.page('/ready')['reasons'] if reason['part'] == 'discovery'])
+            self.assertEqual(len(reasons), 1)
+            self.assertIn('late', reasons[0]['why'])
+            HalfRegistry.may_answer.set()
+            until(lambda: agent.page('/ready')['ready'])
+            registry.shutdown()
 
 
 if __name__ == '__main__':

@@ -239,7 +239,7 @@ class CommandLine(unittest.TestCase):
 
     def test_usage_errors_are_2_and_say_what_is_wrong(self):
         for argv, what in (([], 'subcommand'), (['nonsense'], 'nonsense'), (['agent'], '--config'), (['agent', '--nope'], '--nope'),
-                           (['validate'], 'config'), (['endpoints'], 'name'), (['services', '-o', 'xml'], 'xml'),
+                           (['validate'], 'config'), (['endpoints'], 'name'), (['services', '-o', 'xml'], 'xml not in {table,json}'),
                            (['register', 'api', '--host', 'h', '--port', '0'], '0'),
                            (['register', 'API', '--host', 'h', '--port', '1'], "'A'"),
                            (['register', 'api', '--host', 'h', '--port', '1', '--meta', 'x'], 'key=value'),

@@ -41,9 +41,6 @@
 
 namespace datapunk::mesh {
 
-// --- which registry
-// ---------------------------------------------------------------------------------
-
 // A Consul agent, or `dpmesh registry`, which speaks the same API.
 struct Consul {
     std::string host = "127.0.0.1";
@@ -82,9 +79,6 @@ namespace internal {
 class RegistrationState;
 }
 
-// --- what the functions return
-// ----------------------------------------------------------------------
-
 // A service that is announced for as long as this object lives. Movable.
 class DATAPUNK_MESH_API ServiceRegistration {
   public:
@@ -110,9 +104,6 @@ class DATAPUNK_MESH_API ServiceRegistration {
 };
 
 using WatchCallback = std::function<void(const EndpointChange&)>;
-
-// --- the mesh
-// ---------------------------------------------------------------------------------------
 
 class DATAPUNK_MESH_API ServiceMesh {
   public:

@@ -13,7 +13,6 @@ namespace datapunk::mesh::registry::consul {
 namespace {
 
 // Consul's own maximum; it would cut a longer wait down to it.
-constexpr Duration kWaitMax = std::chrono::minutes(10);
 constexpr Duration kWaitMin = std::chrono::milliseconds(1);  // its unit on the wire
 
 }  // namespace
@@ -123,7 +122,7 @@ io::Task<Result<Answer>> ConsulBackend::wait(
     std::string target = "/v1/health/service/" + wire::percent_encode(service) + query();
     const Instant now = network_.loop().now();
     if (after > 0 && longest > Duration::zero()) {
-        longest = std::clamp(longest, kWaitMin, kWaitMax);
+        longest = std::clamp(longest, kWaitMin, config_.wait_max);
         const auto wait_ms = std::chrono::ceil<std::chrono::milliseconds>(longest).count();
         target += fmt::format("&index={}&wait={}ms", after, wait_ms);
         // Consul adds up to a sixteenth, so that many waits do not end together.

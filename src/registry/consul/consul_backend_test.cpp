@@ -94,6 +94,22 @@ TEST_F(ConsulBackendTest, AsksAtOnceForAfterZeroAndBlocksOtherwise) {
     );
 }
 
+TEST_F(ConsulBackendTest, NeverBlocksLongerThanConfigured) {
+    agent_.answers = {health("48"), health("48")};
+    backend_ = make({.host = "10.0.0.2", .wait_max = 2s});
+    ASSERT_TRUE(wait(47, 1999ms));
+    ASSERT_TRUE(wait(47, 2001ms));
+    EXPECT_THAT(
+        agent_.asked,
+        ElementsAre(
+            "GET /v1/health/service/api?stale&index=47&wait=1999ms",
+            "GET /v1/health/service/api?stale&index=47&wait=2000ms"
+        )
+    );
+    EXPECT_FALSE(check(ConsulConfig{.wait_max = 999ms}));
+    EXPECT_FALSE(check(ConsulConfig{.wait_max = 601s}));
+}
+
 TEST_F(ConsulBackendTest, TokenDatacenterAndConsistencyAreSaid) {
     agent_.answers = {health("1"), http::json_response(200, R"({"api":["v1"]})")};
     backend_ = make({.host = "10.0.0.2", .token = "secret", .datacenter = "dc 2", .stale = false});

@@ -80,6 +80,10 @@ Result<> check(const ConsulConfig& config) {
     need(!config.https, "https to Consul is not supported yet: use the local agent's http port");
     need(is_header_text(config.token), "token must be printable");
     need(is_header_text(config.owner) && config.owner.size() <= 512, "owner: at most 512 bytes");
+    need(
+        config.wait_max >= std::chrono::seconds(1) && config.wait_max <= std::chrono::minutes(10),
+        "wait_max must be 1s..10m"
+    );
     need(config.wait_slack >= Duration::zero(), "wait_slack must not be negative");
     need(config.body_bytes_max >= 1024, "body_bytes_max must be at least 1024");
     if (problems.empty()) return Ok{};

@@ -22,6 +22,8 @@ struct ConsulConfig {
     // Written into each registration's metadata under kOwnerKey, so that an operator can tell who
     // announced it; never part of the metadata that callers see. Empty = not written.
     std::string owner;
+    // Longest blocking query, whatever the asker would wait. At least 1 s, at most Consul's 10 min.
+    Duration wait_max = std::chrono::minutes(10);
     // Beyond what a blocking query may take by Consul's own rules (wait + wait/16).
     Duration wait_slack = std::chrono::seconds(5);
     std::size_t body_bytes_max = 64UL * 1024 * 1024;  // an answer of about 50,000 endpoints
