@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "core/hash.h"
 #include "registry/embedded/open_log.h"
 
 namespace datapunk::mesh::apps {
@@ -16,6 +17,21 @@ std::string machine_name() {
     return name;
 }
 
+// Consul's nodes have a UUID; this one is the same for the same name, as the state on disk wants
+// it.
+std::string node_uuid(std::string_view name) {
+    const std::uint64_t high = core::hash64(name, 1);
+    const std::uint64_t low = core::hash64(name, 2);
+    return fmt::format(
+        "{:08x}-{:04x}-8{:03x}-{:04x}-{:012x}",  // version 8: made by own rules (RFC 9562 5.8)
+        high >> 32U,
+        (high >> 16U) & 0xffffU,
+        high & 0xfffU,
+        ((low >> 48U) & 0x3fffU) | 0x8000U,
+        low & 0xffff'ffff'ffffU
+    );
+}
+
 }  // namespace
 
 Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
@@ -27,6 +43,7 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
     if (!address) return std::move(address).error();
     registry::embedded::EmbeddedConfig embedded;
     embedded.node.name = config.node_name.empty() ? machine_name() : config.node_name;
+    embedded.node.id = node_uuid(embedded.node.name);
     embedded.node.address = config.node_address.empty() ? config.address : config.node_address;
     embedded.deregister_after_min = config.deregister_after_min;
     auto opened = registry::embedded::EmbeddedRegistry::open(

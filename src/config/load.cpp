@@ -63,6 +63,31 @@ void drop_repeated(std::vector<Problem>& problems) {
     problems = std::move(kept);
 }
 
+// Whether one of the paths stands for a part of the other: "routes[0]" and "routes[0].service".
+bool overlap(std::string_view a, std::string_view b) {
+    if (a.size() > b.size()) std::swap(a, b);
+    return b.starts_with(a) &&
+           (a.empty() || a.size() == b.size() || b[a.size()] == '.' || b[a.size()] == '[');
+}
+
+// What does not hang together is told in the same breath as what cannot be read, except where the
+// one may follow from the other: a value that could not be read counts as its default.
+void add_semantic_problems(const Config& config, Loaded& loaded) {
+    std::vector<Problem> more;
+    check_semantics(config, loaded.tree, more);
+    const std::size_t read_problems = loaded.problems.size();
+    for (Problem& problem : more) {
+        const auto told = std::find_if(
+            loaded.problems.begin(),
+            loaded.problems.begin() + static_cast<std::ptrdiff_t>(read_problems),
+            [&](const Problem& earlier) { return overlap(earlier.path, problem.path); }
+        );
+        if (told == loaded.problems.begin() + static_cast<std::ptrdiff_t>(read_problems)) {
+            loaded.problems.push_back(std::move(problem));
+        }
+    }
+}
+
 }  // namespace
 
 Loaded load(const Sources& sources) {
@@ -74,8 +99,7 @@ Loaded load(const Sources& sources) {
     Reader reader{loaded.problems, secrets};
     Config config;
     read_table(config_table(), &config, loaded.tree, "", reader);
-    // A service that is only named, or not named under `defaults`, has them through the tree.
-    if (loaded.problems.empty()) check_semantics(config, loaded.tree, loaded.problems);
+    add_semantic_problems(config, loaded);
     drop_repeated(loaded.problems);
     if (loaded.problems.empty()) loaded.config = std::move(config);
     return loaded;

@@ -279,6 +279,19 @@ constexpr Rule kRules[] = {
 
 INSTANTIATE_TEST_SUITE_P(Load, Rules, ::testing::ValuesIn(kRules));
 
+TEST(Load, TellsWhatCannotBeReadAndWhatDoesNotHangTogetherInOneMessage) {
+    const std::string told = problems_of(
+        "workers: many\n"
+        "listeners: [{name: a, port: 1}, {name: a, port: 2}]\n"
+        "routes: [{listener: b, service: x}, {listener: a}]\n"
+    );
+    EXPECT_THAT(told, HasSubstr("mesh.yaml:1:10: workers: "));
+    EXPECT_THAT(told, HasSubstr("listeners[1].name: \"a\" is here twice"));
+    EXPECT_THAT(told, HasSubstr("routes[0].listener: there is no listener \"b\""));
+    EXPECT_THAT(told, HasSubstr("routes[1].service: is required"));
+    EXPECT_THAT(told, Not(HasSubstr("service name"))) << "one mistake is told once: " << told;
+}
+
 TEST(Load, PoliciesAndRegistrationsAreCheckedByTheirOwnRules) {
     EXPECT_EQ(problems_of("defaults: {policy: {breaker: {open_for: 1m, open_max: 1m}}}"), "");
     EXPECT_THAT(
