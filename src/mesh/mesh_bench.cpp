@@ -18,11 +18,11 @@ ServiceMesh mesh_of(std::size_t endpoints) {
     return ServiceMesh::create({.registry = std::move(fixed), .log_level = LogLevel::off}).value();
 }
 
-void clock_reading(benchmark::State& state) {
+void clock_gettime(benchmark::State& state) {
     for (auto _ : state) benchmark::DoNotOptimize(std::chrono::steady_clock::now());
 }
 
-BENCHMARK(clock_reading);
+BENCHMARK(clock_gettime);
 
 ServiceMesh& shared_mesh() {
     static ServiceMesh mesh = mesh_of(100);

@@ -12,7 +12,7 @@
 namespace datapunk::mesh::policy {
 namespace {
 
-void clock_reading(benchmark::State& bench) {
+void clock_gettime(benchmark::State& bench) {
     timespec time{};
     for (auto _ : bench) {
         clock_gettime(CLOCK_MONOTONIC, &time);
@@ -20,7 +20,7 @@ void clock_reading(benchmark::State& bench) {
     }
 }
 
-BENCHMARK(clock_reading)->Threads(1)->Threads(2);
+BENCHMARK(clock_gettime)->Threads(1)->Threads(2);
 
 ServicePolicies& shared_policies(std::size_t size, const BalanceConfig& balance) {
     static std::unique_ptr<ServicePolicies> policies;
