@@ -144,8 +144,12 @@ void lose_power_once(std::uint64_t seed) {
                     if (seq) acknowledged = *seq;
                 });
             ASSERT_TRUE(taken.ok());
-            if (rng.chance(0.3)) ASSERT_TRUE(append_and_wait(*log, {"waited"}).ok());
-            if (i == 100) ASSERT_TRUE(snapshot_and_wait(*log, "snapshot", acknowledged).ok());
+            if (rng.chance(0.3)) {
+                ASSERT_TRUE(append_and_wait(*log, {"waited"}).ok());
+            }
+            if (i == 100) {
+                ASSERT_TRUE(snapshot_and_wait(*log, "snapshot", acknowledged).ok());
+            }
         }
     }
     if (!watched.is_cut) return;  // it had all been written before
