@@ -19,10 +19,11 @@ using testing::StartsWith;
 // Echoes what it was asked; "/slow" waits for `release`; "/big" answers 300 kB.
 class EchoHandler final : public Handler {
   public:
-    explicit EchoHandler(io::Loop& loop) : release(loop), loop_(loop) {}
+    explicit EchoHandler(io::Loop& loop) : release(loop), called(loop), loop_(loop) {}
 
     io::Task<Response> handle(Request request) override {
         ++calls;
+        called.set();
         peers.insert(request.peer);
         struct Gone {
             int& count;
@@ -51,6 +52,7 @@ class EchoHandler final : public Handler {
     }
 
     io::Event release;
+    io::Event called;  // for the first time
     std::set<io::SocketAddress> peers;
     int calls = 0;
     int cancelled = 0;
@@ -268,7 +270,7 @@ TEST_F(HttpServer, CancelsTheHandlerWhenItsClientLeaves) {
             );
             const io::Slices slices(std::string_view("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"));
             auto written = co_await (*stream)->write(slices, self->loop_->now() + seconds(1));
-            while (self->handler_.calls == 0) co_await io::sleep_for(*self->loop_, milliseconds(2));
+            co_await self->handler_.called.wait(self->loop_->now() + seconds(5));
         };
         group.spawn(ask(this));
         while (!group.empty()) loop_->turn(loop_->now() + seconds(1));
