@@ -6,10 +6,13 @@ set -euo pipefail
 build=(
   clang-19 lld-19 cmake ninja-build ccache pkg-config
   libssl-dev libsqlite3-dev libsimdjson-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev
-  libspdlog-dev libfmt-dev libxxhash-dev
+  libspdlog-dev libfmt-dev libxxhash-dev libnghttp2-dev libzookeeper-st-dev
 )
 check=(g++-12 clang-format-19 clang-tidy-19 libclang-rt-19-dev python3 libgtest-dev libgmock-dev libbenchmark-dev)
-peers=(curl openssl prometheus haproxy nginx-light wrk python3-consul strace)
+peers=(
+  curl openssl prometheus haproxy nginx-light wrk python3-consul strace
+  redis-server etcd-server bind9 bind9-dnsutils zookeeper default-jre-headless python3-grpcio patroni postgresql-15
+)
 
 want=()
 for group in "$@"; do
@@ -36,6 +39,6 @@ if [ "$(id -u)" -ne 0 ]; then
   as_root=(sudo)
 fi
 echo "Installing from Debian: ${missing[*]}" >&2
-export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+# RUNLEVEL=1: what is installed for the tests is not started as a service of this machine.
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
