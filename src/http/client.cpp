@@ -7,6 +7,7 @@
 #include "http/message_reader.h"
 #include "wire/http1/chars.h"
 #include "wire/http1/encode.h"
+#include "wire/url.h"
 
 namespace datapunk::mesh::http {
 
@@ -17,6 +18,8 @@ namespace {
 
 // Beyond so many peers, those with expired connections only are forgotten.
 constexpr std::size_t kPeersKept = 64;
+
+constexpr std::string_view kHttp11 = "http/1.1";  // as ALPN calls it
 
 // All but the empty line. False if something in it would break the framing: names and paths come
 // from users.
@@ -43,7 +46,13 @@ struct Client::Idle {
     Instant since;
 };
 
-Client::Client(io::Network& network, ClientConfig config) : network_(network), config_(config) {}
+Result<std::shared_ptr<const io::TlsContext>> client_tls(io::TlsClientConfig config) {
+    config.alpn = {std::string(kHttp11)};
+    return io::TlsContext::client(config);
+}
+
+Client::Client(io::Network& network, ClientConfig config)
+    : network_(network), config_(std::move(config)) {}
 
 Client::~Client() = default;
 
@@ -73,10 +82,30 @@ void Client::put_idle(const std::string& key, io::StreamPtr stream) {
     list.push_back({std::move(stream), network_.loop().now()});
 }
 
+io::Task<Result<io::StreamPtr>> Client::connect(
+    std::string host, std::uint16_t port, Instant deadline
+) {
+    auto connected = co_await io::connect_to(network_, host, port, deadline);
+    if (!connected || config_.tls == nullptr) co_return std::move(connected);
+    const std::string& name = config_.tls_server_name.empty() ? host : config_.tls_server_name;
+    auto secure = io::TlsStream::client(*std::move(connected), config_.tls, name);
+    auto agreed = co_await secure->handshake(deadline);
+    if (!agreed) co_return std::move(agreed).error();
+    // A server without ALPN is taken at its word; one that chose another protocol is not.
+    if (const std::string_view chosen = secure->alpn(); !chosen.empty() && chosen != kHttp11) {
+        co_return Error{
+            .code = Code::invalid,
+            .what = fmt::format("{} wants to speak {}", secure->peer().to_string(), chosen),
+            .source = Source::upstream
+        };
+    }
+    co_return io::StreamPtr(std::move(secure));
+}
+
 io::Task<Result<Response>> Client::fetch(
     std::string host, std::uint16_t port, Request request, Instant deadline
 ) {
-    const std::string key = fmt::format("{}:{}", host, port);
+    const std::string key = wire::HostPort{.host = host, .port = port}.text();
     if (request.host.empty()) request.host = key;
     const bool idempotent = is_idempotent(wire::http1::method_of(request.method));
     for (;;) {
@@ -85,7 +114,7 @@ io::Task<Result<Response>> Client::fetch(
         if (!reused) {
             const Instant connect_deadline =
                 std::min(deadline, network_.loop().now() + config_.connect_timeout);
-            auto connected = co_await io::connect_to(network_, host, port, connect_deadline);
+            auto connected = co_await connect(host, port, connect_deadline);
             if (!connected) co_return std::move(connected).error();
             stream = *std::move(connected);
         }
