@@ -64,7 +64,9 @@ Reply agent_checks(Context context, Call call) {
     if (const catalog::CatalogNode* node = context.catalog().local(); node != nullptr) {
         for (const auto& [id, owner] : node->check_owner) {
             if (id == "serfHealth") continue;  // the servers' word on this node, not the agent's
-            const CheckView view{context.catalog().agent_check(id), context.registry->output(id)};
+            const CheckRowView view{
+                context.catalog().agent_check(id), context.registry->output(id)
+            };
             if (!options.accepts(&view)) continue;
             json.key(id);
             write_agent_check(json, view.ref, view.output);

@@ -81,7 +81,7 @@ http::Response checks_answer(
     json.begin_array();
     const Metadata meta = node_meta(call);
     for (const catalog::CheckRef& ref : answer.data) {
-        const CheckView view{ref, ref.check->output};
+        const CheckRowView view{ref, ref.check->output};
         const bool is_on_node = catalog::contains_all(ref.node->row.meta, meta);
         if (!is_on_node || !options.accepts(&view)) continue;
         write_check(json, ref.node->row, ref.service, *ref.check);

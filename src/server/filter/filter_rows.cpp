@@ -291,11 +291,11 @@ const FilterSchema& instance_node_schema() {
 bool any_check(const void* row, const MatchRecord& matches) {
     const catalog::InstanceRef& ref = as<InstanceView>(row).ref;
     for (const auto& [id, check] : ref.node->checks) {
-        const CheckView view{{ref.node, nullptr, &check}, check.output};
+        const CheckRowView view{{ref.node, nullptr, &check}, check.output};
         if (matches(&view)) return true;
     }
     for (const auto& [id, check] : ref.instance->checks) {
-        const CheckView view{{ref.node, &ref.instance->row, &check}, check.output};
+        const CheckRowView view{{ref.node, &ref.instance->row, &check}, check.output};
         if (matches(&view)) return true;
     }
     return false;
@@ -307,7 +307,7 @@ std::size_t count_checks(const void* row) {
 }
 
 const catalog::CheckRef& check_of(const void* row) {
-    return as<CheckView>(row).ref;
+    return as<CheckRowView>(row).ref;
 }
 
 }  // namespace
@@ -338,7 +338,7 @@ const FilterSchema& check_schema() {
             [](const void* r) -> FieldValue { return mesh::to_string(check_of(r).check->status); }
         ),
         text("Notes", [](const void* r) -> FieldValue { return View(check_of(r).check->notes); }),
-        text("Output", [](const void* r) -> FieldValue { return as<CheckView>(r).output; }),
+        text("Output", [](const void* r) -> FieldValue { return as<CheckRowView>(r).output; }),
         text(
             "ServiceID",
             [](const void* r) -> FieldValue {

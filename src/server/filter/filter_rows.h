@@ -21,7 +21,7 @@ struct InstanceView {
     std::string_view datacenter;
 };
 
-struct CheckView {
+struct CheckRowView {
     catalog::CheckRef ref;
     std::string_view output;
 };
@@ -30,7 +30,7 @@ struct CheckView {
 const FilterSchema& node_schema();             // NodeView: catalog/nodes
 const FilterSchema& health_schema();           // InstanceView: health/service
 const FilterSchema& catalog_service_schema();  // InstanceView: catalog/service, catalog/services
-const FilterSchema& check_schema();            // CheckView: health/checks, agent/checks, …
+const FilterSchema& check_schema();            // CheckRowView: health/checks, agent/checks, …
 const FilterSchema& service_schema();          // catalog::ServiceRow: agent/services, …
 
 }  // namespace datapunk::mesh::server
