@@ -34,6 +34,8 @@ struct ClientConfig {
 // A context for ClientConfig::tls: as configured, and HTTP/1.1 is what it offers to speak.
 Result<std::shared_ptr<const io::TlsContext>> client_tls(io::TlsClientConfig config);
 
+class ResponseStream;
+
 class Client {
   public:
     Client(io::Network& network, ClientConfig config);
@@ -46,13 +48,22 @@ class Client {
         std::string host, std::uint16_t port, Request request, Instant deadline
     );
 
+    // The same for an answer that may never end (a watch): its head; the body is then read as it
+    // comes. A connection of its own, never sent again.
+    io::Task<Result<std::unique_ptr<ResponseStream>>> stream(
+        std::string host, std::uint16_t port, Request request, Instant deadline
+    );
+
   private:
+    struct Exchange;
     struct Idle;
 
     io::Task<Result<io::StreamPtr>> connect(std::string host, std::uint16_t port, Instant deadline);
     io::Task<Result<Response>> exchange(
         io::Stream& stream, const Request& request, Instant deadline, bool& answered, bool& reusable
     );
+    // Sends the request and reads the answer's head.
+    io::Task<Result<Response>> begin(Exchange& exchange, const Request& request, Instant deadline);
     io::StreamPtr take_idle(const std::string& key);
     void put_idle(const std::string& key, io::StreamPtr stream);
 
