@@ -95,7 +95,8 @@ io::Task<Result<Registrar::Ticket>> Registrar::announce(ServiceConfig config, In
     interrupt(id);
     auto turn = co_await turns_.take(id, deadline);
     if (!turn) co_return busy(id);
-    const auto entry = std::make_shared<Entry>(std::move(config), next_ticket_++, parts_.loop);
+    const auto entry =
+        std::make_shared<RegistrationEntry>(std::move(config), next_ticket_++, parts_.loop);
     entry->replaces = kept(id);
     UnderWay under_way(*this, entry);
     std::vector<SagaStep> steps = steps_of(entry, deadline);

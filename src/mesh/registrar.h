@@ -40,6 +40,8 @@
 
 namespace datapunk::mesh::internal {
 
+struct RegistrationEntry;
+
 struct RegistrarParts {
     io::Loop& loop;
     registry::Backend& backend;
@@ -81,9 +83,8 @@ class Registrar {
     std::size_t owed() const noexcept { return owed_.size(); }
 
   private:
-    struct Entry;
     class UnderWay;
-    using EntryPtr = std::shared_ptr<Entry>;
+    using EntryPtr = std::shared_ptr<RegistrationEntry>;
     using Try = std::function<io::Task<Result<>>()>;
 
     std::vector<SagaStep> steps_of(const EntryPtr& entry, Instant deadline);

@@ -1,7 +1,8 @@
 #pragma once
 
-// Registrar::Entry: one registration as the registrar knows it. Internal to registrar*.cpp.
+// RegistrationEntry: one registration as the registrar knows it. Internal to registrar*.cpp.
 
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -9,8 +10,8 @@
 
 namespace datapunk::mesh::internal {
 
-struct Registrar::Entry {
-    Entry(ServiceConfig the_config, Ticket the_ticket, io::Loop& loop)
+struct RegistrationEntry {
+    RegistrationEntry(ServiceConfig the_config, Registrar::Ticket the_ticket, io::Loop& loop)
         : config(std::move(the_config)), ticket(the_ticket), changed(loop) {}
 
     bool is_ttl() const { return config.check.kind == HealthCheck::Kind::ttl; }
@@ -21,8 +22,9 @@ struct Registrar::Entry {
     }
 
     ServiceConfig config;
-    const Ticket ticket;
-    EntryPtr replaces;  // while it is announced: what was kept under its id
+    const Registrar::Ticket ticket;
+    // While it is announced: what was kept under its id.
+    std::shared_ptr<RegistrationEntry> replaces;
     Health health = Health::passing;
     std::string note;
     bool is_leaving = false;
