@@ -53,7 +53,8 @@ class Scripted final : public Backend {
     io::Task<Result<Answer>> wait(std::string, std::uint64_t after, Duration longest, Instant)
         override {
         state_.afters.push_back(after);
-        auto done = co_await answer(after > 0 ? longest : state_.takes);
+        const Duration takes = after > 0 ? longest : state_.takes;
+        auto done = co_await answer(takes);
         if (!done) co_return std::move(done).error();
         co_return Answer{.index = 7};
     }
