@@ -24,6 +24,7 @@
 
 #include "catalog/catalog.h"
 #include "catalog/limits.h"
+#include "catalog/session_timers.h"
 #include "catalog/timers.h"
 #include "core/log.h"
 #include "io/loop.h"
@@ -127,6 +128,7 @@ class EmbeddedRegistry {
     core::Logger logger_;
     catalog::Catalog catalog_;
     catalog::CheckTimers timers_;
+    catalog::SessionTimers session_timers_;
     catalog::WaiterTable waiters_;
     std::map<catalog::WaitToken, io::Event*> waiting_;
     catalog::WaitToken next_token_ = 1;
