@@ -235,11 +235,13 @@ TEST_F(Sessions, BlockingQueriesWakeForTheirOwnSessions) {
     PendingAsk other(*server_, fmt::format("/v1/session/node/n2?index={}", index));
     loop_.run_for(1ms);
     create();
+    loop_.run_for(1ms);
     EXPECT_FALSE(info.ended());
     EXPECT_TRUE(node.ended());
     EXPECT_FALSE(other.ended());
     desk_->put("/v1/session/destroy/" + id);
-    EXPECT_TRUE(info.ended());
+    loop_.run_for(1ms);
+    ASSERT_TRUE(info.ended());
     EXPECT_EQ(info.response().body, "[]");
     EXPECT_FALSE(other.ended());
 }
