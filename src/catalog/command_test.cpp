@@ -212,7 +212,9 @@ TEST(CommandTest, RefusesEveryPrefixAndEveryTail) {
 TEST(CommandTest, RefusesAnotherVersion) {
     std::string bytes = encode(DeregisterService{"x"});
     bytes[0] = 99;
-    EXPECT_THAT(decode_command(bytes).error().what, HasSubstr("version 99, this program knows 1 to"));
+    EXPECT_THAT(
+        decode_command(bytes).error().what, HasSubstr("version 99, this program knows 1 to")
+    );
 }
 
 }  // namespace
