@@ -33,6 +33,14 @@ struct Refuse {
     Result<> operator()(const DestroySession& c) const;
     Result<> operator()(const RenewSession& c) const;
     Result<> operator()(const EndLockDelays& c) const;
+    // access_control.cpp
+    Result<> operator()(const BootstrapAcl& c) const;
+    Result<> operator()(const SetAclToken& c) const;
+    Result<> operator()(const DeleteAclToken& c) const;
+    Result<> operator()(const SetAclPolicy& c) const;
+    Result<> operator()(const DeleteAclPolicy& c) const;
+    Result<> operator()(const SetQuery& c) const;
+    Result<> operator()(const DeleteQuery& c) const;
 
   private:
     Result<> need_local() const;
@@ -66,6 +74,14 @@ struct Apply {
     void operator()(DestroySession& c);
     void operator()(RenewSession& c);
     void operator()(EndLockDelays& c);
+    // access_control.cpp
+    void operator()(BootstrapAcl& c);
+    void operator()(SetAclToken& c);
+    void operator()(DeleteAclToken& c);
+    void operator()(SetAclPolicy& c);
+    void operator()(DeleteAclPolicy& c);
+    void operator()(SetQuery& c);
+    void operator()(DeleteQuery& c);
 
   private:
     void touch(WatchTopic topic, std::string_view name = {});

@@ -16,6 +16,7 @@
 #include <variant>
 #include <vector>
 
+#include "catalog/access_commands.h"
 #include "catalog/limits.h"
 #include "catalog/rows.h"
 
@@ -168,6 +169,13 @@ using Command = std::variant<
     CatalogDeregister,
     KvPut,
     KvDelete,
+    BootstrapAcl,
+    SetAclToken,
+    DeleteAclToken,
+    SetAclPolicy,
+    DeleteAclPolicy,
+    SetQuery,
+    DeleteQuery,
     KvAcquire,
     KvRelease,
     CreateSession,

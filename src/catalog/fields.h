@@ -15,13 +15,14 @@
 #include <string>
 #include <vector>
 
+#include "catalog/access_fields.h"
 #include "catalog/command.h"
 #include "core/bytes.h"
 
 namespace datapunk::mesh::catalog {
 
-// 2: locks and sessions.
-inline constexpr std::uint8_t kFormatVersion = 2;
+// 2: access control and prepared queries. 3: locks and sessions.
+inline constexpr std::uint8_t kFormatVersion = 3;
 
 template <class A, class... T>
 void all(A& archive, T&... values) {
@@ -53,7 +54,7 @@ void fields(auto& a, auto& r, const CheckRow*) {
 }
 void fields(auto& a, auto& r, const KvRow*) {
     all(a, r.value, r.flags, r.index);
-    a.since(2, r.lock_index, r.session);
+    a.since(3, r.lock_index, r.session);
 }
 void fields(auto& a, auto& r, const SessionServiceCheck*) { all(a, r.id, r.name_space); }
 void fields(auto& a, auto& r, const SessionRow*) {

@@ -37,6 +37,12 @@ inline constexpr std::size_t kSessionChecksMax = 64;
 inline constexpr std::size_t kLocksMax = 100'000;
 // Deleted keys whose index is remembered one by one; older ones share one floor (kv.h).
 inline constexpr std::size_t kTombstonesMax = 10'000;
+inline constexpr std::size_t kAclTokensMax = 10'000;  // one a service and one a person, and some
+inline constexpr std::size_t kAclPoliciesMax = 1'000;
+inline constexpr std::size_t kAclLinksMax = 64;       // policies and identities of one token
+inline constexpr std::size_t kAclNameBytesMax = 128;  // Consul's
+inline constexpr std::size_t kAclRulesBytesMax = 64UL * 1024;  // a thousand rules
+inline constexpr std::size_t kQueriesMax = 1'000;
 inline constexpr std::size_t kWaitersMax = 65'536;  // blocked queries; each also holds a connection
 
 inline constexpr Duration kSessionTtlMin = std::chrono::seconds(10);  // this and the next: Consul's

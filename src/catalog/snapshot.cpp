@@ -63,6 +63,8 @@ std::string Catalog::encode_state() const {
         all(out, service.index, service.health_index);
     }
     kv_.save(out);
+    out(acl_.save());
+    out(queries_.save());
     sessions_.save(out);
     return std::move(out).bytes();
 }
@@ -124,8 +126,11 @@ Result<Catalog> Catalog::decode_state(std::string_view bytes) {
     }
     KvStore::State kv;
     all(in, kv.rows, kv.tombstones, kv.floor, kv.index);
+    AclStore::State acl;
+    QueryStore::State queries;
+    in.since(2, acl, queries);
     SessionStore::State sessions;
-    in.since(2, sessions.sessions, sessions.lock_delays, sessions.index);
+    in.since(3, sessions.sessions, sessions.lock_delays, sessions.index);
     if (!in.ok()) return unreadable("it is cut short or damaged");
     if (!in.at_end()) return unreadable("bytes are left over");
     if (indexed != c.by_name_.size()) return unreadable("a service without an index");
@@ -136,6 +141,8 @@ Result<Catalog> Catalog::decode_state(std::string_view bytes) {
         return unreadable("a lock without its session, or a session twice");
     }
     c.kv_.restore(std::move(kv));
+    c.acl_.restore(std::move(acl));
+    c.queries_.restore(std::move(queries));
     if (!local.empty()) {
         const auto found = c.nodes_.find(local);
         if (found == c.nodes_.end()) return unreadable("the local node is missing");

@@ -40,6 +40,8 @@ enum class WatchTopic : std::uint8_t {
     sessions,        // /session/list
     session,         // /session/info/NAME
     session_node,    // /session/node/NAME
+    acl,             // /acl/…
+    queries,         // /query
 };
 
 struct WatchKey {
