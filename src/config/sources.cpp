@@ -7,7 +7,6 @@
 #include <fstream>
 #include <iostream>
 
-
 namespace datapunk::mesh::config {
 
 namespace {
