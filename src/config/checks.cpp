@@ -21,6 +21,7 @@ class Checks {
     void run() {
         admin();
         registry();
+        redis();
         listeners();
         routes();
         registrations();
@@ -67,8 +68,24 @@ class Checks {
     }
 
     void registry() {
+        const RegistryBreakerSection& breaker = config_.registry.breaker;
+        if (breaker.open_max < breaker.open_for)
+            fail("registry.breaker.open_max", "must not be below open_for");
         if (config_.registry.kind == RegistryKind::embedded)
             listen_address(config_.registry.embedded.address, "registry.embedded.address");
+    }
+
+    void redis() {
+        const RedisSection& redis = config_.redis;
+        if (!redis.username.empty() && redis.password.empty())
+            fail("redis.username", "needs a password", "set redis.password");
+        if (!redis.tls && !redis.tls_ca.empty())
+            fail("redis.tls_ca", "has no effect without redis.tls", "set redis.tls: true");
+        const bool is_printable = std::all_of(redis.prefix.begin(), redis.prefix.end(), [](char c) {
+            return c > ' ' && c <= '~';
+        });
+        if (redis.prefix.empty() || redis.prefix.size() > 64 || !is_printable)
+            fail("redis.prefix", "must have 1 to 64 printable bytes");
     }
 
     // Adds what is not there yet; a second one of the same name is a problem.

@@ -1,7 +1,7 @@
 #pragma once
 
-// What SharedCache's scripts do, for a FakeRedis, which speaks no Lua. shared_cache_real_test.cpp
-// runs the scripts themselves. For tests only.
+// What SharedCache's scripts do, for a FakeRedis, which speaks no Lua.
+// tests/scenarios/test_cache_levels.py runs the scripts themselves. For tests only.
 
 #include <algorithm>
 #include <memory>

@@ -71,6 +71,8 @@ class ServiceDiscovery {
 
     DiscoveryStats stats() const;
 
+    Instant now() const noexcept { return context_.loop.now(); }
+
     // Every service that something is known about, as a cache gives it.
     using Visitor = std::function<void(const EndpointSet&)>;
     void for_each_known(const Visitor& visit) const;
