@@ -60,6 +60,12 @@ constexpr std::array kRoutes = {
     Route{"/v1/acl/policy/name/", "GET", acl_policy_by_name},
     Route{"/v1/acl/policy/", "GET,PUT,DELETE", acl_policy},
     Route{"/v1/acl/replication", "GET", acl_replication, true},
+    Route{"/v1/session/create", "PUT", session_create},
+    Route{"/v1/session/destroy/", "PUT", session_destroy},
+    Route{"/v1/session/renew/", "PUT", session_renew},
+    Route{"/v1/session/info/", "GET", session_info},
+    Route{"/v1/session/node/", "GET", session_node},
+    Route{"/v1/session/list", "GET", session_list},
 };
 
 const Route* find_route(std::string_view path) {

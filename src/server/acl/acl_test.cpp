@@ -261,6 +261,43 @@ TEST_F(Acl, ATokenMayDoWhatItsPolicySays) {
     EXPECT_EQ(desk_->ask_as(secret, "PUT", "/v1/agent/service/deregister/web").status, 200);
 }
 
+TEST_F(Acl, KeysAndSessionsHaveRulesToo) {
+    const std::string management = bootstrap();
+    const Json token = web_token(management);
+    const std::string secret = token["SecretID"];
+    const std::string accessor = token["AccessorID"];
+    const auto anonymous = [](const std::string& what) {
+        return "Permission denied: anonymous token lacks permission " + what + kAnonymousEnd;
+    };
+    expect_denied("", "GET", "/v1/kv/a", "", anonymous("'key:read' on \"a\""));
+    expect_denied("", "PUT", "/v1/kv/a", "x", anonymous("'key:write' on \"a\""));
+    EXPECT_EQ(desk_->ask_as(secret, "GET", "/v1/kv/cfg/a").status, 404);
+    expect_denied(secret, "GET", "/v1/kv/other", "", lacks(accessor, "'key:read' on \"other\""));
+    expect_denied(secret, "PUT", "/v1/kv/cfg/a", "x", lacks(accessor, "'key:write' on \"cfg/a\""));
+    desk_->ask_as(management, "PUT", "/v1/kv/other", "x");
+    EXPECT_EQ(desk_->ask_as(secret, "GET", "/v1/kv/?recurse").status, 404);
+    const http::Response none = desk_->ask_as(secret, "GET", "/v1/kv/?keys");
+    EXPECT_EQ(none.status, 200);
+    EXPECT_EQ(none.body, "[]");
+    EXPECT_EQ(none.header("X-Consul-Results-Filtered-By-Acls"), "true");
+    desk_->ask_as(management, "PUT", "/v1/kv/cfg/a", "x");
+    EXPECT_EQ(desk_->ask_as(secret, "GET", "/v1/kv/?keys").body, R"(["cfg/a"])");
+    EXPECT_EQ(Json::parse(desk_->ask_as(secret, "GET", "/v1/kv/?recurse").body).size(), 1U);
+    EXPECT_EQ(desk_->ask_as(secret, "DELETE", "/v1/kv/cfg/a").status, 403);
+    EXPECT_EQ(desk_->ask_as(secret, "DELETE", "/v1/kv/cfg/?recurse").status, 403);
+    EXPECT_EQ(desk_->ask_as(secret, "DELETE", "/v1/kv/?recurse").status, 403);
+    const http::Response session = desk_->ask_as(secret, "PUT", "/v1/session/create", "{}");
+    EXPECT_EQ(session.status, 200);
+    const std::string id = Json::parse(session.body)["ID"];
+    EXPECT_EQ(desk_->ask_as(secret, "PUT", "/v1/kv/cfg/a?acquire=" + id, "x").status, 403);
+    EXPECT_EQ(desk_->ask("PUT", "/v1/session/create", "{}").status, 403);
+    EXPECT_EQ(desk_->ask("PUT", "/v1/session/destroy/" + id).status, 403);
+    EXPECT_EQ(desk_->ask("PUT", "/v1/session/renew/" + id).status, 403);
+    EXPECT_EQ(desk_->get("/v1/session/list"), "[]");
+    EXPECT_EQ(desk_->get("/v1/session/info/" + id), "[]");
+    EXPECT_EQ(Json::parse(desk_->ask_as(secret, "GET", "/v1/session/list").body).size(), 1U);
+}
+
 TEST_F(Acl, AnotherServicesIdIsNotForTheTaking) {
     const std::string management = bootstrap();
     const std::string secret = web_token(management)["SecretID"];
