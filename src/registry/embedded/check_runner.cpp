@@ -35,13 +35,13 @@ std::optional<probe::ProbeDefinition> probe_definition(const catalog::CheckDefin
     if (const auto url = wire::parse_url(definition.url)) {
         out.host = url->host;
         out.port = url->port;
-        out.is_tls = url->scheme == "https";
+        out.tls.enabled = url->scheme == "https";
         out.target = url->query.empty() ? url->path : url->path + "?" + url->query;
     }
     if (!definition.method.empty()) out.method = definition.method;
     out.body = definition.body;
-    out.tls_skip_verify = definition.tls_skip_verify;
-    out.tls_server_name = definition.tls_server_name;
+    out.tls.verify = !definition.tls_skip_verify;
+    out.tls.server_name = definition.tls_server_name;
     for (const auto& [name, values] : definition.header) {
         for (const std::string& value : values) out.headers.push_back({name, value});
     }
