@@ -54,8 +54,9 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
     local->registry_ = *std::move(opened);
     local->door_ =
         std::make_unique<server::RegistryServer>(*local->registry_, server::RegistryServerConfig{});
-    local->http_ =
-        std::make_unique<http::Server>(network, *local->door_, http::ServerConfig{}, log);
+    // Each blocked query holds a connection.
+    const http::ServerConfig server{.connections_max = catalog::kWaitersMax};
+    local->http_ = std::make_unique<http::Server>(network, *local->door_, server, log);
     auto listening = local->http_->listen(*address);
     if (!listening) {
         Error error = std::move(listening).error();

@@ -27,6 +27,14 @@ struct Refuse {
     Result<> operator()(const CatalogDeregister& c) const;
     Result<> operator()(const KvPut& c) const;
     Result<> operator()(const KvDelete& c) const;
+    // access_control.cpp
+    Result<> operator()(const BootstrapAcl& c) const;
+    Result<> operator()(const SetAclToken& c) const;
+    Result<> operator()(const DeleteAclToken& c) const;
+    Result<> operator()(const SetAclPolicy& c) const;
+    Result<> operator()(const DeleteAclPolicy& c) const;
+    Result<> operator()(const SetQuery& c) const;
+    Result<> operator()(const DeleteQuery& c) const;
 
   private:
     Result<> need_local() const;
@@ -53,6 +61,14 @@ struct Apply {
     void operator()(CatalogDeregister& c);
     void operator()(KvPut& c);
     void operator()(KvDelete& c);
+    // access_control.cpp
+    void operator()(BootstrapAcl& c);
+    void operator()(SetAclToken& c);
+    void operator()(DeleteAclToken& c);
+    void operator()(SetAclPolicy& c);
+    void operator()(DeleteAclPolicy& c);
+    void operator()(SetQuery& c);
+    void operator()(DeleteQuery& c);
 
   private:
     void touch(WatchTopic topic, std::string_view name = {});

@@ -102,6 +102,10 @@ std::uint64_t Catalog::index_of(const WatchKey& key) const {
             return at_least_one(checks_index_);
         case WatchTopic::kv_key:
             return at_least_one(kv_.key_index(key.name));
+        case WatchTopic::acl:
+            return at_least_one(acl_.index());
+        case WatchTopic::queries:
+            return at_least_one(queries_.index());
         case WatchTopic::kv_prefix:
             return at_least_one(kv_.prefix_index(key.name));
     }

@@ -31,8 +31,10 @@
 #include <utility>
 #include <vector>
 
+#include "catalog/acl.h"
 #include "catalog/command.h"
 #include "catalog/kv.h"
+#include "catalog/queries.h"
 #include "catalog/rows.h"
 #include "catalog/watch.h"
 
@@ -137,6 +139,11 @@ class Catalog {
         std::string_view prefix, std::string_view separator = {}
     ) const;
 
+    // --- access control and prepared queries
+    const AclStore& acl() const noexcept { return acl_; }
+
+    const QueryStore& queries() const noexcept { return queries_; }
+
     std::string encode_state() const;
     [[nodiscard]] static Result<Catalog> decode_state(std::string_view bytes);
 
@@ -163,6 +170,8 @@ class Catalog {
     std::map<std::string, NamedService, std::less<>> by_name_;
     CatalogNode* local_ = nullptr;  // into nodes_
     KvStore kv_;
+    AclStore acl_;
+    QueryStore queries_;
     std::size_t service_count_ = 0;
     std::size_t check_count_ = 0;
     // 1 is what a query of an empty catalog answers: the first change must lie above it.

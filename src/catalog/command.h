@@ -16,6 +16,7 @@
 #include <variant>
 #include <vector>
 
+#include "catalog/access_commands.h"
 #include "catalog/limits.h"
 #include "catalog/rows.h"
 
@@ -123,7 +124,14 @@ using Command = std::variant<
     CatalogRegister,
     CatalogDeregister,
     KvPut,
-    KvDelete>;
+    KvDelete,
+    BootstrapAcl,
+    SetAclToken,
+    DeleteAclToken,
+    SetAclPolicy,
+    DeleteAclPolicy,
+    SetQuery,
+    DeleteQuery>;
 
 // Fills in Consul's defaults (ids, names, weights, minimal intervals, tagged addresses) and checks
 // everything that needs no state. Doing it again changes nothing.

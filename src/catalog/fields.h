@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "catalog/access_fields.h"
 #include "catalog/command.h"
 #include "core/bytes.h"
 

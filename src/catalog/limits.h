@@ -33,6 +33,12 @@ inline constexpr std::size_t kKvKeysMax = 100'000;
 inline constexpr std::size_t kKvBytesMax = 64 * 1024 * 1024;  // all keys and values together
 // Deleted keys whose index is remembered one by one; older ones share one floor (kv.h).
 inline constexpr std::size_t kTombstonesMax = 10'000;
+inline constexpr std::size_t kAclTokensMax = 10'000;  // one a service and one a person, and some
+inline constexpr std::size_t kAclPoliciesMax = 1'000;
+inline constexpr std::size_t kAclLinksMax = 64;       // policies and identities of one token
+inline constexpr std::size_t kAclNameBytesMax = 128;  // Consul's
+inline constexpr std::size_t kAclRulesBytesMax = 64UL * 1024;  // a thousand rules
+inline constexpr std::size_t kQueriesMax = 1'000;
 inline constexpr std::size_t kWaitersMax = 65'536;  // blocked queries; each also holds a connection
 
 inline constexpr Duration kIntervalMin = std::chrono::seconds(1);         // Consul raises silently

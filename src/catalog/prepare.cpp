@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "catalog/access_prepare.h"
 #include "catalog/command.h"
 #include "catalog/limits.h"
 
@@ -311,6 +312,20 @@ struct Prepare {
         return check_text("key", c.key, kKvKeyBytesMax);
     }
 
+    Result<> operator()(BootstrapAcl& c) const { return prepare_access(c); }
+
+    Result<> operator()(SetAclToken& c) const { return prepare_access(c); }
+
+    Result<> operator()(SetAclPolicy& c) const { return prepare_access(c); }
+
+    Result<> operator()(SetQuery& c) const { return prepare_access(c); }
+
+    Result<> operator()(DeleteAclToken&) const { return Ok{}; }
+
+    Result<> operator()(DeleteAclPolicy&) const { return Ok{}; }
+
+    Result<> operator()(DeleteQuery&) const { return Ok{}; }
+
     Result<> operator()(DeregisterService&) const { return Ok{}; }
 
     Result<> operator()(DeregisterCheck&) const { return Ok{}; }
@@ -330,8 +345,14 @@ Result<> prepare(Command& command, Duration deregister_after_min) {
 }
 
 unsigned http_status(const Command& command, const Error& error) noexcept {
+    // Whatever the servers refuse, and not the agent, Consul answers with 500.
     const bool catalog_endpoint = std::holds_alternative<CatalogRegister>(command) ||
-                                  std::holds_alternative<CatalogDeregister>(command);
+                                  std::holds_alternative<CatalogDeregister>(command) ||
+                                  std::holds_alternative<SetAclToken>(command) ||
+                                  std::holds_alternative<DeleteAclToken>(command) ||
+                                  std::holds_alternative<SetAclPolicy>(command) ||
+                                  std::holds_alternative<DeleteAclPolicy>(command) ||
+                                  std::holds_alternative<SetQuery>(command);
     switch (error.code) {
         case Code::invalid:
             return catalog_endpoint ? 500 : 400;

@@ -7,7 +7,7 @@ namespace datapunk::mesh::catalog {
 
 namespace {
 
-constexpr std::uint8_t kStateVersion = 1;  // goes up with fields.h or with what is below
+constexpr std::uint8_t kStateVersion = 2;  // goes up with fields.h or with what is below
 // Far beyond what can be counted to, far below where counting on would overflow.
 constexpr std::uint64_t kIndexMax = std::uint64_t{1} << 62U;
 
@@ -64,6 +64,8 @@ std::string Catalog::encode_state() const {
         all(out, service.index, service.health_index);
     }
     kv_.save(out);
+    out(acl_.save());
+    out(queries_.save());
     return std::move(out).bytes();
 }
 
@@ -73,7 +75,7 @@ Result<Catalog> Catalog::decode_state(std::string_view bytes) {
     std::uint8_t version = 0;
     std::string local;
     in(version);
-    if (!in.ok() || version != kStateVersion) {
+    if (!in.ok() || version == 0 || version > kStateVersion) {
         return unreadable(fmt::format("version {}, this program knows {}", version, kStateVersion));
     }
     all(in,
@@ -124,10 +126,15 @@ Result<Catalog> Catalog::decode_state(std::string_view bytes) {
     }
     KvStore::State kv;
     all(in, kv.rows, kv.tombstones, kv.floor, kv.index);
+    AclStore::State acl;
+    QueryStore::State queries;
+    if (version >= 2) all(in, acl, queries);
     if (!in.ok()) return unreadable("it is cut short or damaged");
     if (!in.at_end()) return unreadable("bytes are left over");
     if (indexed != c.by_name_.size()) return unreadable("a service without an index");
     c.kv_.restore(std::move(kv));
+    c.acl_.restore(std::move(acl));
+    c.queries_.restore(std::move(queries));
     if (!local.empty()) {
         const auto found = c.nodes_.find(local);
         if (found == c.nodes_.end()) return unreadable("the local node is missing");

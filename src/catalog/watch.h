@@ -36,6 +36,8 @@ enum class WatchTopic : std::uint8_t {
     health_node,     // /health/node/NAME
     kv_key,          // /kv/NAME
     kv_prefix,       // /kv/NAME?recurse and ?keys
+    acl,             // /acl/…
+    queries,         // /query
 };
 
 struct WatchKey {

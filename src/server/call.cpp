@@ -29,6 +29,12 @@ http::Response json_answer(const Call& call, std::string body, int status) {
     return http::json_response(status, std::move(body));
 }
 
+http::Response json_answer(AnswerCache::Body body) {
+    http::Response response = http::json_response(200, {});
+    response.shared_body = std::move(body);
+    return response;
+}
+
 std::optional<http::Response> read_options(
     const Context& context, const Call& call, ReadOptions& out
 ) {

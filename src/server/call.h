@@ -54,6 +54,8 @@ http::Response plain_answer(int status, std::string text);
 http::Response error_answer(const catalog::Command& command, const Error& error);
 // A body that is complete JSON; ends with a newline if pretty, as Consul's.
 http::Response json_answer(const Call& call, std::string body, int status = 200);
+// The same for bytes that answers share; pretty ones bring their newline.
+http::Response json_answer(AnswerCache::Body body);
 
 struct ReadOptions {
     std::uint64_t index = 0;  // 0 = do not block

@@ -53,7 +53,7 @@ http::Response render_service(
         return refused;
     }
     filter.passing_only = *passing;
-    const std::string& body =
+    AnswerCache::Body body =
         context.answers->get(answer_name(call, filter), std::max<std::uint64_t>(index, 1), [&] {
             std::string out;
             JsonWriter json(out, call.is_pretty);
@@ -64,9 +64,10 @@ http::Response render_service(
                 if (options.accepts(&view)) write_health(json, ref, context.config->datacenter);
             }
             json.end_array();
+            if (call.is_pretty) out += '\n';
             return out;
         });
-    http::Response response = json_answer(call, body);
+    http::Response response = json_answer(std::move(body));
     add_index(response, index, options);
     return response;
 }

@@ -30,6 +30,13 @@ inline registry::embedded::EmbeddedConfig test_registry_config() {
     return config;
 }
 
+// As a client receives it.
+inline http::Response as_received(http::Response response) {
+    response.body = response.content();
+    response.shared_body = nullptr;
+    return response;
+}
+
 // The handler's answers, without sockets.
 class Desk {
   public:
@@ -41,7 +48,7 @@ class Desk {
         };
         auto response = sim::run_on(loop_, handler_.handle(std::move(request)));
         EXPECT_TRUE(response) << "no answer";
-        return response ? *std::move(response) : http::Response{.status = 0};
+        return response ? as_received(*std::move(response)) : http::Response{.status = 0};
     }
 
     std::string get(std::string target) {
@@ -82,7 +89,8 @@ class PendingAsk {
 
   private:
     static io::Task<void> run(io::Task<http::Response> task, std::optional<http::Response>* out) {
-        *out = co_await std::move(task);
+        auto response = co_await std::move(task);
+        *out = as_received(std::move(response));
     }
 
     std::optional<http::Response> response_;

@@ -10,6 +10,9 @@ namespace datapunk::mesh::registry::embedded {
 
 namespace {
 
+// Woken in one turn of the loop: a millisecond's work.
+constexpr std::size_t kWokenAtOnce = 64;
+
 Error too_late() {
     return {
         .code = Code::timeout,
@@ -212,6 +215,8 @@ void EmbeddedRegistry::on_written(Result<std::uint64_t> last_seq) {
 
 void EmbeddedRegistry::apply(Pending& pending) {
     auto outcome = catalog_.apply(std::move(pending.command));
+    pending.done.set(
+    );  // before the waiters: a thousand of them must not delay the writer's answer
     if (outcome) {
         if (catalog_.local() != nullptr) has_node_.set();
         timers_.sync(catalog_, outcome->local_checks, loop_.now());
@@ -221,17 +226,23 @@ void EmbeddedRegistry::apply(Pending& pending) {
         }
     }
     pending.result = std::move(outcome);
-    pending.done.set();
 }
 
 void EmbeddedRegistry::wake(const std::vector<catalog::WaitToken>& tokens) {
-    for (const catalog::WaitToken token : tokens) {
-        const auto found = waiting_.find(token);
-        if (found == waiting_.end()) continue;
-        io::Event* event = found->second;
+    to_wake_.insert(to_wake_.end(), tokens.begin(), tokens.end());
+    if (!to_wake_.empty()) loop_.make_ready(waker_);
+}
+
+void EmbeddedRegistry::wake_some() {
+    for (std::size_t woken = 0; woken < kWokenAtOnce && !to_wake_.empty();) {
+        const auto found = waiting_.find(to_wake_.front());
+        to_wake_.pop_front();
+        if (found == waiting_.end()) continue;  // its wait was over before its turn came
+        found->second->set();
         waiting_.erase(found);
-        event->set();
+        ++woken;
     }
+    if (!to_wake_.empty()) loop_.make_ready(waker_);
 }
 
 void EmbeddedRegistry::end_waits() {

@@ -15,11 +15,12 @@
 
 #include <datapunk/mesh/result.h>
 
+#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "catalog/catalog.h"
@@ -96,6 +97,17 @@ class EmbeddedRegistry {
         EmbeddedRegistry& registry;
     };
 
+    // Wakes the waiters of a change in slices, one a turn: ten thousand of them must not keep the
+    // loop from reading, writing and answering others.
+    class Waker final : public io::Ready {
+      public:
+        explicit Waker(EmbeddedRegistry& owner) : registry(owner) {}
+
+        void run() override { registry.wake_some(); }
+
+        EmbeddedRegistry& registry;
+    };
+
     class Due final : public io::Timer {
       public:
         explicit Due(EmbeddedRegistry& owner)
@@ -119,6 +131,7 @@ class EmbeddedRegistry {
     void on_written(Result<std::uint64_t> last_seq);
     void apply(Pending& pending);
     void wake(const std::vector<catalog::WaitToken>& tokens);
+    void wake_some();
     void run_due();
     void maybe_snapshot();
 
@@ -128,7 +141,8 @@ class EmbeddedRegistry {
     catalog::Catalog catalog_;
     catalog::CheckTimers timers_;
     catalog::WaiterTable waiters_;
-    std::map<catalog::WaitToken, io::Event*> waiting_;
+    std::unordered_map<catalog::WaitToken, io::Event*> waiting_;
+    std::deque<catalog::WaitToken> to_wake_;
     catalog::WaitToken next_token_ = 1;
     ChecksChanged checks_changed_;
     io::Event has_node_;  // commands wait for it: it is the log's first entry
@@ -140,6 +154,7 @@ class EmbeddedRegistry {
     std::uint64_t snapshot_seq_ = 0;
     bool is_snapshotting_ = false;
     Flush flush_{*this};
+    Waker waker_{*this};
     Due due_{*this};
     std::shared_ptr<EmbeddedRegistry*> alive_;  // what the log's callbacks hold; null when gone
     std::unique_ptr<store::CommandLog> log_;    // last: its thread ends before the rest
