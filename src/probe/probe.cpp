@@ -24,6 +24,12 @@ void hide(std::string& output, const std::string& secret) {
          at = output.find(secret, at + kHidden.size())) {
         output.replace(at, secret.size(), kHidden);
     }
+    // Cut in the middle of it?
+    for (std::size_t part = std::min(secret.size() - 1, output.size()); part >= 4; --part) {
+        if (!output.ends_with(std::string_view(secret).substr(0, part))) continue;
+        output.replace(output.size() - part, part, kHidden);
+        return;
+    }
 }
 
 // The embedder's exceptions end here.
