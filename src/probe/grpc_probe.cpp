@@ -15,13 +15,13 @@ namespace {
 using wire::grpc::ServingStatus;
 using wire::http2::ClientExchange;
 using wire::http2::ExchangeAnswer;
-using wire::http2::Field;
 using wire::http2::find_field;
+using wire::http2::H2Field;
 
-std::vector<Field> request_fields(const ProbeDefinition& definition, Duration timeout) {
+std::vector<H2Field> request_fields(const ProbeDefinition& definition, Duration timeout) {
     const std::string authority =
         wire::HostPort{.host = definition.host, .port = definition.port}.text();
-    std::vector<Field> fields = {
+    std::vector<H2Field> fields = {
         {":method", "POST"},
         {":scheme", definition.tls.enabled ? "https" : "http"},
         {":authority", authority},
@@ -67,7 +67,7 @@ Result<ServingStatus> read_answer(const ExchangeAnswer& answer) {
     }
     // An answer without a message has one block of fields, which are the trailers.
     const bool is_alone = answer.trailers.empty();
-    const std::vector<Field>& last = is_alone ? answer.headers : answer.trailers;
+    const std::vector<H2Field>& last = is_alone ? answer.headers : answer.trailers;
     const std::string_view code = find_field(last, "grpc-status");
     if (code.empty()) return bad("the answer has no grpc-status");
     if (code != "0") {

@@ -36,8 +36,8 @@ using OptionPtr = std::unique_ptr<nghttp2_option, Deleter<nghttp2_option, &nghtt
 
 }  // namespace
 
-std::string_view find_field(const std::vector<Field>& fields, std::string_view name) noexcept {
-    const auto found = std::find_if(fields.begin(), fields.end(), [name](const Field& field) {
+std::string_view find_field(const std::vector<H2Field>& fields, std::string_view name) noexcept {
+    const auto found = std::find_if(fields.begin(), fields.end(), [name](const H2Field& field) {
         return field.name == name;
     });
     return found == fields.end() ? std::string_view() : std::string_view(found->value);
@@ -77,7 +77,7 @@ struct ClientExchange::Callbacks {
                 fmt::format("header fields over {} bytes", exchange.limits_.fields_bytes_max)
             );
         }
-        std::vector<Field>& fields =
+        std::vector<H2Field>& fields =
             exchange.is_final_ ? exchange.answer_.trailers : exchange.answer_.headers;
         fields.push_back(
             {std::string(text(name, name_bytes)), std::string(text(value, value_bytes))}
@@ -187,11 +187,11 @@ Error ClientExchange::broken(std::string_view why) const {
     };
 }
 
-Result<> ClientExchange::start(const std::vector<Field>& fields, std::string body) {
+Result<> ClientExchange::start(const std::vector<H2Field>& fields, std::string body) {
     MESH_ASSERT(stream_ < 0);
     request_body_ = std::move(body);
     std::vector<nghttp2_nv> pairs;
-    for (const Field& field : fields) {
+    for (const H2Field& field : fields) {
         const bool is_fit =
             nghttp2_check_header_value(bytes_of(field.value), field.value.size()) != 0 &&
             (field.name.starts_with(':') ||

@@ -22,15 +22,15 @@ struct nghttp2_session;
 namespace datapunk::mesh::wire::http2 {
 
 // Names in lower case; ":status" and its like stand first.
-struct Field {
+struct H2Field {
     std::string name;
     std::string value;
 
-    friend bool operator==(const Field&, const Field&) = default;
+    friend bool operator==(const H2Field&, const H2Field&) = default;
 };
 
 // The value of the first field of that name, or "".
-std::string_view find_field(const std::vector<Field>& fields, std::string_view name) noexcept;
+std::string_view find_field(const std::vector<H2Field>& fields, std::string_view name) noexcept;
 
 struct ExchangeLimits {
     std::size_t fields_bytes_max = 16UL * 1024;     // headers and trailers, each, names and values
@@ -39,8 +39,8 @@ struct ExchangeLimits {
 };
 
 struct ExchangeAnswer {
-    std::vector<Field> headers;  // of the final answer, not of a 1xx before it
-    std::vector<Field> trailers;
+    std::vector<H2Field> headers;  // of the final answer, not of a 1xx before it
+    std::vector<H2Field> trailers;
     std::string body;
 };
 
@@ -52,7 +52,7 @@ class ClientExchange {
     ClientExchange& operator=(const ClientExchange&) = delete;
 
     // Once, first. Code::invalid if a field is not fit for HTTP/2.
-    Result<> start(const std::vector<Field>& fields, std::string body);
+    Result<> start(const std::vector<H2Field>& fields, std::string body);
 
     // What is to be sent now; empty if nothing is.
     std::string take_output();

@@ -14,7 +14,7 @@ using namespace std::string_literals;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const std::vector<Field> kRequest = {
+const std::vector<H2Field> kRequest = {
     {":method", "POST"},
     {":scheme", "http"},
     {":authority", "web:80"},
@@ -65,8 +65,8 @@ TEST_F(Peer, AnswersAreReadByteByByte) {
         ASSERT_TRUE(feed(std::string(1, byte)));
     }
     EXPECT_TRUE(exchange_.is_done());
-    EXPECT_THAT(exchange_.answer().headers, ElementsAre(Field{":status", "200"}));
-    EXPECT_THAT(exchange_.answer().trailers, ElementsAre(Field{"grpc-status", "0"}));
+    EXPECT_THAT(exchange_.answer().headers, ElementsAre(H2Field{":status", "200"}));
+    EXPECT_THAT(exchange_.answer().trailers, ElementsAre(H2Field{"grpc-status", "0"}));
     EXPECT_EQ(exchange_.answer().body, "pong");
     EXPECT_EQ(exchange_.take_output(), frame(4, 1, 0, "")) << "the settings are acknowledged";
 }
@@ -75,7 +75,7 @@ TEST_F(Peer, AnInterimAnswerIsNotTheAnswer) {
     const std::string interim = "\x08\x03"s + "103";  // :status with a literal value
     ASSERT_TRUE(feed(kSettings + frame(1, 4, 1, interim) + frame(1, 5, 1, kStatus200)));
     EXPECT_TRUE(exchange_.is_done());
-    EXPECT_THAT(exchange_.answer().headers, ElementsAre(Field{":status", "200"}));
+    EXPECT_THAT(exchange_.answer().headers, ElementsAre(H2Field{":status", "200"}));
 }
 
 TEST_F(Peer, BodiesAndFieldsAreBounded) {
@@ -134,10 +134,10 @@ TEST_F(Peer, APushIsRefused) {
 }
 
 TEST(ClientExchangeTest, FieldsThatAreNotFitAreNotSent) {
-    for (const Field& bad :
-         {Field{"x", "a\nb"}, Field{"X-Upper", "a"}, Field{"a b", "a"}, Field{"", "a"}}) {
+    for (const H2Field& bad :
+         {H2Field{"x", "a\nb"}, H2Field{"X-Upper", "a"}, H2Field{"a b", "a"}, H2Field{"", "a"}}) {
         ClientExchange exchange;
-        std::vector<Field> fields = kRequest;
+        std::vector<H2Field> fields = kRequest;
         fields.push_back(bad);
         const auto started = exchange.start(fields, "");
         ASSERT_FALSE(started) << bad.name;
