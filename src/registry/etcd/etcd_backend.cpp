@@ -54,9 +54,9 @@ io::Task<Result<Answer>> EtcdBackend::wait(
     std::string service, std::uint64_t after, Duration longest, Instant deadline
 ) {
     std::erase_if(views_, [](const auto& entry) { return entry.second->is_idle(); });
-    std::shared_ptr<ServiceView>& known = views_[service];
-    if (known == nullptr) known = std::make_shared<ServiceView>(client_, service);
-    const std::shared_ptr<ServiceView> view = known;  // stays while we wait
+    std::shared_ptr<WatchedService>& known = views_[service];
+    if (known == nullptr) known = std::make_shared<WatchedService>(client_, service);
+    const std::shared_ptr<WatchedService> view = known;  // stays while we wait
     auto answer = co_await view->wait(after, longest, deadline);
     co_return std::move(answer);
 }

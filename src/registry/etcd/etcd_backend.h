@@ -5,7 +5,7 @@
 //   register    a swap of two keys under a lease that is renewed for as long as this object lives
 //   deregister  a swap that deletes them; with the last one the lease is revoked
 //   heartbeat   health is part of the record: written when it changes
-//   wait        one watch a service, shared by its waits (service_view.h)
+//   wait        one watch a service, shared by its waits (watched_service.h)
 //   services    a read of all records
 //
 // etcd knows nothing of health: who registers must run the check and report it by heartbeat(). See
@@ -24,7 +24,7 @@
 #include "registry/etcd/etcd_client.h"
 #include "registry/etcd/etcd_config.h"
 #include "registry/etcd/leased_registrations.h"
-#include "registry/etcd/service_view.h"
+#include "registry/etcd/watched_service.h"
 
 namespace datapunk::mesh::registry::etcd {
 
@@ -61,7 +61,7 @@ class EtcdBackend final : public Backend {
 
     EtcdClient client_;
     LeasedRegistrations registrations_;
-    std::map<std::string, std::shared_ptr<ServiceView>, std::less<>> views_;
+    std::map<std::string, std::shared_ptr<WatchedService>, std::less<>> views_;
 };
 
 }  // namespace datapunk::mesh::registry::etcd

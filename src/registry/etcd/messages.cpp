@@ -62,7 +62,7 @@ bool is_true(const dom::object& object, std::string_view key) {
     return object.at_key(key).get(value) == simdjson::SUCCESS && value;
 }
 
-bool read_header(const dom::object& answer, Header& out) {
+bool read_position(const dom::object& answer, Position& out) {
     dom::object header;
     if (answer.at_key("header").get(header) != simdjson::SUCCESS) return false;
     const auto revision = number_at(header, "revision");
@@ -236,7 +236,7 @@ std::string authenticate_body(std::string_view user, std::string_view password) 
 
 Result<RangeAnswer> parse_range(std::string_view body) {
     return parsed<RangeAnswer>(body, [](const dom::object& object, RangeAnswer& out) {
-        if (!read_header(object, out.header)) return false;
+        if (!read_position(object, out.position)) return false;
         const auto count = number_at(object, "count");
         out.count = count.value_or(0);
         out.more = is_true(object, "more");
@@ -255,7 +255,7 @@ Result<RangeAnswer> parse_range(std::string_view body) {
 Result<SwapAnswer> parse_swap(std::string_view body) {
     return parsed<SwapAnswer>(body, [](const dom::object& object, SwapAnswer& out) {
         out.succeeded = is_true(object, "succeeded");
-        return read_header(object, out.header);
+        return read_position(object, out.position);
     });
 }
 
@@ -290,7 +290,7 @@ Result<WatchMessage> parse_watch(std::string_view line) {
         }
         dom::object result;
         if (object.at_key("result").get(result) != simdjson::SUCCESS) return false;
-        if (!read_header(result, out.header)) return false;
+        if (!read_position(result, out.position)) return false;
         out.created = is_true(result, "created");
         out.canceled = is_true(result, "canceled");
         out.cancel_reason = shown(text_at(result, "cancel_reason"));

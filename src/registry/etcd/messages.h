@@ -14,8 +14,9 @@
 
 namespace datapunk::mesh::registry::etcd {
 
-// What every answer begins with. Revisions of different clusters cannot be compared.
-struct Header {
+// How far which cluster is: every answer begins with it (as its "header"). Revisions of different
+// clusters cannot be compared.
+struct Position {
     std::string cluster;
     std::uint64_t revision = 0;
 };
@@ -36,7 +37,7 @@ struct RangeRequest {
 };
 
 struct RangeAnswer {
-    Header header;
+    Position position;
     std::vector<KeyValue> kvs;
     std::uint64_t count = 0;  // of the keys in range, whatever the limit
     bool more = false;
@@ -57,7 +58,7 @@ struct Swap {
 };
 
 struct SwapAnswer {
-    Header header;
+    Position position;
     bool succeeded = false;
 };
 
@@ -72,7 +73,7 @@ struct WatchEvent {
 };
 
 struct WatchMessage {
-    Header header;
+    Position position;
     bool created = false;
     bool canceled = false;
     std::uint64_t compact_revision = 0;  // not 0: what was asked for is gone, read everything anew

@@ -27,7 +27,7 @@ io::Task<Result<RangeAnswer>> read_prefix(
                 .key = from,
                 .range_end = prefix_end(prefix),
                 .limit = kPageKeys,
-                .revision = is_first ? 0 : all.header.revision
+                .revision = is_first ? 0 : all.position.revision
             };
             const std::string body = range_body(page);
             auto answered = co_await client.ask("/v3/kv/range", body, deadline);
@@ -37,7 +37,7 @@ io::Task<Result<RangeAnswer>> read_prefix(
                 if (is_first || last.code != Code::invalid) co_return last;
                 break;
             }
-            if (is_first) all.header = part->header;
+            if (is_first) all.position = part->position;
             is_first = false;
             const bool is_last = !part->more || part->kvs.empty();
             if (!is_last) from = part->kvs.back().key + '\0';

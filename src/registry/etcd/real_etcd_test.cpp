@@ -169,7 +169,7 @@ TEST_F(RealEtcd, ACompactedWatchReadsEverythingAnew) {
     const auto now = talk.value(read_prefix(client, "/dpmesh/", talk.deadline()));
     ASSERT_TRUE(now);
     const std::string body =
-        R"({"revision":")" + std::to_string(now->header.revision) + R"(","physical":true})";
+        R"({"revision":")" + std::to_string(now->position.revision) + R"(","physical":true})";
     ASSERT_TRUE(talk.value(client.ask("/v3/kv/compaction", body, talk.deadline())));
     const auto after = talk.value(reader->wait("compacted", before->index, 15s, talk.deadline()));
     ASSERT_TRUE(after) << after.error().what;

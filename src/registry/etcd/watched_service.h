@@ -1,6 +1,6 @@
 #pragma once
 
-// ServiceView: what etcd has of one service, followed by a watch for as long as somebody waits.
+// WatchedService: what etcd has of one service, followed by a watch for as long as somebody waits.
 //
 //   read (range) ─► followed (watch from the next revision) ─┬─ events: newer state
 //        ▲                                                   ├─ the stream ended: opened again
@@ -28,9 +28,9 @@
 
 namespace datapunk::mesh::registry::etcd {
 
-class ServiceView {
+class WatchedService {
   public:
-    ServiceView(EtcdClient& client, std::string service);
+    WatchedService(EtcdClient& client, std::string service);
 
     // As Backend::wait.
     io::Task<Result<Answer>> wait(std::uint64_t after, Duration longest, Instant deadline);
@@ -44,7 +44,7 @@ class ServiceView {
     io::Task<Result<>> read(Instant deadline);
     // Reads again if etcd is elsewhere than we are.
     io::Task<Result<>> verify(Instant deadline);
-    void take(const Header& header, const std::vector<KeyValue>& kvs);
+    void take(const Position& at, const std::vector<KeyValue>& kvs);
     bool apply(const KeyValue& kv, bool is_delete);
     Answer answer() const;
 

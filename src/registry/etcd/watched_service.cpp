@@ -1,4 +1,4 @@
-#include "registry/etcd/service_view.h"
+#include "registry/etcd/watched_service.h"
 
 #include <fmt/format.h>
 
@@ -33,30 +33,30 @@ struct Counted {
 
 }  // namespace
 
-ServiceView::ServiceView(EtcdClient& client, std::string service)
+WatchedService::WatchedService(EtcdClient& client, std::string service)
     : client_(client),
       service_(std::move(service)),
       prefix_(service_prefix(client.config().prefix, service_)),
       last_used_(client.loop().now()),
       changed_(client.loop()) {}
 
-bool ServiceView::is_idle() const noexcept {
+bool WatchedService::is_idle() const noexcept {
     return waits_ == 0 && client_.loop().now() - last_used_ >= client_.config().linger;
 }
 
-Answer ServiceView::answer() const {
+Answer WatchedService::answer() const {
     Answer out{.index = std::max<std::uint64_t>(index_, 1)};
     out.endpoints.reserve(endpoints_.size());
     for (const auto& [id, endpoint] : endpoints_) out.endpoints.push_back(endpoint);
     return out;
 }
 
-void ServiceView::changed() {
+void WatchedService::changed() {
     changed_.set();
     changed_.clear();
 }
 
-io::Task<Result<Answer>> ServiceView::wait(
+io::Task<Result<Answer>> WatchedService::wait(
     std::uint64_t after, Duration longest, Instant deadline
 ) {
     io::Loop& loop = client_.loop();
@@ -83,14 +83,14 @@ io::Task<Result<Answer>> ServiceView::wait(
     co_return answer();
 }
 
-io::Task<Result<>> ServiceView::read(Instant deadline) {
+io::Task<Result<>> WatchedService::read(Instant deadline) {
     auto all = co_await read_prefix(client_, prefix_, deadline);
     if (!all) co_return std::move(all).error();
-    take(all->header, all->kvs);
+    take(all->position, all->kvs);
     co_return Ok{};
 }
 
-io::Task<Result<>> ServiceView::verify(Instant deadline) {
+io::Task<Result<>> WatchedService::verify(Instant deadline) {
     const RangeRequest newest{
         .key = prefix_,
         .range_end = prefix_end(prefix_),
@@ -104,8 +104,8 @@ io::Task<Result<>> ServiceView::verify(Instant deadline) {
     auto range = parse_range(*answered);
     if (!range) co_return std::move(range).error();
     const std::uint64_t newest_revision = range->kvs.empty() ? 0 : range->kvs[0].mod_revision;
-    const bool is_elsewhere = range->header.cluster != cluster_ ||
-                              range->header.revision < revision_ || newest_revision > revision_ ||
+    const bool is_elsewhere = range->position.cluster != cluster_ ||
+                              range->position.revision < revision_ || newest_revision > revision_ ||
                               range->count != endpoints_.size() + unreadable_.size();
     if (!is_elsewhere) co_return Ok{};
     const std::uint64_t news = news_;
@@ -119,14 +119,13 @@ io::Task<Result<>> ServiceView::verify(Instant deadline) {
     co_return std::move(done);
 }
 
-void ServiceView::take(const Header& header, const std::vector<KeyValue>& kvs) {
-    const bool is_reset =
-        revision_ != 0 && (header.cluster != cluster_ || header.revision < revision_);
-    if (!is_reset && header.revision < revision_) return;  // the watch is further already
+void WatchedService::take(const Position& at, const std::vector<KeyValue>& kvs) {
+    const bool is_reset = revision_ != 0 && (at.cluster != cluster_ || at.revision < revision_);
+    if (!is_reset && at.revision < revision_) return;  // the watch is further already
     if (is_reset) {
         client_.log().warn(
             "etcd has another or an older state than before",
-            {{"service", service_}, {"revision", header.revision}, {"before", revision_}}
+            {{"service", service_}, {"revision", at.revision}, {"before", revision_}}
         );
     }
     const auto before = std::move(endpoints_);
@@ -138,15 +137,15 @@ void ServiceView::take(const Header& header, const std::vector<KeyValue>& kvs) {
         apply(kv, false);
     }
     const bool is_news = index_ == 0 || is_reset || endpoints_ != before;
-    cluster_ = header.cluster;
-    revision_ = std::max<std::uint64_t>(header.revision, 1);
+    cluster_ = at.cluster;
+    revision_ = std::max<std::uint64_t>(at.revision, 1);
     if (!is_news) return;
     index_ = revision_;
     ++news_;
     changed();
 }
 
-bool ServiceView::apply(const KeyValue& kv, bool is_delete) {
+bool WatchedService::apply(const KeyValue& kv, bool is_delete) {
     const auto key = parse_instance_key(client_.config().prefix, kv.key);
     std::string id = key && key->service == service_ ? key->id : std::string();
     if (is_delete) {
@@ -172,7 +171,7 @@ bool ServiceView::apply(const KeyValue& kv, bool is_delete) {
     return true;
 }
 
-void ServiceView::start_following() {
+void WatchedService::start_following() {
     if (is_following_) return;
     is_following_ = true;
     tasks_.cancel();
@@ -180,18 +179,18 @@ void ServiceView::start_following() {
 }
 
 // Not from inside follow().
-void ServiceView::stop_following() {
+void WatchedService::stop_following() {
     tasks_.cancel();
     is_following_ = false;
 }
 
-void ServiceView::fail(Error error) {
+void WatchedService::fail(Error error) {
     error_ = std::move(error);
     ++failures_;
     changed();
 }
 
-io::Task<void> ServiceView::follow() {
+io::Task<void> WatchedService::follow() {
     io::Loop& loop = client_.loop();
     std::uint32_t early_ends = 0;
     for (;;) {
@@ -218,7 +217,7 @@ io::Task<void> ServiceView::follow() {
     is_following_ = false;
 }
 
-io::Task<ServiceView::Went> ServiceView::listen(EtcdClient::Streamed& stream) {
+io::Task<WatchedService::Went> WatchedService::listen(EtcdClient::Streamed& stream) {
     const std::size_t bytes_max = client_.config().body_bytes_max;
     std::string buffer;
     for (;;) {
@@ -258,11 +257,11 @@ io::Task<ServiceView::Went> ServiceView::listen(EtcdClient::Streamed& stream) {
     }
 }
 
-io::Task<ServiceView::Went> ServiceView::on_message(WatchMessage message) {
+io::Task<WatchedService::Went> WatchedService::on_message(WatchMessage message) {
     // A member that lags is behind for a moment; a cluster that was restored stays behind, and a
     // watch from beyond its end hears nothing. A read, which needs the leader, tells which.
-    const bool is_behind = message.created && message.header.revision < revision_;
-    const bool is_other = message.created && message.header.cluster != cluster_;
+    const bool is_behind = message.created && message.position.revision < revision_;
+    const bool is_other = message.created && message.position.cluster != cluster_;
     const bool is_compacted = message.canceled && message.compact_revision > 0;
     if (is_behind || is_other || is_compacted) {
         const Instant deadline = client_.loop().now() + client_.config().request_timeout * 2;
