@@ -11,11 +11,11 @@
 //
 //   control thread: update(set) on every change of membership; tick() about once a second
 //
-// Who is left out of a pick: endpoints outside of the policy's subset; endpoints that the registry calls critical, unless it calls all of
-// them so (then its checks are more likely broken than the whole service); ejected ones; those
-// whose breaker is open or has all its probes out; those this call has tried, while another is
-// left. Outlier ejection never takes the last usable one; a breaker may: then calls fail at once
-// and say why.
+// Who is left out of a pick: endpoints outside of the policy's subset; endpoints that the registry
+// calls critical, unless it calls all of them so (then its checks are more likely broken than the
+// whole service); ejected ones; those whose breaker is open or has all its probes out; those this
+// call has tried, while another is left. Outlier ejection never takes the last usable one; a
+// breaker may: then calls fail at once and say why.
 //
 // Threads: everything may be called from any thread. begin, finish and after take no lock that is
 // shared between endpoints, copy no shared_ptr and allocate nothing (but on errors, events, and a
