@@ -23,6 +23,7 @@
 #include "http/server.h"
 #include "io/epoll_loop.h"
 #include "io/files.h"
+#include "io/process.h"
 #include "io/tcp.h"
 #include "mesh/observed_backend.h"
 #include "mesh/registrar.h"
@@ -78,6 +79,7 @@ class Agent {
     core::Logger log_;
     io::KernelNetwork network_;
     io::KernelFiles files_;
+    io::KernelProcesses processes_;
     metrics::MetricRegistry metrics_;
     proxy::UpstreamServices services_;
     std::vector<std::unique_ptr<policy::ServiceCollector>> collectors_;  // in services_' order
