@@ -7,6 +7,7 @@
 
 #include "io/epoll_loop.h"
 #include "io/tcp.h"
+#include "mesh/custom_backend.h"
 #include "mesh/fixed_backend.h"
 #include "registry/consul/consul_backend.h"
 #include "registry/embedded/embedded_backend.h"
@@ -55,6 +56,13 @@ struct AddRegistry {
         auto services = FixedBackend::checked(choice.services);
         if (!services) return std::move(services).error();
         world.backend = std::make_unique<FixedBackend>(*world.loop, *std::move(services));
+        return Ok{};
+    }
+
+    Result<> operator()(const Custom& choice) const {
+        auto made = CustomBackend::create(*world.loop, choice.registry);
+        if (!made) return std::move(made).error();
+        world.backend = *std::move(made);
         return Ok{};
     }
 };

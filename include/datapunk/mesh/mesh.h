@@ -25,6 +25,7 @@
 #include <datapunk/mesh/export.h>
 #include <datapunk/mesh/policy.h>
 #include <datapunk/mesh/registration.h>
+#include <datapunk/mesh/registry.h>
 #include <datapunk/mesh/result.h>
 #include <datapunk/mesh/time.h>
 
@@ -59,7 +60,8 @@ struct Fixed {
     std::map<std::string, std::vector<ServiceEndpoint>> services{};
 };
 
-using RegistryChoice = std::variant<Consul, Embedded, Fixed>;
+// Custom, a registry of your own: registry.h.
+using RegistryChoice = std::variant<Consul, Embedded, Fixed, Custom>;
 
 enum class LogLevel : std::uint8_t { debug, info, warn, error, off };
 
