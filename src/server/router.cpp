@@ -53,6 +53,7 @@ constexpr std::array kRoutes = {
     Route{"/v1/session/info/", "GET", session_info},
     Route{"/v1/session/node/", "GET", session_node},
     Route{"/v1/session/list", "GET", session_list},
+    Route{"/v1/txn", "PUT", txn},
     Route{"/v1/status/leader", "GET", status_leader},
     Route{"/v1/status/peers", "GET", status_peers},
 };
