@@ -217,5 +217,86 @@ TEST_F(TxnTest, WakesOnceForEachKeyAndNotForWhatFailed) {
     EXPECT_THAT(waiting.response().body, testing::HasSubstr("Mg=="));
 }
 
+class TxnAccess : public TxnTest {
+  public:
+    TxnAccess() {
+        config_.acl = {.enabled = true, .is_default_allow = false, .initial_management = "root"};
+        start();
+        const auto make = [&](const char* target, const char* body) {
+            const http::Response made = desk_->ask_as("root", "PUT", target, body);
+            EXPECT_EQ(made.status, 200) << made.body;
+            return made.body;
+        };
+        make(
+            "/v1/acl/policy",
+            R"({"Name":"web","Rules":"service \"web\" { policy = \"write\" } key_prefix \"cfg/\" { policy = \"read\" } key_prefix \"own/\" { policy = \"write\" }"})"
+        );
+        const std::string token =
+            make("/v1/acl/token", R"({"SecretID":"web","Policies":[{"Name":"web"}]})");
+        const auto at = token.find("\"AccessorID\"");
+        accessor_ = token.substr(token.find('"', at + 13) + 1, 36);
+    }
+
+    http::Response ask(std::string body) {
+        return desk_->ask_as("web", "PUT", "/v1/txn", std::move(body));
+    }
+
+    std::string lacks(std::string right) const {
+        return fmt::format(
+            R"("What":"Permission denied: token with AccessorID '{}' lacks permission {}"}})",
+            accessor_,
+            right
+        );
+    }
+
+    std::string accessor_;
+};
+
+TEST_F(TxnAccess, EveryOperationNeedsItsRight) {
+    const http::Response denied = ask(R"([{"KV":{"Verb":"set","Key":"no","Value":"YQ=="}}])");
+    EXPECT_EQ(denied.status, 409);
+    EXPECT_EQ(
+        denied.body,
+        R"({"Results":null,"Errors":[{"OpIndex":0,)" + lacks(R"('key:write' on \"no\")") + "]}"
+    );
+    const std::string own = R"({"KV":{"Verb":"set","Key":"own/a","Value":"YQ=="}})";
+    EXPECT_EQ(ask("[" + own + "]").status, 200);
+    for (const std::string op : {
+             R"({"KV":{"Verb":"set","Key":"cfg/a","Value":"YQ=="}})",
+             R"({"KV":{"Verb":"lock","Key":"cfg/a","Session":"x"}})",
+             R"({"KV":{"Verb":"delete","Key":"cfg/a"}})",
+             R"({"KV":{"Verb":"delete-tree","Key":"own"}})",
+             R"({"KV":{"Verb":"check-not-exists","Key":"other"}})",
+             R"({"Node":{"Verb":"set","Node":{"Node":"ref1","Address":"127.0.0.1"}}})",
+             R"({"Node":{"Verb":"delete","Node":{"Node":"ref1"}}})",
+             R"({"Service":{"Verb":"set","Node":"ref1","Service":{"ID":"x","Service":"x"}}})",
+             R"({"Check":{"Verb":"delete","Check":{"Node":"ref1","CheckID":"serfHealth"}}})",
+         }) {
+        const http::Response answer = ask("[" + own + "," + op + "]");
+        EXPECT_EQ(answer.status, 409) << op;
+        EXPECT_THAT(answer.body, testing::HasSubstr("\"OpIndex\":1")) << op;
+        EXPECT_THAT(answer.body, testing::HasSubstr("Permission denied")) << op;
+    }
+    EXPECT_EQ(
+        ask(R"([{"Service":{"Verb":"set","Node":"ref1","Service":{"ID":"w","Service":"web"}}}])")
+            .status,
+        200
+    );
+    EXPECT_EQ(ask(R"([{"KV":{"Verb":"delete-tree","Key":"own/"}}])").status, 200);
+}
+
+TEST_F(TxnAccess, WhatMayNotBeReadIsLeftOut) {
+    for (const char* key : {"cfg/a", "secret"}) {
+        desk_->ask_as("root", "PUT", std::string("/v1/kv/") + key, "v");
+    }
+    const http::Response answer =
+        ask(R"([{"KV":{"Verb":"get","Key":"cfg/a"}},{"KV":{"Verb":"get","Key":"secret"}}])");
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_THAT(answer.body, testing::HasSubstr("\"cfg/a\""));
+    EXPECT_THAT(answer.body, testing::Not(testing::HasSubstr("\"secret\"")));
+    EXPECT_THAT(answer.body, testing::HasSubstr("\"ResultsFilteredByACLs\":true"));
+    EXPECT_EQ(desk_->ask("PUT", "/v1/txn", "[]").status, 200) << "the anonymous token may ask";
+}
+
 }  // namespace
 }  // namespace datapunk::mesh::server
