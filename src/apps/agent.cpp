@@ -93,6 +93,7 @@ Agent::Agent(io::EpollLoop& loop, config::Loaded loaded, bool dev, core::Logger 
       dev_(dev),
       log_(std::move(log)),
       network_(loop),
+      processes_(loop),
       metrics_page_(metrics_, build_info()),
       admin_(config().admin.token.reveal()),
       admin_server_(network_, admin_, {}, log_) {}

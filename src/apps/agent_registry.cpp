@@ -97,7 +97,8 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
          .data_dir = section.data_dir,
          .node_name = section.node_name.empty() ? node.name : section.node_name,
          .node_address = node.address,
-         .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1)},
+         .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
+         .processes = section.exec_checks ? &processes_ : nullptr},
         log_
     );
     if (!local) return std::move(local).error();

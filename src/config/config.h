@@ -47,6 +47,7 @@ struct EmbeddedSection {
     std::uint16_t port = 8500;
     std::string data_dir;
     std::string node_name;
+    bool exec_checks = false;
     friend bool operator==(const EmbeddedSection&, const EmbeddedSection&) = default;
 };
 
