@@ -7,6 +7,7 @@
 
 #include "io/epoll_loop.h"
 #include "io/tcp.h"
+#include "io/tls.h"
 #include "mesh/connect.h"
 #include "registry/embedded/embedded_backend.h"
 #include "registry/embedded/open_log.h"
@@ -76,6 +77,10 @@ Result<> check(const MeshOptions& options) {
         add(fmt::format("services[\"{}\"]", name), mesh::check(policy));
     }
     add("discovery", mesh::check(options.discovery));
+    if (const SharedCacheConfig& shared = options.discovery.shared_cache; shared.tls) {
+        const auto context = io::TlsContext::client({.ca = shared.tls_ca});
+        if (!context) add("discovery.shared_cache.tls_ca", context.error());
+    }
     const auto add_time = [&](const char* field, Duration time) {
         if (time > Duration::zero()) return;
         add(field, Error{.what = "must be positive"});
