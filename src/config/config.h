@@ -7,9 +7,11 @@
 #include <datapunk/mesh/registration.h>
 #include <datapunk/mesh/registries.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/secret.h"
@@ -112,14 +114,28 @@ struct FileSection {
     friend bool operator==(const FileSection&, const FileSection&) = default;
 };
 
-enum class RegistryKind : std::uint8_t { embedded, consul, fixed, etcd, dns, file };
+enum class RegistryKind : std::uint8_t { embedded, consul, fixed, etcd, dns, file, merged };
+enum class MergedMode : std::uint8_t { priority, all };
+enum class MergedHealth : std::uint8_t { worst, first };
+
+// As it is written: "consul".
+std::string_view name_of(RegistryKind kind);
+
+struct MergedSection {
+    std::vector<RegistryKind> members;
+    MergedMode mode = MergedMode::priority;
+    MergedHealth health = MergedHealth::worst;
+    Duration failover_after = std::chrono::seconds(30);
+    std::string register_with;
+    friend bool operator==(const MergedSection&, const MergedSection&) = default;
+};
 
 struct RegistryBreakerSection {
     bool enabled = true;
     std::uint32_t consecutive = 5;
     double failure_rate = 0.5;
     Duration open_for = std::chrono::seconds(1);
-    Duration open_max = std::chrono::seconds(30);
+    Duration open_max = std::chrono::seconds(10);
     friend bool operator==(const RegistryBreakerSection&, const RegistryBreakerSection&) = default;
 };
 
@@ -130,7 +146,17 @@ struct RegistrySection {
     EtcdSection etcd;
     DnsSection dns;
     FileSection file;
+    MergedSection merged;
     RegistryBreakerSection breaker;
+
+    // Whether one of this kind is used, alone or among others.
+    bool uses(RegistryKind wanted) const {
+        const auto& members = merged.members;
+        return kind == wanted ||
+               (kind == RegistryKind::merged &&
+                std::find(members.begin(), members.end(), wanted) != members.end());
+    }
+
     friend bool operator==(const RegistrySection&, const RegistrySection&) = default;
 };
 
