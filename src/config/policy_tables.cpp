@@ -17,7 +17,9 @@ enum class Algorithm : std::uint8_t {
     round_robin,
     weighted_round_robin,
     random,
-    least_request
+    least_request,
+    ring_hash,
+    maglev
 };
 
 // BalanceConfig as it is written: one map for every algorithm, so that a service may change the
@@ -27,6 +29,9 @@ struct BalanceSettings {
     std::uint32_t choices = PeakEwma{}.choices;
     Duration decay = PeakEwma{}.decay;
     Duration initial = PeakEwma{}.initial;
+    std::uint32_t points_min = RingHash{}.points_min;
+    std::uint32_t table_size = Maglev{}.table_size;
+    double bounded_load = 0;
 };
 
 BalanceConfig balance_of(const BalanceSettings& settings) {
@@ -41,6 +46,10 @@ BalanceConfig balance_of(const BalanceSettings& settings) {
             return Random{};
         case Algorithm::least_request:
             return LeastRequest{settings.choices};
+        case Algorithm::ring_hash:
+            return RingHash{settings.points_min, settings.bounded_load};
+        case Algorithm::maglev:
+            return Maglev{settings.table_size, settings.bounded_load};
     }
     return PeakEwma{};
 }
@@ -61,6 +70,20 @@ struct ToSettings {
     BalanceSettings operator()(const LeastRequest& from) const {
         return {Algorithm::least_request, from.choices};
     }
+
+    BalanceSettings operator()(const RingHash& from) const {
+        BalanceSettings settings{Algorithm::ring_hash};
+        settings.points_min = from.points_min;
+        settings.bounded_load = from.bounded_load;
+        return settings;
+    }
+
+    BalanceSettings operator()(const Maglev& from) const {
+        BalanceSettings settings{Algorithm::maglev};
+        settings.table_size = from.table_size;
+        settings.bounded_load = from.bounded_load;
+        return settings;
+    }
 };
 
 }  // namespace
@@ -73,6 +96,8 @@ const EnumNames<Algorithm>& names_of<Algorithm>() {
         {Algorithm::weighted_round_robin, "weighted_round_robin"},
         {Algorithm::random, "random"},
         {Algorithm::least_request, "least_request"},
+        {Algorithm::ring_hash, "ring_hash"},
+        {Algorithm::maglev, "maglev"},
     };
     return names;
 }
@@ -130,6 +155,28 @@ const Table& table_of<BalanceSettings>() {
                                        "peak_ewma: latency assumed before the first answer, so "
                                        "that a new endpoint is neither flooded nor starved.",
                                        between(1us, 10min)
+                                   )
+                                   .field(
+                                       "points_min",
+                                       &B::points_min,
+                                       "ring_hash: points on the ring, at least. Each endpoint has "
+                                       "about a hundred.",
+                                       between(1, 1 << 20)
+                                   )
+                                   .field(
+                                       "table_size",
+                                       &B::table_size,
+                                       "maglev: places in the table; the next prime is taken. A "
+                                       "hundred times the endpoints make shares equal to 1 %.",
+                                       between(2, 5'000'011)
+                                   )
+                                   .field(
+                                       "bounded_load",
+                                       &B::bounded_load,
+                                       "ring_hash, maglev: nobody carries more than so many times "
+                                       "its share of the calls in flight (1.25 is usual); 0 = no "
+                                       "bound.",
+                                       between(0, 100)
                                    )
                                    .table();
     return table;

@@ -258,6 +258,25 @@ Result<> check(const ServicePolicy& policy) {
     Problems problems;
     std::visit(
         [&](const auto& balance) {
+            if constexpr (requires { balance.bounded_load; }) {
+                problems.need(
+                    balance.bounded_load == 0 ||
+                        (balance.bounded_load >= 1 && balance.bounded_load <= 100),
+                    "balance.bounded_load must be 0 (none) or 1..100"
+                );
+            }
+            if constexpr (requires { balance.points_min; }) {
+                problems.need(
+                    balance.points_min >= 1 && balance.points_min <= 1U << 20U,
+                    "balance.points_min must be 1..1048576"
+                );
+            }
+            if constexpr (requires { balance.table_size; }) {
+                problems.need(
+                    balance.table_size >= 2 && balance.table_size <= 5'000'011,
+                    "balance.table_size must be 2..5000011"
+                );
+            }
             if constexpr (requires { balance.choices; }) {
                 problems.need(
                     balance.choices >= 2 && balance.choices <= 64, "balance.choices must be 2..64"

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "balance/peak_ewma.h"
+#include "core/hash.h"
 
 namespace datapunk::mesh::policy {
 namespace {
@@ -16,7 +17,10 @@ constexpr Duration kProbeRecheck = std::chrono::milliseconds(100);
 }  // namespace
 
 Cell::Cell(ServiceEndpoint the_endpoint, const CircuitBreakerConfig& config, Instant now)
-    : breaker(config), endpoint(std::move(the_endpoint)), address(endpoint.address()) {
+    : breaker(config),
+      endpoint(std::move(the_endpoint)),
+      address(endpoint.address()),
+      key(core::hash64(endpoint.id)) {
     publish(now);
 }
 

@@ -90,7 +90,7 @@ void ServicePolicies::publish_table(std::vector<Cell*> unlisted) {
     candidates.reserve(usable.size());
     for (const Cell* cell : usable) {
         const std::uint32_t weight = std::max<std::uint32_t>(1, cell->endpoint.weight);
-        candidates.push_back({.load = &cell->load, .weight = weight});
+        candidates.push_back({.load = &cell->load, .weight = weight, .key = cell->key});
     }
     auto table = std::make_unique<Table>(Table{
         .cells = std::move(usable),

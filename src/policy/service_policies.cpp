@@ -74,12 +74,13 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
         };
     }
     const Table* table = table_.load(std::memory_order_acquire);
-    auto tried = call.tried();
+    balance::PickQuery query{.now = now, .tried = call.tried(), .hash = call.hash};
+    if (call.hash) query.in_flight = workers_.in_flight();  // a bounded load asks for it
     for (int asked = 0; table != nullptr && asked < kAskedMax; ++asked) {
-        auto index = table->balancer.pick({.now = now, .tried = tried}, worker->pick);
-        if (!index && !tried.empty()) {
-            tried = {};  // nobody else is left
-            index = table->balancer.pick({.now = now}, worker->pick);
+        auto index = table->balancer.pick(query, worker->pick);
+        if (!index && !query.tried.empty()) {
+            query.tried = {};  // nobody else is left
+            index = table->balancer.pick(query, worker->pick);
         }
         if (!index) break;
         Cell& cell = *table->cells[*index];
