@@ -6,7 +6,7 @@ set -euo pipefail
 build=(
   clang-19 lld-19 cmake ninja-build ccache pkg-config
   libssl-dev libsqlite3-dev libsimdjson-dev nlohmann-json3-dev libyaml-cpp-dev libcli11-dev
-  libspdlog-dev libfmt-dev libxxhash-dev libnghttp2-dev libzookeeper-st-dev
+  libspdlog-dev libfmt-dev libxxhash-dev libnghttp2-dev libre2-dev libzookeeper-st-dev
 )
 check=(g++-12 clang-format-19 clang-tidy-19 libclang-rt-19-dev python3 libgtest-dev libgmock-dev libbenchmark-dev)
 peers=(

@@ -181,8 +181,13 @@ Result<> Agent::start_registry() {
     if (config().registry.kind == config::RegistryKind::fixed) return Ok{};
     auto backend = connect_registry();
     if (!backend) return std::move(backend).error();
-    backend_ = std::make_unique<internal::ObservedBackend>(loop_, *std::move(backend), metrics_);
+    auto observed =
+        std::make_unique<internal::ObservedBackend>(loop_, *std::move(backend), metrics_);
+    observed_ = observed.get();
     ServiceDiscoveryConfig discovery;
+    backend_ = std::make_unique<registry::BreakerBackend>(
+        loop_, std::move(observed), discovery.registry_breaker, metrics_, log_
+    );
     discovery.cache_ttl = config().discovery.cache_ttl;
     discovery.removal_grace = config().discovery.removal_grace;
     discovery_ = std::make_unique<discovery::ServiceDiscovery>(loop_, *backend_, discovery, log_);
@@ -241,7 +246,7 @@ void Agent::on_change(policy::ServicePolicies& service, const EndpointChange& ch
 
 // So that /ready knows, also if there is no service to follow.
 io::Task<void> Agent::ask_until_answered() {
-    while (!backend_->readiness()) {
+    while (!observed_->readiness()) {
         const Instant deadline = loop_.now() + std::chrono::seconds(5);
         auto answer = co_await backend_->services(deadline);
         if (answer) co_return;
@@ -367,7 +372,7 @@ std::vector<Unready> Agent::unready() const {
     std::vector<Unready> reasons;
     if (draining_) reasons.push_back({"drain", "the agent is shutting down"});
     if (backend_ != nullptr) {
-        if (auto registry = backend_->readiness(); !registry)
+        if (auto registry = observed_->readiness(); !registry)
             reasons.push_back({"registry", registry.error().what});
     }
     if (!reasons.empty()) return reasons;
@@ -381,7 +386,7 @@ std::vector<Unready> Agent::unready() const {
 // For /events; the log has it from whoever asked the registry.
 void Agent::note_registry() {
     if (backend_ == nullptr) return;
-    const auto readiness = backend_->readiness();
+    const auto readiness = observed_->readiness();
     const bool answers = static_cast<bool>(readiness);
     if (answers == registry_answers_) return;
     registry_answers_ = answers;

@@ -27,6 +27,7 @@
 #include "metrics/metric_registry.h"
 #include "policy/collector.h"
 #include "proxy/upstream_service.h"
+#include "registry/breaker_backend.h"
 #include "telemetry/metrics_page.h"
 
 namespace datapunk::mesh::apps {
@@ -78,7 +79,8 @@ class Agent {
     proxy::UpstreamServices services_;
     std::vector<std::unique_ptr<policy::ServiceCollector>> collectors_;  // in services_' order
     std::unique_ptr<LocalRegistry> local_registry_;
-    std::unique_ptr<internal::ObservedBackend> backend_;  // null: fixed endpoints only
+    std::unique_ptr<registry::BreakerBackend> backend_;  // null: fixed endpoints only
+    internal::ObservedBackend* observed_ = nullptr;      // behind the breaker
     std::unique_ptr<discovery::ServiceDiscovery> discovery_;
     std::unique_ptr<discovery::DiscoveryCollector> discovery_collector_;
     std::unique_ptr<internal::Registrar> registrar_;

@@ -12,13 +12,6 @@ namespace datapunk::mesh::catalog {
 
 namespace {
 
-bool contains_all(const Metadata& have, const Metadata& want) {
-    return std::all_of(want.begin(), want.end(), [&](const auto& pair) {
-        const auto found = have.find(pair.first);
-        return found != have.end() && found->second == pair.second;
-    });
-}
-
 bool has_tags(const std::vector<std::string>& have, const std::vector<std::string>& want) {
     return std::all_of(want.begin(), want.end(), [&](const std::string& tag) {
         return std::find(have.begin(), have.end(), tag) != have.end();
@@ -41,6 +34,13 @@ void for_each_check(const CatalogNode& node, Visit visit) {
 }
 
 }  // namespace
+
+bool contains_all(const Metadata& have, const Metadata& want) {
+    return std::all_of(want.begin(), want.end(), [&](const auto& pair) {
+        const auto found = have.find(pair.first);
+        return found != have.end() && found->second == pair.second;
+    });
+}
 
 Health InstanceRef::health() const noexcept {
     Health worst = Health::passing;

@@ -74,6 +74,9 @@ struct Indexed {
     T data;
 };
 
+// Every pair of `want` is in `have`.
+bool contains_all(const Metadata& have, const Metadata& want);
+
 struct ServiceFilter {
     std::vector<std::string> tags;  // all of them
     bool passing_only = false;      // every check passing

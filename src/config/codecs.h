@@ -242,6 +242,30 @@ class TableOf {
         return *this;
     }
 
+    // A text of a public struct that is a secret all the same: read and shown as one.
+    TableOf& secret(std::string_view key, std::string S::* member, std::string_view what) {
+        FieldSpec field{
+            .key = key,
+            .what = what,
+            .shape = Codec<Secret>::shape(),
+            .limits = {},
+            .read = {},
+            .write = {}
+        };
+        field.read =
+            [member](void* object, const Tree& tree, const std::string& path, Reader& reader) {
+                Secret text;
+                const ValueRange anything;
+                Codec<Secret>::read(text, {tree, path, anything, reader});
+                if (!text.empty()) static_cast<S*>(object)->*member = text.reveal();
+            };
+        field.write = [member](const void* object) {
+            return Codec<Secret>::write(Secret(static_cast<const S*>(object)->*member));
+        };
+        table_.fields.push_back(std::move(field));
+        return *this;
+    }
+
     Table table() const { return table_; }
 
   private:

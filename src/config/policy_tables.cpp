@@ -6,6 +6,10 @@
 
 namespace datapunk::mesh::config {
 
+// In check_tables.cpp.
+template <>
+const Table& table_of<HealthCheck>();
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -110,17 +114,6 @@ const EnumNames<RetryOn>& names_of<RetryOn>() {
         {RetryOn::refused_stream, "refused-stream"},
         {RetryOn::timeout, "timeout"},
         {RetryOn::reset, "reset"},
-    };
-    return names;
-}
-
-template <>
-const EnumNames<HealthCheck::Kind>& names_of<HealthCheck::Kind>() {
-    static const EnumNames<HealthCheck::Kind> names = {
-        {HealthCheck::Kind::none, "none"},
-        {HealthCheck::Kind::http, "http"},
-        {HealthCheck::Kind::tcp, "tcp"},
-        {HealthCheck::Kind::ttl, "ttl"},
     };
     return names;
 }
@@ -329,25 +322,6 @@ const Table& table_of<ServicePolicy>() {
             .field("retry", &P::retry, "Retries.")
             .field("limits", &P::limits, "Concurrency limits.")
             .field("deadline", &P::deadline, "Time limit of a whole call, retries included. 15 s: longer than people wait.", between(1ms, 1h))
-            .table();
-    return table;
-}
-
-template <>
-const Table& table_of<HealthCheck>() {
-    using C = HealthCheck;
-    static const Table table =
-        TableOf<C>("check", "The active health check of a registered service.")
-            .field("kind", &C::kind, "http asks for a page, tcp connects, ttl is renewed for as long as this process lives, none trusts.")
-            .field("path", &C::path, "http: what to ask for; begins with /.")
-            .field("method", &C::method, "http: the method.")
-            .field("target", &C::target, "host:port to probe; empty = the service's own.")
-            .field("interval", &C::interval, "Time between probes, jittered.", between(1s, 1h))
-            .field("timeout", &C::timeout, "Time limit of a probe.", between(1ms, 10min))
-            .field("ttl", &C::ttl, "ttl: how long a renewal lasts; renewed every third of it.", between(1s, 24h))
-            .field("failures_before_critical", &C::failures_before_critical, "Failures in a row before it is critical. Three outlast a garbage collection.", between(1, 1000))
-            .field("successes_before_passing", &C::successes_before_passing, "Successes in a row before it passes again. Two tell recovery from flapping.", between(1, 1000))
-            .field("deregister_after", &C::deregister_after, "Removed from the registry after so long critical; 0s = never. Consul takes a minute at least.", between(0s, 24h * 365))
             .table();
     return table;
 }

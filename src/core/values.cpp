@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/health_check.h"
+
 namespace datapunk::mesh {
 
 namespace {
@@ -69,40 +71,6 @@ bool is_host(std::string_view host) {
         return is_alphanumeric(c) || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_' ||
                c == ':';
     });
-}
-
-void check_health_check(const HealthCheck& check, Problems& problems) {
-    using Kind = HealthCheck::Kind;
-    if (check.kind == Kind::none) return;
-    if (check.kind == Kind::http) {
-        problems.need(
-            !check.path.empty() && check.path.front() == '/' && !has_control(check.path) &&
-                check.path.find(' ') == std::string::npos,
-            "check.path must start with '/' and have no blanks, is \"{}\"",
-            check.path
-        );
-    }
-    if (check.kind == Kind::ttl) {
-        problems.need(check.ttl >= std::chrono::seconds(1), "check.ttl must be at least 1s");
-    } else {
-        problems.need(
-            check.interval >= std::chrono::seconds(1) && check.interval <= std::chrono::hours(1),
-            "check.interval must be 1s..1h"
-        );
-        problems.need(
-            check.timeout > Duration::zero() && check.timeout <= std::chrono::minutes(10),
-            "check.timeout must be positive and at most 10m"
-        );
-    }
-    problems.need(
-        check.failures_before_critical >= 1, "check.failures_before_critical must be at least 1"
-    );
-    problems.need(
-        check.successes_before_passing >= 1, "check.successes_before_passing must be at least 1"
-    );
-    problems.need(
-        check.deregister_after >= Duration::zero(), "check.deregister_after must not be negative"
-    );
 }
 
 }  // namespace
@@ -241,7 +209,8 @@ Result<ServiceConfig> checked(ServiceConfig config) {
             key.substr(0, 80)
         );
     }
-    check_health_check(config.check, problems);
+    const std::string check_problems = core::problems_of(config.check);
+    problems.need(check_problems.empty(), "{}", check_problems);
     if (config.id.empty())
         config.id = fmt::format("{}-{}-{}", config.name, config.host, config.port);
     problems.need(

@@ -70,6 +70,10 @@ Result<> check(const ServiceDiscoveryConfig& config) {
         config.services_max >= 1 && config.services_max <= 1'000'000,
         "services_max must be 1 .. 1000000"
     );
+    const auto breaker = check(ServicePolicy{.breaker = config.registry_breaker});
+    problems.need(
+        breaker.ok(), breaker.ok() ? std::string() : "registry_breaker: " + breaker.error().what
+    );
     if (problems.text().empty()) return Ok{};
     return Error{.code = Code::invalid, .what = "discovery: " + problems.text()};
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-// Network: how a loop reaches the world: connect, listen, resolve. Real (Kernel) or simulated
-// (sim::SimNetwork). Belongs to one loop.
+// Network: how a loop reaches the world: connect, listen, datagrams, resolve. Real (Kernel) or
+// simulated (sim::SimNetwork). Belongs to one loop.
 
 #include <datapunk/mesh/result.h>
 
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "io/address.h"
+#include "io/datagram.h"
 #include "io/loop.h"
 #include "io/stream.h"
 #include "io/task.h"
@@ -103,6 +104,10 @@ class Network {
     // Port 0 takes a free one; see Listener::local().
     virtual Result<std::unique_ptr<Listener>> listen(
         const SocketAddress& at, const ListenOptions& options
+    ) = 0;
+    // UDP. Port 0 takes a free one, drawn at random; see DatagramSocket::local().
+    virtual Result<DatagramPtr> open_datagram(
+        const SocketAddress& at, const DatagramOptions& options
     ) = 0;
     // The addresses of a host name or literal, in order of preference; never empty on success.
     virtual Task<Result<std::vector<SocketAddress>>> resolve(

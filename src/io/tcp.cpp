@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "io/resolver_thread.h"
+#include "io/udp.h"
 
 namespace datapunk::mesh::io {
 
@@ -423,6 +424,12 @@ Result<std::unique_ptr<Listener>> KernelNetwork::listen(
     auto listener = std::make_unique<TcpListener>(loop_, fd.release());
     if (const int error = listener->start(); error != 0) return failed(error);
     return std::unique_ptr<Listener>(std::move(listener));
+}
+
+Result<DatagramPtr> KernelNetwork::open_datagram(
+    const SocketAddress& at, const DatagramOptions& options
+) {
+    return open_udp(loop_, at, options);
 }
 
 Task<Result<std::vector<SocketAddress>>> KernelNetwork::resolve(

@@ -1,7 +1,7 @@
 #pragma once
 
-// KernelNetwork: TCP through the kernel, on an EpollLoop. Names are resolved by the system's
-// resolver (getaddrinfo honours /etc/hosts and nsswitch) on one helper thread.
+// KernelNetwork: TCP and UDP through the kernel, on an EpollLoop. Names are resolved by the
+// system's resolver (getaddrinfo honours /etc/hosts and nsswitch) on one helper thread.
 
 #include <memory>
 
@@ -19,6 +19,8 @@ class KernelNetwork final : public Network {
 
     Task<Result<StreamPtr>> connect(SocketAddress to, Instant deadline) override;
     Result<std::unique_ptr<Listener>> listen(const SocketAddress& at, const ListenOptions& options)
+        override;
+    Result<DatagramPtr> open_datagram(const SocketAddress& at, const DatagramOptions& options)
         override;
     Task<Result<std::vector<SocketAddress>>> resolve(
         std::string host, std::uint16_t port, Instant deadline

@@ -34,7 +34,7 @@ struct TlsServerConfig {
 };
 
 struct TlsClientConfig {
-    std::string ca;                 // empty: the system's roots
+    std::string ca;                 // or a directory of PEM files; empty: the system's roots
     bool verify_peer = true;        // false only for debugging: anybody may answer
     std::string certificate_chain;  // for servers that ask for one
     std::string private_key;
@@ -55,6 +55,7 @@ class TlsContext {
     explicit TlsContext(bool is_server);
     Result<> load_identity(const std::string& chain, const std::string& key);
     Result<> trust(const std::string& ca);
+    Result<> trust_directory(const std::string& directory);
     Result<> set_alpn(const std::vector<std::string>& protocols);
 
     ssl_ctx_st* context_;

@@ -4,6 +4,8 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <filesystem>
+
 #include "core/assert.h"
 #include "io/tls.h"
 
@@ -14,6 +16,8 @@ namespace {
 using BioPtr = std::unique_ptr<BIO, decltype(&BIO_free)>;
 using X509Ptr = std::unique_ptr<X509, decltype(&X509_free)>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
+
+constexpr std::size_t kFilesMax = 1000;  // of a CA directory: the public web has some 150 roots
 
 bool is_text(const std::string& pem) {
     return pem.find("-----BEGIN") != std::string::npos;
@@ -133,6 +137,31 @@ Result<> TlsContext::trust(const std::string& ca) {
     return Ok{};
 }
 
+Result<> TlsContext::trust_directory(const std::string& directory) {
+    std::error_code failed;
+    std::filesystem::directory_iterator entry(directory, failed);
+    std::size_t files = 0;
+    for (; !failed && entry != std::filesystem::directory_iterator(); entry.increment(failed)) {
+        if (!entry->is_regular_file(failed)) continue;  // also what a link leads to
+        if (++files > kFilesMax) {
+            return Error{
+                .code = Code::invalid,
+                .what = fmt::format("TLS: over {} files in {}", kFilesMax, directory)
+            };
+        }
+        if (auto done = trust(entry->path().string()); !done) return done;
+    }
+    if (!failed && files > 0) return Ok{};
+    return Error{
+        .code = Code::invalid,
+        .what = fmt::format(
+            "TLS: no CA certificates in {}: {}",
+            directory,
+            failed ? failed.message() : "the directory is empty"
+        )
+    };
+}
+
 Result<> TlsContext::set_alpn(const std::vector<std::string>& protocols) {
     for (const std::string& name : protocols) {
         if (name.empty() || name.size() > 255) {
@@ -172,8 +201,12 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::server(const TlsServerConf
 
 Result<std::shared_ptr<const TlsContext>> TlsContext::client(const TlsClientConfig& config) {
     const std::shared_ptr<TlsContext> context(new TlsContext(false));
+    std::error_code none;
     if (!config.ca.empty()) {
-        if (auto done = context->trust(config.ca); !done) return done.error();
+        const bool is_directory =
+            !is_text(config.ca) && std::filesystem::is_directory(config.ca, none);
+        auto done = is_directory ? context->trust_directory(config.ca) : context->trust(config.ca);
+        if (!done) return done.error();
     } else {
         SSL_CTX_set_default_verify_paths(context->context_);
     }

@@ -20,7 +20,14 @@ Control::Control(ControlParts parts)
       services_(parts.services),
       collect_mutex_(parts.collect_mutex),
       timeout_(parts.timeout),
-      backend_(parts.loop, std::move(parts.backend), parts.metrics),
+      observed_(new ObservedBackend(parts.loop, std::move(parts.backend), parts.metrics)),
+      backend_(
+          parts.loop,
+          std::unique_ptr<registry::Backend>(observed_),
+          parts.discovery.registry_breaker,
+          parts.metrics,
+          parts.log
+      ),
       discovery_(parts.loop, backend_, parts.discovery, parts.log),
       discovery_collector_(parts.metrics, backend_.kind()),
       registrar_({
@@ -62,10 +69,10 @@ void Control::tick(ServiceState& service) {
 
 // So that is_ready() knows, also if nobody uses the mesh yet.
 io::Task<void> Control::ask_until_answered() {
-    while (!backend_.readiness()) {
+    while (!readiness()) {
         const Instant latest = deadline();
         auto answer = co_await backend_.services(latest);
-        if (answer || backend_.readiness()) break;
+        if (answer || readiness()) break;
         log_.warn("the registry does not answer", {{"error", answer.error().what}});
         co_await io::sleep_for(loop_, kAskAgainInterval);
     }

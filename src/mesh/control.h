@@ -26,6 +26,7 @@
 #include "mesh/service_table.h"
 #include "mesh/watch_state.h"
 #include "metrics/metric_registry.h"
+#include "registry/breaker_backend.h"
 
 namespace datapunk::mesh::internal {
 
@@ -65,7 +66,7 @@ class Control {
     // Destroys the tasks that are left. On the loop's thread, outside of it.
     void cancel();
 
-    Result<> readiness() const { return backend_.readiness(); }
+    Result<> readiness() const { return observed_->readiness(); }
 
   private:
     io::Task<void> tick_each_second();
@@ -86,7 +87,8 @@ class Control {
     ServiceTable& services_;
     std::mutex& collect_mutex_;
     Duration timeout_;
-    ObservedBackend backend_;
+    ObservedBackend* observed_;  // behind the breaker
+    registry::BreakerBackend backend_;
     discovery::ServiceDiscovery discovery_;
     discovery::DiscoveryCollector discovery_collector_;
     Registrar registrar_;

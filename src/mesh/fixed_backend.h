@@ -26,6 +26,14 @@ class FixedBackend final : public registry::Backend {
 
     std::string_view kind() const noexcept override { return "fixed"; }
 
+    registry::Capabilities capabilities() const noexcept override {
+        return {
+            .can_register = false,
+            .kept_alive_by = registry::KeptAliveBy::nobody,
+            .knows_health = false,
+        };
+    }
+
     io::Task<Result<>> register_service(ServiceConfig config, Instant deadline) override;
     io::Task<Result<>> deregister_service(std::string id, Instant deadline) override;
     io::Task<Result<bool>> has_service(std::string id, Instant deadline) override;

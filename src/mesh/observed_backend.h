@@ -26,6 +26,10 @@ class ObservedBackend final : public registry::Backend {
 
     std::string_view kind() const noexcept override { return backend_->kind(); }
 
+    registry::Capabilities capabilities() const noexcept override {
+        return backend_->capabilities();
+    }
+
     io::Task<Result<>> register_service(ServiceConfig config, Instant deadline) override;
     io::Task<Result<>> deregister_service(std::string id, Instant deadline) override;
     io::Task<Result<bool>> has_service(std::string id, Instant deadline) override;

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
+#include "mesh/registration_entry.h"
 #include "metrics/names.h"
 
 namespace datapunk::mesh::internal {
@@ -15,19 +15,19 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// Whether the registry still has it: soon enough after a registry lost its data, and next to
-// nothing for a registry with thousands of services.
-constexpr Duration kReadBackInterval = seconds(15);
-// After a failure: when the registry comes back, callers should find us soon.
-constexpr Duration kRetryInterval = seconds(2);
 // Between tries while somebody waits; full jitter.
 constexpr Duration kBackoffFirst = milliseconds(50);
 constexpr Duration kBackoffMax = seconds(1);
-// Withdrawing is tried so often; what stays behind then is the registry's to time out.
+// Withdrawing is tried so often while somebody waits; what stays behind then is owed.
 constexpr int kWithdrawTries = 3;
 
 bool may_pass(const Error& error) {
     return error.retryable || error.code == Code::unavailable || error.code == Code::timeout;
+}
+
+// The registry has said no: it has done nothing.
+bool is_refusal(const Error& error) {
+    return error.code == Code::invalid || error.code == Code::denied;
 }
 
 Duration backoff(int tries, core::Rng& rng) {
@@ -38,133 +38,155 @@ Duration backoff(int tries, core::Rng& rng) {
     );
 }
 
+Error busy(const std::string& id) {
+    return {
+        .code = Code::timeout,
+        .what = fmt::format("{}: an earlier operation on it is still under way", id),
+        .retryable = true
+    };
+}
+
 }  // namespace
 
-struct Registrar::Entry {
-    Entry(ServiceConfig the_config, Ticket the_ticket, io::Loop& loop)
-        : config(std::move(the_config)), ticket(the_ticket), changed(loop), ended(loop) {}
-
-    bool is_ttl() const { return config.check.kind == HealthCheck::Kind::ttl; }
-
-    void leave() {
-        is_leaving = true;
-        changed.set();
+// An announcement between its first and its last step. When it is left without having been
+// finished, its task was destroyed, and what it may have written is owed.
+class Registrar::UnderWay {
+  public:
+    UnderWay(Registrar& registrar, EntryPtr entry)
+        : registrar_(registrar), entry_(std::move(entry)) {
+        registrar_.under_way_[entry_->config.id] = entry_;
     }
 
-    const ServiceConfig config;
-    const Ticket ticket;
-    Health health = Health::passing;
-    std::string note;
-    bool is_leaving = false;
-    bool is_kept = false;
-    bool is_lost = false;  // the registry does not have it
-    bool is_failing = false;
-    Instant next_heartbeat = kNever;
-    Instant next_read_back = kNever;
-    io::Event changed;  // health, or leaving
-    io::Event ended;    // nobody works on it any more
+    UnderWay(const UnderWay&) = delete;
+    UnderWay& operator=(const UnderWay&) = delete;
+
+    ~UnderWay() {
+        registrar_.under_way_.erase(entry_->config.id);
+        const EntryPtr old = std::exchange(entry_->replaces, nullptr);
+        if (is_over_ || !entry_->may_be_there) return;
+        if (old == nullptr) {
+            registrar_.owe(entry_);
+        } else {
+            old->is_lost = true;  // its keeper makes it again
+            old->changed.set();
+        }
+    }
+
+    void over() { is_over_ = true; }
+
+  private:
+    Registrar& registrar_;
+    EntryPtr entry_;
+    bool is_over_ = false;
 };
 
 Registrar::Registrar(RegistrarParts parts)
     : parts_(std::move(parts)),
-      active_(parts_.metrics.gauge(metrics::names::kRegistrationsActive, {})) {}
+      turns_(parts_.loop),
+      owes_(parts_.loop),
+      active_(parts_.metrics.gauge(metrics::names::kRegistrationsActive, {})) {
+    keepers_.spawn(pay_debts());
+}
+
+// --- announcing
 
 io::Task<Result<Registrar::Ticket>> Registrar::announce(ServiceConfig config, Instant deadline) {
-    const auto at = entries_.find(config.id);
-    if (at != entries_.end()) {
-        EntryPtr old = at->second;
-        auto replaced = co_await replace(old, deadline);
-        if (!replaced) co_return std::move(replaced).error();
-    } else if (entries_.size() >= kRegistrationsMax) {
-        co_return Error{
-            .code = Code::exhausted,
-            .what = fmt::format("{}: {} registrations already", config.id, kRegistrationsMax)
-        };
-    }
-    const auto entry = std::make_shared<Entry>(std::move(config), next_ticket_++, parts_.loop);
-    entries_[entry->config.id] = entry;
-
-    struct End {  // also when this task is destroyed
-        Entry& entry;
-
-        ~End() {
-            if (!entry.is_kept) entry.ended.set();
-        }
-    } const end{*entry};
-
-    auto done = co_await register_patiently(entry, deadline);
+    std::string id = config.id;
+    interrupt(id);
+    auto turn = co_await turns_.take(id, deadline);
+    if (!turn) co_return busy(id);
+    const auto entry =
+        std::make_shared<RegistrationEntry>(std::move(config), next_ticket_++, parts_.loop);
+    entry->replaces = kept(id);
+    UnderWay under_way(*this, entry);
+    std::vector<SagaStep> steps = steps_of(entry, deadline);
+    std::string what = fmt::format("register {}", id);
+    auto done = co_await run_saga(std::move(what), std::move(steps));
     count("register", done);
     if (!done) {
-        const Instant undo_deadline = parts_.loop.now() + parts_.timeout;
-        const std::string id = entry->config.id;
-        // A request that timed out may have worked.
-        if (!entry->is_leaving) {
-            auto undone = co_await remove(id, undo_deadline);
-            if (!undone) {
-                parts_.log.warn(
-                    "cannot take back a registration", {{"error", undone.error().what}}
-                );
-            }
-        }
-        drop(entry);
+        // What could not be taken back is owed; may_be_there says whether there is anything.
         co_return std::move(done).error();
     }
-    entry->is_kept = true;
-    const Instant now = parts_.loop.now();
-    entry->next_read_back = now + jittered(kReadBackInterval);
-    if (entry->is_ttl()) entry->next_heartbeat = now + entry->config.check.ttl / 3;
-    keepers_.spawn(keep(entry));
-    show_size();
+    under_way.over();
+    owed_.erase(id);
+    keep_from_now_on(entry);
     co_return entry->ticket;
 }
 
-io::Task<Result<>> Registrar::replace(EntryPtr old, Instant deadline) {
-    old->leave();
-    auto ended = co_await old->ended.wait(deadline);
-    if (!ended) {
+std::vector<SagaStep> Registrar::steps_of(const EntryPtr& entry, Instant deadline) {
+    return {
+        {.name = "validate", .run = [this, entry] { return validate(entry); }},
+        {.name = "registry",
+         .run =
+             [this, entry, deadline] {
+                 return patiently(entry, deadline, [this, entry, deadline] {
+                     return write_and_read_back(entry, deadline);
+                 });
+             },
+         .undo = [this, entry] { return unwrite(entry); }},
+        {.name = "health check",
+         .run =
+             [this, entry, deadline] {
+                 return patiently(entry, deadline, [this, entry, deadline] {
+                     return report_health(entry, deadline);
+                 });
+             }},
+        {.name = "balancer",
+         .run = [this, entry, deadline] { return tell_balancer(entry, deadline); },
+         .undo = [this, entry] { return untell_balancer(entry); }},
+        {.name = "metrics",
+         .run = [this, entry] { return show(entry); },
+         .undo = [this, entry] { return hide(entry); }},
+    };
+}
+
+io::Task<Result<>> Registrar::validate(EntryPtr entry) {
+    ServiceConfig config = entry->config;
+    const bool is_new = entry->replaces == nullptr && !owed_.contains(config.id);
+    if (is_new && kept_.size() + owed_.size() >= kRegistrationsMax) {
         co_return Error{
-            .code = Code::timeout,
-            .what = fmt::format("{}: an earlier registration is still under way", old->config.id),
-            .retryable = true
+            .code = Code::exhausted,
+            .what = fmt::format("{} registrations already", kRegistrationsMax)
         };
     }
-    const auto at = entries_.find(old->config.id);
-    if (at != entries_.end() && at->second == old) entries_.erase(at);
+    for (const auto& [key, value] : parts_.marks) config.meta.insert_or_assign(key, value);
+    auto good = checked(std::move(config));
+    if (!good) co_return std::move(good).error();
+    entry->config = *std::move(good);
     co_return Ok{};
 }
 
-io::Task<Result<>> Registrar::register_patiently(EntryPtr entry, Instant deadline) {
+// Until it works, cannot work, or the deadline comes.
+io::Task<Result<>> Registrar::patiently(EntryPtr entry, Instant deadline, Try attempt) {
     for (int tries = 0;; ++tries) {
-        auto done = co_await write(entry, deadline);
-        if (done) done = co_await read_back(entry, deadline);
+        auto done = co_await attempt();
         if (entry->is_leaving) {
-            co_return Error{
-                .code = Code::aborted,
-                .what = fmt::format("{}: withdrawn before it was announced", entry->config.id)
-            };
+            co_return Error{.code = Code::aborted, .what = "withdrawn before it was announced"};
         }
         if (done || !may_pass(done.error())) co_return done;
         const Instant again = parts_.loop.now() + backoff(tries, parts_.loop.rng());
         if (again >= deadline) {
             Error error = std::move(done).error();
-            error.what =
-                fmt::format("register {}: {} ({} tries)", entry->config.id, error.what, tries + 1);
+            error.what += fmt::format(" ({} tries)", tries + 1);
             co_return error;
         }
         co_await entry->changed.wait(again);
     }
 }
 
+io::Task<Result<>> Registrar::write_and_read_back(EntryPtr entry, Instant deadline) {
+    auto done = co_await write(entry, deadline);
+    if (!done) co_return done;
+    auto back = co_await read_back(entry, deadline);
+    co_return back;
+}
+
 io::Task<Result<>> Registrar::write(EntryPtr entry, Instant deadline) {
     ServiceConfig config = entry->config;
+    const bool may_have_been_there = std::exchange(entry->may_be_there, true);
     auto done = co_await parts_.backend.register_service(std::move(config), deadline);
-    if (!done || !entry->is_ttl()) co_return done;
-    // Such a check starts critical; nobody should have to wait for the first beat.
-    std::string id = entry->config.id;
-    std::string note = entry->note;
-    auto beat =
-        co_await parts_.backend.heartbeat(std::move(id), entry->health, std::move(note), deadline);
-    co_return beat;
+    if (!done && is_refusal(done.error())) entry->may_be_there = may_have_been_there;
+    co_return done;
 }
 
 io::Task<Result<>> Registrar::read_back(EntryPtr entry, Instant deadline) {
@@ -174,8 +196,7 @@ io::Task<Result<>> Registrar::read_back(EntryPtr entry, Instant deadline) {
     if (!*has) {
         co_return Error{
             .code = Code::unavailable,
-            .what =
-                fmt::format("{}: the registry accepted it but does not have it", entry->config.id),
+            .what = "the registry accepted it but does not have it",
             .source = Source::registry,
             .retryable = true
         };
@@ -183,89 +204,98 @@ io::Task<Result<>> Registrar::read_back(EntryPtr entry, Instant deadline) {
     co_return Ok{};
 }
 
-io::Task<void> Registrar::keep(EntryPtr entry) {
-    while (!entry->is_leaving) {
-        const Instant next = std::min(entry->next_heartbeat, entry->next_read_back);
-        auto is_changed = co_await entry->changed.wait(next);
-        if (entry->is_leaving) break;
-        if (is_changed) {
-            entry->changed.clear();
-            if (entry->is_ttl()) entry->next_heartbeat = parts_.loop.now();
-        }
-        co_await renew(entry);
+io::Task<Result<>> Registrar::unwrite(EntryPtr entry) {
+    if (!entry->may_be_there) co_return Ok{};
+    const Instant deadline = parts_.loop.now() + parts_.timeout;
+    const EntryPtr old = entry->replaces;
+    Result<> done = Ok{};
+    if (old != nullptr) {
+        old->is_lost = true;  // its keeper goes on trying
+        done = co_await rewrite(old, deadline);
+    } else {
+        std::string id = entry->config.id;
+        done = co_await remove(std::move(id), deadline);
     }
-    entry->ended.set();
+    if (done) entry->may_be_there = false;
+    co_return done;
 }
 
-io::Task<void> Registrar::renew(EntryPtr entry) {
-    const Instant deadline = parts_.loop.now() + parts_.timeout;
-    Result<> done = Ok{};
-    if (parts_.loop.now() >= entry->next_heartbeat) {
-        std::string id = entry->config.id;
-        std::string note = entry->note;
-        done = co_await parts_.backend.heartbeat(
-            std::move(id), entry->health, std::move(note), deadline
-        );
-        entry->is_lost = !done && done.error().code == Code::not_found;
-    }
-    if (!entry->is_lost && parts_.loop.now() >= entry->next_read_back) {
-        std::string id = entry->config.id;
-        auto has = co_await parts_.backend.has_service(std::move(id), deadline);
-        entry->is_lost = has && !*has;
-        if (!has) done = std::move(has).error();
-    }
-    if (entry->is_lost && !entry->is_leaving) {
-        done = co_await write(entry, deadline);
-        count("register_again", done);
-        if (done) {
-            entry->is_lost = false;
-            parts_.log.warn(
-                "the registry had lost a registration, made again", {{"id", entry->config.id}}
-            );
-        }
-    }
-    const Instant now = parts_.loop.now();
-    const Duration beat = entry->config.check.ttl / 3;
-    if (entry->is_ttl() && now >= entry->next_heartbeat) {
-        entry->next_heartbeat = now + (done ? beat : std::min(beat, kRetryInterval));
-    }
-    if (!done) {
-        entry->next_read_back = now + jittered(kRetryInterval);
-    } else if (now >= entry->next_read_back) {
-        entry->next_read_back = now + jittered(kReadBackInterval);
-    }
-    // Once per outage, not once per try.
-    if (!done && !entry->is_failing) {
-        parts_.log.warn(
-            "cannot renew a registration", {{"id", entry->config.id}, {"error", done.error().what}}
-        );
-    }
-    entry->is_failing = !done;
+io::Task<Result<>> Registrar::report_health(EntryPtr entry, Instant deadline) {
+    // A ttl check starts critical; nobody should have to wait for the first beat.
+    if (!entry->is_ttl()) co_return Ok{};
+    std::string id = entry->config.id;
+    std::string note = entry->note;
+    auto beat =
+        co_await parts_.backend.heartbeat(std::move(id), entry->health, std::move(note), deadline);
+    co_return beat;
 }
+
+io::Task<Result<>> Registrar::tell_balancer(EntryPtr entry, Instant deadline) {
+    entry->is_told = true;
+    if (!parts_.on_announced) co_return Ok{};
+    ServiceConfig config = entry->config;
+    auto told = co_await parts_.on_announced(std::move(config), deadline);
+    co_return told;
+}
+
+io::Task<Result<>> Registrar::untell_balancer(EntryPtr entry) {
+    const bool was_told = std::exchange(entry->is_told, false);
+    if (was_told && parts_.on_withdrawn) parts_.on_withdrawn(entry->config);
+    co_return Ok{};
+}
+
+io::Task<Result<>> Registrar::show(EntryPtr entry) {
+    if (entry->is_leaving) {
+        co_return Error{.code = Code::aborted, .what = "withdrawn before it was announced"};
+    }
+    entry->is_shown = true;
+    show_size();
+    co_return Ok{};
+}
+
+io::Task<Result<>> Registrar::hide(EntryPtr entry) {
+    entry->is_shown = false;
+    show_size();
+    co_return Ok{};
+}
+
+// --- withdrawing
 
 io::Task<Result<>> Registrar::withdraw(Ticket ticket, Instant deadline) {
     const EntryPtr entry = find(ticket);
     if (entry == nullptr) co_return Ok{};
     entry->leave();
-    // A request of the keeper that is under way must not arrive after ours.
-    co_await entry->ended.wait(deadline);
     std::string id = entry->config.id;
-    auto done = co_await remove(id, deadline);
-    count("deregister", done);
-    // Somebody may have registered the id anew meanwhile.
-    if (done && find(ticket) != nullptr) drop(entry);
+    interrupt(id);
+    auto turn = co_await turns_.take(id, deadline);
+    if (!turn) co_return busy(id);
+    // Replaced or withdrawn while we waited: then it is not ours any more.
+    if (find(ticket) == nullptr) co_return Ok{};
+    auto done = co_await withdraw_kept(entry, deadline);
     co_return done;
 }
 
 io::Task<Result<>> Registrar::withdraw_id(std::string id, Instant deadline) {
-    const auto at = entries_.find(id);
-    if (at != entries_.end()) {
-        const Ticket ticket = at->second->ticket;
-        auto done = co_await withdraw(ticket, deadline);
+    interrupt(id);
+    auto turn = co_await turns_.take(id, deadline);
+    if (!turn) co_return busy(id);
+    if (const EntryPtr entry = kept(id)) {
+        entry->leave();
+        auto done = co_await withdraw_kept(entry, deadline);
         co_return done;
     }
-    auto done = co_await parts_.backend.deregister_service(std::move(id), deadline);
+    std::string asked = id;
+    auto done = co_await parts_.backend.deregister_service(std::move(asked), deadline);
     count("deregister", done);
+    if (done || done.error().code == Code::not_found) owed_.erase(id);
+    co_return done;
+}
+
+io::Task<Result<>> Registrar::withdraw_kept(EntryPtr entry, Instant deadline) {
+    std::string id = entry->config.id;
+    auto done = co_await remove(std::move(id), deadline);
+    count("deregister", done);
+    if (done) drop(entry);
     co_return done;
 }
 
@@ -281,22 +311,28 @@ io::Task<Result<>> Registrar::remove(std::string id, Instant deadline) {
     }
 }
 
-io::Task<void> Registrar::withdraw_quietly(Ticket ticket, Instant deadline) {
-    auto done = co_await withdraw(ticket, deadline);
-    if (!done) {
+io::Task<void> Registrar::withdraw_quietly(std::string id, Instant deadline) {
+    auto done = co_await withdraw_id(std::move(id), deadline);
+    if (!done && done.error().code != Code::not_found) {
         parts_.log.warn("cannot deregister a service", {{"error", done.error().what}});
     }
 }
 
 io::Task<void> Registrar::withdraw_all(Instant deadline) {
     io::TaskGroup all;
-    std::vector<Ticket> tickets;
-    for (const auto& [id, entry] : entries_) tickets.push_back(entry->ticket);
-    for (const Ticket ticket : tickets) all.spawn(withdraw_quietly(ticket, deadline));
+    std::vector<std::string> ids;
+    for (const auto& [id, entry] : kept_) ids.push_back(id);
+    for (const auto& [id, entry] : under_way_) {
+        if (!kept_.contains(id)) ids.push_back(id);
+    }
+    for (const auto& [id, entry] : owed_) ids.push_back(id);
+    for (const std::string& id : ids) all.spawn(withdraw_quietly(id, deadline));
     while (!all.empty() && parts_.loop.now() < deadline) {
         co_await io::sleep_for(parts_.loop, milliseconds(1));
     }
 }
+
+// --- the rest
 
 Result<> Registrar::set_health(Ticket ticket, Health health, std::string note) {
     const EntryPtr entry = find(ticket);
@@ -314,6 +350,7 @@ Result<> Registrar::set_health(Ticket ticket, Health health, std::string note) {
     }
     entry->health = health;
     entry->note = std::move(note);
+    entry->next_heartbeat = parts_.loop.now();
     entry->changed.set();
     return Ok{};
 }
@@ -322,24 +359,35 @@ void Registrar::forget(Ticket ticket) {
     const EntryPtr entry = find(ticket);
     if (entry == nullptr) return;
     entry->leave();
-    entries_.erase(entry->config.id);
+    by_ticket_.erase(ticket);
+    kept_.erase(entry->config.id);
     show_size();
+}
+
+Registrar::EntryPtr Registrar::kept(const std::string& id) const {
+    const auto at = kept_.find(id);
+    return at == kept_.end() ? nullptr : at->second;
 }
 
 Registrar::EntryPtr Registrar::find(Ticket ticket) const {
-    for (const auto& [id, entry] : entries_) {
-        if (entry->ticket == ticket) return entry;
-    }
-    return nullptr;
+    const auto at = by_ticket_.find(ticket);
+    return at == by_ticket_.end() ? nullptr : at->second;
+}
+
+void Registrar::interrupt(const std::string& id) {
+    const auto at = under_way_.find(id);
+    if (at != under_way_.end()) at->second->leave();
 }
 
 void Registrar::drop(const EntryPtr& entry) {
-    const auto at = entries_.find(entry->config.id);
-    if (at == entries_.end() || at->second != entry) return;
-    const EntryPtr kept = entry;  // `entry` may be the map's own
-    entries_.erase(at);
+    const auto at = kept_.find(entry->config.id);
+    if (at == kept_.end() || at->second != entry) return;
+    const EntryPtr gone = entry;  // `entry` may be the map's own
+    by_ticket_.erase(gone->ticket);
+    kept_.erase(at);
+    owed_.erase(gone->config.id);
     show_size();
-    if (parts_.on_withdrawn) parts_.on_withdrawn(kept->config);
+    if (parts_.on_withdrawn) parts_.on_withdrawn(gone->config);
 }
 
 void Registrar::count(std::string_view operation, const Result<>& result) {
@@ -349,7 +397,11 @@ void Registrar::count(std::string_view operation, const Result<>& result) {
 }
 
 void Registrar::show_size() {
-    active_.set(static_cast<double>(entries_.size()));
+    std::size_t shown = kept_.size();
+    for (const auto& [id, entry] : under_way_) {
+        if (entry->is_shown && !kept_.contains(id)) ++shown;
+    }
+    active_.set(static_cast<double>(shown));
 }
 
 Duration Registrar::jittered(Duration time) {

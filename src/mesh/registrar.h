@@ -2,15 +2,20 @@
 
 // Registrar: keeps this process's services announced in a registry.
 //
-//   announce ─► register ─► read back ─► kept ─────────────► withdraw ─► deregister ─► gone
-//      │           │ error      │ not there  ▲ │ the registry lost it: register again
-//      │           ▼            ▼            └─┘ ttl: a heartbeat every ttl/3
-//      │        deregister (nothing stays behind), error
-//      └─ the registry is down: tried again until the deadline, then the error
+//   announce ─► validate ─► registry ─► health check ─► balancer ─► metrics ─► kept
+//                              │ written and read back      │ a step fails: it and those before it
+//                              ◄────────────────────────────┘ are undone, in reverse; error
+//   kept ─► renewed (ttl: a heartbeat every ttl/3), made again when the registry lost it
+//   withdraw ─► deregister ─► gone
 //
-// A kept registration survives outages of the registry: its keeper goes on asking and makes it
-// again. The same id again replaces: the old ticket is then worth nothing. What a cancelled task
-// may have left in the registry is withdrawn by withdraw_all().
+// * The steps are a saga (saga.h). While the registry is down a step is tried again until the
+//   deadline. Undoing a replacement announces the earlier registration again.
+// * Operations on one id happen one after the other, in the order in which they came (id_turns.h).
+//   An announcement that is under way gives up when another operation on its id arrives.
+// * What could not be undone, or was cancelled half-way, is owed: removed as soon as the registry
+//   answers, unless it has become somebody else's meanwhile.
+// * A kept registration survives outages of the registry. The same id again replaces: the old
+//   ticket is then worth nothing.
 //
 // One loop's object.
 
@@ -22,14 +27,20 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <unordered_map>
+#include <vector>
 
 #include "core/log.h"
 #include "io/loop.h"
 #include "io/task.h"
+#include "mesh/id_turns.h"
+#include "mesh/saga.h"
 #include "metrics/metric_registry.h"
 #include "registry/backend.h"
 
 namespace datapunk::mesh::internal {
+
+struct RegistrationEntry;
 
 struct RegistrarParts {
     io::Loop& loop;
@@ -37,8 +48,12 @@ struct RegistrarParts {
     core::Logger log;
     metrics::MetricRegistry& metrics;
     Duration timeout;  // of one request of a keeper
+    // The balancer's step: when it has succeeded, callers in this process see the service.
+    std::function<io::Task<Result<>>(ServiceConfig, Instant deadline)> on_announced{};
     // Told of every withdrawal that the registry has confirmed.
-    std::function<void(const ServiceConfig&)> on_withdrawn;
+    std::function<void(const ServiceConfig&)> on_withdrawn{};
+    // Written into the metadata of what is announced (ownership.h).
+    Metadata marks{};
 };
 
 class Registrar {
@@ -62,29 +77,60 @@ class Registrar {
     // Stays in the registry, is not kept any more.
     void forget(Ticket ticket);
 
-    std::size_t size() const noexcept { return entries_.size(); }
+    std::size_t size() const noexcept { return kept_.size(); }
+
+    // What the registry may still have although nobody wants it.
+    std::size_t owed() const noexcept { return owed_.size(); }
 
   private:
-    struct Entry;
-    using EntryPtr = std::shared_ptr<Entry>;
+    class UnderWay;
+    using EntryPtr = std::shared_ptr<RegistrationEntry>;
+    using Try = std::function<io::Task<Result<>>()>;
 
-    io::Task<Result<>> replace(EntryPtr old, Instant deadline);
-    io::Task<Result<>> register_patiently(EntryPtr entry, Instant deadline);
+    std::vector<SagaStep> steps_of(const EntryPtr& entry, Instant deadline);
+    io::Task<Result<>> validate(EntryPtr entry);
+    io::Task<Result<>> write_and_read_back(EntryPtr entry, Instant deadline);
+    io::Task<Result<>> unwrite(EntryPtr entry);
+    io::Task<Result<>> report_health(EntryPtr entry, Instant deadline);
+    io::Task<Result<>> tell_balancer(EntryPtr entry, Instant deadline);
+    io::Task<Result<>> untell_balancer(EntryPtr entry);
+    io::Task<Result<>> show(EntryPtr entry);
+    io::Task<Result<>> hide(EntryPtr entry);
+
+    io::Task<Result<>> patiently(EntryPtr entry, Instant deadline, Try attempt);
     io::Task<Result<>> write(EntryPtr entry, Instant deadline);
     io::Task<Result<>> read_back(EntryPtr entry, Instant deadline);
+    io::Task<Result<>> rewrite(EntryPtr entry, Instant deadline);
+
+    void keep_from_now_on(const EntryPtr& entry);
     io::Task<void> keep(EntryPtr entry);
     io::Task<void> renew(EntryPtr entry);
-    io::Task<Result<>> remove(std::string id, Instant deadline);
-    io::Task<void> withdraw_quietly(Ticket ticket, Instant deadline);
+    io::Task<Result<>> renew_in_turn(EntryPtr entry, Instant deadline);
 
+    io::Task<Result<>> remove(std::string id, Instant deadline);
+    io::Task<Result<>> withdraw_kept(EntryPtr entry, Instant deadline);
+    io::Task<void> withdraw_quietly(std::string id, Instant deadline);
+
+    void owe(const EntryPtr& entry);
+    io::Task<void> pay_debts();
+    io::Task<void> pay(EntryPtr entry);
+    io::Task<Result<bool>> is_somebody_elses(EntryPtr entry, Instant deadline);
+
+    EntryPtr kept(const std::string& id) const;
     EntryPtr find(Ticket ticket) const;
+    void interrupt(const std::string& id);
     void drop(const EntryPtr& entry);
     void count(std::string_view operation, const Result<>& result);
     void show_size();
     Duration jittered(Duration time);
 
     RegistrarParts parts_;
-    std::map<std::string, EntryPtr, std::less<>> entries_;  // by id
+    IdTurns turns_;
+    std::map<std::string, EntryPtr, std::less<>> kept_;  // by id
+    std::unordered_map<Ticket, EntryPtr> by_ticket_;     // of kept_
+    std::map<std::string, EntryPtr> under_way_;          // announcements that have their turn
+    std::map<std::string, EntryPtr> owed_;
+    io::Event owes_;  // set while it does
     Ticket next_ticket_ = 1;
     metrics::Gauge active_;
     io::TaskGroup keepers_;  // last: destroyed first

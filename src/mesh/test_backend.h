@@ -1,8 +1,10 @@
 #pragma once
 
-// Tests only: a registry in a variable, that can be down, forget, or say one thing and do another.
+// Tests only: a registry in a variable, that can be down, forget, say one thing and do another, or
+// fail at one request.
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -15,6 +17,13 @@ namespace datapunk::mesh::internal {
 
 class TestBackend final : public registry::Backend {
   public:
+    enum class Fault : std::uint8_t {
+        none,
+        refused,  // nothing happens, may pass
+        denied,   // nothing happens, and never will
+        lost,     // it happens; the answer is lost
+    };
+
     struct State {
         std::map<std::string, ServiceConfig> services;
         std::map<std::string, Health> health;
@@ -22,6 +31,10 @@ class TestBackend final : public registry::Backend {
         bool is_down = false;
         bool drops_registrations = false;  // says ok, keeps nothing
         Duration takes = std::chrono::milliseconds(1);
+        std::function<Duration()> delay{};  // instead of `takes`
+        std::function<Fault(std::size_t request)> fault{};
+        std::size_t requests = 0;
+        std::uint64_t index = 1;
 
         std::size_t count(std::string_view line) const {
             std::size_t found = 0;
@@ -35,22 +48,30 @@ class TestBackend final : public registry::Backend {
     std::string_view kind() const noexcept override { return "test"; }
 
     io::Task<Result<>> register_service(ServiceConfig config, Instant deadline) override {
-        auto arrived = co_await arrive("register " + config.id, deadline);
-        if (!arrived) co_return arrived;
-        if (!state_.drops_registrations) state_.services[config.id] = config;
-        co_return Ok{};
+        const std::string id = config.id;
+        auto arrived = co_await arrive("register " + id, deadline);
+        if (happens(arrived) && !state_.drops_registrations) {
+            state_.services[id] = config;
+            ++state_.index;
+        }
+        co_return answer(arrived);
     }
 
     io::Task<Result<>> deregister_service(std::string id, Instant deadline) override {
         auto arrived = co_await arrive("deregister " + id, deadline);
-        if (!arrived) co_return arrived;
-        if (state_.services.erase(id) == 0) co_return unknown(id);
-        co_return Ok{};
+        bool is_known = true;
+        if (happens(arrived)) {
+            is_known = state_.services.erase(id) > 0;
+            ++state_.index;
+        }
+        if (arrived == Fault::none && !is_known) co_return unknown(id);
+        co_return answer(arrived);
     }
 
     io::Task<Result<bool>> has_service(std::string id, Instant deadline) override {
         auto arrived = co_await arrive("has " + id, deadline);
-        if (!arrived) co_return std::move(arrived).error();
+        auto verdict = answer(arrived);
+        if (!verdict) co_return std::move(verdict).error();
         co_return state_.services.contains(id);
     }
 
@@ -58,24 +79,52 @@ class TestBackend final : public registry::Backend {
         override {
         auto arrived =
             co_await arrive("heartbeat " + id + " " + std::string(to_string(health)), deadline);
-        if (!arrived) co_return arrived;
-        if (!state_.services.contains(id)) co_return unknown(id);
-        state_.health[id] = health;
-        co_return Ok{};
+        const bool is_known = state_.services.contains(id);
+        if (happens(arrived) && is_known) {
+            state_.health[id] = health;
+            ++state_.index;
+        }
+        if (arrived == Fault::none && !is_known) co_return unknown(id);
+        co_return answer(arrived);
     }
 
+    // Looks about every 10 ms whether there is something new.
     io::Task<Result<registry::Answer>> wait(
-        std::string, std::uint64_t, Duration longest, Instant deadline
+        std::string service, std::uint64_t after, Duration longest, Instant deadline
     ) override {
+        if (state_.is_down) co_return *refusal(Fault::refused);
         const Instant end = std::min(deadline, loop_.now() + longest);
-        co_await io::sleep_until(loop_, end);
-        co_return registry::Answer{.endpoints = {}, .index = 1};
+        while (after > 0 && state_.index == after && loop_.now() < end) {
+            co_await io::sleep_for(loop_, std::chrono::milliseconds(10));
+        }
+        registry::Answer found{.endpoints = {}, .index = state_.index};
+        for (const auto& [id, config] : state_.services) {
+            if (config.name != service) continue;
+            ServiceEndpoint endpoint{
+                .id = id,
+                .service = config.name,
+                .host = config.host,
+                .port = config.port,
+                .weight = config.weight,
+                .tags = config.tags,
+                .metadata = config.meta
+            };
+            const auto health = state_.health.find(id);
+            if (health != state_.health.end()) endpoint.health = health->second;
+            found.endpoints.push_back(std::move(endpoint));
+        }
+        co_return found;
     }
 
     io::Task<Result<std::vector<registry::ServiceSummary>>> services(Instant deadline) override {
         auto arrived = co_await arrive("services", deadline);
-        if (!arrived) co_return std::move(arrived).error();
-        co_return std::vector<registry::ServiceSummary>{};
+        auto verdict = answer(arrived);
+        if (!verdict) co_return std::move(verdict).error();
+        std::map<std::string, registry::ServiceSummary> found;
+        for (const auto& [id, config] : state_.services) found[config.name].name = config.name;
+        std::vector<registry::ServiceSummary> all;
+        for (auto& [name, summary] : found) all.push_back(std::move(summary));
+        co_return all;
     }
 
   private:
@@ -83,18 +132,46 @@ class TestBackend final : public registry::Backend {
         return {.code = Code::not_found, .what = id + " unknown", .source = Source::registry};
     }
 
-    io::Task<Result<>> arrive(std::string line, Instant) {
-        state_.log.push_back(std::move(line));
-        co_await io::sleep_for(loop_, state_.takes);
-        if (state_.is_down) {
-            co_return Error{
-                .code = Code::unavailable,
-                .what = "connection refused",
-                .source = Source::registry,
-                .retryable = true
-            };
+    static bool happens(Fault fault) { return fault == Fault::none || fault == Fault::lost; }
+
+    static std::optional<Error> refusal(Fault fault) {
+        switch (fault) {
+            case Fault::none:
+                return std::nullopt;
+            case Fault::denied:
+                return Error{
+                    .code = Code::denied, .what = "permission denied", .source = Source::registry
+                };
+            case Fault::refused:
+                return Error{
+                    .code = Code::unavailable,
+                    .what = "connection refused",
+                    .source = Source::registry,
+                    .retryable = true
+                };
+            case Fault::lost:
+                return Error{
+                    .code = Code::timeout,
+                    .what = "no answer",
+                    .source = Source::registry,
+                    .retryable = true
+                };
         }
-        co_return Ok{};
+        return std::nullopt;
+    }
+
+    static Result<> answer(Fault fault) {
+        if (auto error = refusal(fault)) return *std::move(error);
+        return Ok{};
+    }
+
+    io::Task<Fault> arrive(std::string line, Instant) {
+        const std::size_t request = state_.requests++;
+        state_.log.push_back(std::move(line));
+        const Duration takes = state_.delay ? state_.delay() : state_.takes;
+        co_await io::sleep_for(loop_, takes);
+        if (state_.is_down) co_return Fault::refused;
+        co_return state_.fault ? state_.fault(request) : Fault::none;
     }
 
     io::Loop& loop_;

@@ -41,8 +41,26 @@ inline constexpr MetricFamily kEndpointsHealthy{"mesh_endpoints_healthy", gauge,
 inline constexpr MetricFamily kRegistryUp{"mesh_registry_up", gauge, "", "1 if the last request to the registry was answered, else 0.", {"registry"}};
 inline constexpr MetricFamily kRegistryRequestDuration{"mesh_registry_request_duration_seconds", histogram, "seconds", "Time of requests to the registry, long polls not included.", {"registry", "operation"}};
 inline constexpr MetricFamily kRegistryRequestFailures{"mesh_registry_request_failures_total", counter, "", "Requests to the registry that failed.", {"registry", "operation"}};
-inline constexpr MetricFamily kDiscoveryCacheHits{"mesh_discovery_cache_hits_total", counter, "", "Discoveries answered by a cache: local, shared or snapshot.", {"cache"}};
+inline constexpr MetricFamily kRegistryBreakerState{"mesh_registry_breaker_state", gauge, "", "Circuit breaker in front of the registry: 0 closed, 1 half-open, 2 open.", {"registry"}};
+inline constexpr MetricFamily kRegistryBreakerTransitions{"mesh_registry_breaker_transitions_total", counter, "", "Changes of the registry's circuit breaker, by the new state.", {"registry", "to"}};
+inline constexpr MetricFamily kRegistryRequestsRefused{"mesh_registry_requests_refused_total", counter, "", "Requests that were not sent because the registry's circuit breaker was open.", {"registry"}};
+inline constexpr MetricFamily kDiscoveryCacheHits{"mesh_discovery_cache_hits_total", counter, "", "Discoveries answered by a cache: local, negative (there is none, remembered), shared or snapshot.", {"cache"}};
 inline constexpr MetricFamily kDiscoveryCacheMisses{"mesh_discovery_cache_misses_total", counter, "", "Discoveries that had to ask further down.", {"cache"}};
+inline constexpr MetricFamily kDiscoveryStaleServed{"mesh_discovery_stale_served_total", counter, "", "Discoveries answered with the last known good set because the registry could not be asked.", {}};
+inline constexpr MetricFamily kDiscoveryChanges{"mesh_discovery_changes_total", counter, "", "Answers that really changed a service's set of endpoints.", {}};
+inline constexpr MetricFamily kDiscoveryRemovalsHeld{"mesh_discovery_removals_held_total", counter, "", "Endpoints whose removal was held back until a second answer confirmed it.", {}};
+inline constexpr MetricFamily kDiscoveryIndexResets{"mesh_discovery_index_resets_total", counter, "", "Times that the registry's index went backwards.", {}};
+inline constexpr MetricFamily kDiscoverySetAge{"mesh_discovery_set_age_seconds", gauge, "seconds", "Time since the registry last confirmed a service's endpoints.", {"service"}};
+inline constexpr MetricFamily kDiscoverySetStale{"mesh_discovery_set_stale", gauge, "", "1 if a service's endpoints are the last known good ones, the registry being away.", {"service"}};
+inline constexpr MetricFamily kDiscoverySetOrigin{"mesh_discovery_set_origin", gauge, "", "Where a service's endpoints come from: 0 the registry, 2 the shared cache, 3 the disk snapshot.", {"service"}};
+inline constexpr MetricFamily kSnapshotWrites{"mesh_discovery_snapshot_writes_total", counter, "", "Disk snapshots of the known sets, by result: ok or error.", {"result"}};
+inline constexpr MetricFamily kSnapshotLoads{"mesh_discovery_snapshot_loads_total", counter, "", "Disk snapshots read at the start, by result: ok, absent, damaged, old or error.", {"result"}};
+inline constexpr MetricFamily kSharedCacheUp{"mesh_shared_cache_up", gauge, "", "1 if the last request to Redis was answered, else 0.", {}};
+inline constexpr MetricFamily kSharedCacheRequests{"mesh_shared_cache_requests_total", counter, "", "Requests to Redis, by operation and result: ok, miss, error, timeout, refused or garbage.", {"operation", "result"}};
+inline constexpr MetricFamily kSharedCacheInvalidations{"mesh_shared_cache_invalidations_total", counter, "", "Notices from other processes that a service's set has changed.", {}};
+inline constexpr MetricFamily kWatchesActive{"mesh_watches_active", gauge, "", "Services followed by a blocking query.", {}};
+inline constexpr MetricFamily kWatchesFailing{"mesh_watches_failing", gauge, "", "Of them: those whose last question to the registry failed.", {}};
+inline constexpr MetricFamily kWatchCallbackErrors{"mesh_watch_callback_errors_total", counter, "", "Watch callbacks that threw.", {}};
 inline constexpr MetricFamily kWatchReconnects{"mesh_watch_reconnects_total", counter, "", "Watches that had to start again after an error.", {"registry"}};
 inline constexpr MetricFamily kRegistrations{"mesh_registrations_total", counter, "", "Registrations and deregistrations, by operation and result.", {"operation", "result"}};
 inline constexpr MetricFamily kRegistrationsActive{"mesh_registrations_active", gauge, "", "Service instances that this process keeps registered.", {}};
@@ -79,8 +97,26 @@ inline constexpr const MetricFamily* kAll[] = {
     &kRegistryUp,
     &kRegistryRequestDuration,
     &kRegistryRequestFailures,
+    &kRegistryBreakerState,
+    &kRegistryBreakerTransitions,
+    &kRegistryRequestsRefused,
     &kDiscoveryCacheHits,
     &kDiscoveryCacheMisses,
+    &kDiscoveryStaleServed,
+    &kDiscoveryChanges,
+    &kDiscoveryRemovalsHeld,
+    &kDiscoveryIndexResets,
+    &kDiscoverySetAge,
+    &kDiscoverySetStale,
+    &kDiscoverySetOrigin,
+    &kSnapshotWrites,
+    &kSnapshotLoads,
+    &kSharedCacheUp,
+    &kSharedCacheRequests,
+    &kSharedCacheInvalidations,
+    &kWatchesActive,
+    &kWatchesFailing,
+    &kWatchCallbackErrors,
     &kWatchReconnects,
     &kRegistrations,
     &kRegistrationsActive,

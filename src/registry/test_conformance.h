@@ -9,7 +9,9 @@
 //     INSTANTIATE_TEST_SUITE_P(All, EmbeddedConformance, testing::ValuesIn(behaviours()),
 //                              behaviour_name);
 //
-// Every behaviour uses service names of its own, so that one registry can serve them all.
+// Every behaviour uses service names of its own, so that one registry can serve them all. A
+// registry that is not written through its backend overrides publish() and withdraw(), and takes
+// the behaviours that it can have at all: behaviours({.registers = false, …}).
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -32,6 +34,44 @@ class RegistryUnderTest {
     virtual ~RegistryUnderTest() = default;
     virtual Backend& backend() = 0;
     virtual io::Loop& loop() = 0;
+
+    // Makes the service known to the registry, by whatever means services get into it.
+    virtual io::Task<Result<>> publish(ServiceConfig config, Instant deadline) {
+        return backend().register_service(std::move(config), deadline);
+    }
+
+    // `config` as it was published last.
+    virtual io::Task<Result<>> withdraw(ServiceConfig config, Instant deadline) {
+        return backend().deregister_service(config.id, deadline);
+    }
+};
+
+// What a registry can have; a behaviour that needs what is missing is left out.
+struct Offers {
+    bool registers = true;  // through the backend, with heartbeats
+    bool ids = true;        // chosen by who publishes, not made up from the address
+    bool tags = true;
+    bool metadata = true;
+    bool weights = true;
+    bool listing = true;  // of its services
+
+    // Whether all that `needed` says is there.
+    bool cover(const Offers& needed) const {
+        return (registers || !needed.registers) && (ids || !needed.ids) && (tags || !needed.tags) &&
+               (metadata || !needed.metadata) && (weights || !needed.weights) &&
+               (listing || !needed.listing);
+    }
+
+    static Offers none() {
+        return {
+            .registers = false,
+            .ids = false,
+            .tags = false,
+            .metadata = false,
+            .weights = false,
+            .listing = false,
+        };
+    }
 };
 
 // One backend in use: calls that wait for their answer and fail the test if there is none.
@@ -57,10 +97,15 @@ class Conversation {
     }
 
     Result<> add(const ServiceConfig& config) {
-        return value(backend().register_service(config, deadline()));
+        return value(registry_.publish(config, deadline()));
     }
 
-    Result<> remove(const std::string& id) {
+    Result<> remove(const ServiceConfig& config) {
+        return value(registry_.withdraw(config, deadline()));
+    }
+
+    // Through the backend.
+    Result<> deregister(const std::string& id) {
         return value(backend().deregister_service(id, deadline()));
     }
 
@@ -169,10 +214,11 @@ class PendingWait {
 struct Behaviour {
     std::string name;
     void (*run)(RegistryUnderTest&);
+    Offers needs = Offers::none();
 };
 
-// In conformance_behaviours.h.
-inline std::vector<Behaviour> behaviours();
+// In test_conformance_behaviours.h: those that a registry with these offers must have.
+inline std::vector<Behaviour> behaviours(const Offers& offers = {});
 
 inline std::string behaviour_name(const testing::TestParamInfo<Behaviour>& info) {
     return info.param.name;

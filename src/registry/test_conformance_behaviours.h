@@ -1,6 +1,6 @@
 #pragma once
 
-// The list behind conformance.h; include that one.
+// The list behind test_conformance.h; include that one.
 
 #include <string>
 #include <vector>
@@ -58,17 +58,17 @@ inline void what_is_deregistered_disappears(RegistryUnderTest& registry) {
     ASSERT_TRUE(talk.add(talk.config(1001)));
     ASSERT_TRUE(talk.add(talk.config(1002)));
     const Answer before = talk.until_size(2);
-    ASSERT_TRUE(talk.remove("leaving-127.0.0.1-1001"));
+    ASSERT_TRUE(talk.remove(talk.config(1001)));
     const Answer one = talk.until_size(1);
     EXPECT_GT(one.index, before.index);
     EXPECT_EQ(one.endpoints.at(0).port, 1002);
-    ASSERT_TRUE(talk.remove("leaving-127.0.0.1-1002"));
+    ASSERT_TRUE(talk.remove(talk.config(1002)));
     EXPECT_GT(talk.until_size(0).index, one.index);
 }
 
 inline void deregistering_what_is_unknown_is_not_found(RegistryUnderTest& registry) {
     Conversation talk(registry, "unknown");
-    const auto result = talk.remove("nobody");
+    const auto result = talk.deregister("nobody");
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, Code::not_found) << result.error().what;
 }
@@ -78,24 +78,47 @@ inline void it_knows_which_registrations_it_has(RegistryUnderTest& registry) {
     EXPECT_FALSE(*talk.has("asked-127.0.0.1-1"));
     ASSERT_TRUE(talk.add(talk.config(1)));
     EXPECT_TRUE(*talk.has("asked-127.0.0.1-1"));
-    ASSERT_TRUE(talk.remove("asked-127.0.0.1-1"));
+    ASSERT_TRUE(talk.deregister("asked-127.0.0.1-1"));
     EXPECT_FALSE(*talk.has("asked-127.0.0.1-1"));
 }
 
 inline void ids_may_hold_any_printable_byte_but_a_slash(RegistryUnderTest& registry) {
     Conversation talk(registry, "odd-ids");
     const std::string id = R"(a b%2F?x=1&y#z+"\ü)";
-    ServiceConfig config = talk.config_with_ttl(80);
+    ServiceConfig config = talk.config(80);
     config.id = id;
     ASSERT_TRUE(talk.add(*checked(config)));
     EXPECT_EQ(talk.until_size(1).endpoints.at(0).id, id);
-    EXPECT_TRUE(*talk.has(id));
-    const auto beaten = talk.beat(id, Health::passing);
-    EXPECT_TRUE(beaten) << beaten.error().what;
-    talk.until_health(Health::passing);
-    const auto removed = talk.remove(id);
+    const auto removed = talk.remove(config);
     EXPECT_TRUE(removed) << removed.error().what;
     talk.until_size(0);
+}
+
+inline void an_odd_id_can_be_asked_and_beaten(RegistryUnderTest& registry) {
+    Conversation talk(registry, "odd-beats");
+    ServiceConfig config = talk.config_with_ttl(80);
+    config.id = R"(b a%2F?x=1&y#z+"\ü)";
+    ASSERT_TRUE(talk.add(*checked(config)));
+    EXPECT_TRUE(*talk.has(config.id));
+    const auto beaten = talk.beat(config.id, Health::passing);
+    EXPECT_TRUE(beaten) << beaten.error().what;
+    talk.until_health(Health::passing);
+    EXPECT_TRUE(talk.deregister(config.id));
+}
+
+inline void who_is_read_only_says_so(RegistryUnderTest& registry) {
+    Conversation talk(registry, "refused");
+    EXPECT_FALSE(talk.backend().capabilities().can_register);
+    EXPECT_EQ(talk.backend().capabilities().kept_alive_by, KeptAliveBy::nobody);
+    const auto added = talk.value(talk.backend().register_service(talk.config(1), talk.deadline()));
+    for (const Result<>& refused :
+         {added, talk.deregister("refused-127.0.0.1-1"), talk.beat("x", Health::passing)}) {
+        ASSERT_FALSE(refused);
+        EXPECT_EQ(refused.error().code, Code::denied);
+        EXPECT_FALSE(refused.error().retryable);
+        EXPECT_THAT(refused.error().what, testing::HasSubstr("read-only"));
+    }
+    EXPECT_FALSE(*talk.has("refused-127.0.0.1-1"));
 }
 
 inline void endpoints_come_sorted_by_id(RegistryUnderTest& registry) {
@@ -112,18 +135,26 @@ inline void endpoints_come_sorted_by_id(RegistryUnderTest& registry) {
     EXPECT_THAT(ids, ElementsAre("a", "a1", "b", "c"));
 }
 
-inline void tags_metadata_and_weight_come_back(RegistryUnderTest& registry) {
+inline void tags_and_metadata_come_back(RegistryUnderTest& registry) {
     Conversation talk(registry, "described");
     ServiceConfig config = talk.config(80);
-    config.weight = 65535;
     config.tags = {"v1", "canary", "a=b,c \"d\" <e>"};
     config.meta = {{"zone", "eu-1"}, {"empty", ""}, {"text", "ümlaut \"quoted\" \\ <b>&"}};
     ASSERT_TRUE(talk.add(*checked(config)));
     const Answer answer = talk.until_size(1);
     ASSERT_EQ(answer.endpoints.size(), 1U);
-    EXPECT_EQ(answer.endpoints[0].weight, config.weight);
     EXPECT_EQ(answer.endpoints[0].tags, config.tags);
     EXPECT_EQ(answer.endpoints[0].metadata, config.meta);
+}
+
+inline void the_weight_comes_back(RegistryUnderTest& registry) {
+    Conversation talk(registry, "weighed");
+    ServiceConfig config = talk.config(80);
+    config.weight = 65535;
+    ASSERT_TRUE(talk.add(*checked(config)));
+    const Answer answer = talk.until_size(1);
+    ASSERT_EQ(answer.endpoints.size(), 1U);
+    EXPECT_EQ(answer.endpoints[0].weight, config.weight);
 }
 
 inline void the_largest_metadata_comes_back(RegistryUnderTest& registry) {
@@ -198,7 +229,7 @@ inline void a_wait_sleeps_through_other_services(RegistryUnderTest& registry) {
     PendingWait pending(talk, index, 1s);
     ASSERT_TRUE(other.add(other.config(1)));
     ASSERT_TRUE(other.add(other.config(2)));
-    ASSERT_TRUE(other.remove("noisy-127.0.0.1-1"));
+    ASSERT_TRUE(other.remove(other.config(1)));
     EXPECT_FALSE(pending.ends_within(500ms));
     ASSERT_TRUE(pending.ends_within(5s));
     EXPECT_EQ(pending.answer().index, index);
@@ -260,31 +291,56 @@ inline void services_are_listed_with_the_union_of_their_tags(RegistryUnderTest& 
 
 namespace datapunk::mesh::registry {
 
-inline std::vector<Behaviour> behaviours() {
+inline std::vector<Behaviour> behaviours(const Offers& offers) {
     using namespace conformance;
-    return {
-        {"WhatIsRegisteredBecomesVisible", what_is_registered_becomes_visible},
-        {"AnUnknownServiceIsEmptyAndNoError", an_unknown_service_is_empty_and_no_error},
-        {"TheSameIdAgainReplaces", the_same_id_again_replaces},
-        {"WhatIsDeregisteredDisappears", what_is_deregistered_disappears},
-        {"DeregisteringWhatIsUnknownIsNotFound", deregistering_what_is_unknown_is_not_found},
-        {"ItKnowsWhichRegistrationsItHas", it_knows_which_registrations_it_has},
-        {"IdsMayHoldAnyPrintableByteButASlash", ids_may_hold_any_printable_byte_but_a_slash},
-        {"EndpointsComeSortedById", endpoints_come_sorted_by_id},
-        {"TagsMetadataAndWeightComeBack", tags_metadata_and_weight_come_back},
-        {"TheLargestMetadataComesBack", the_largest_metadata_comes_back},
-        {"HeartbeatsDecideTheHealthOfATtlCheck", heartbeats_decide_the_health_of_a_ttl_check},
-        {"AMissedHeartbeatIsCritical", a_missed_heartbeat_is_critical},
-        {"AHeartbeatOfWhatIsUnknownIsNotFound", a_heartbeat_of_what_is_unknown_is_not_found},
-        {"AWaitEndsWithTheChange", a_wait_ends_with_the_change},
-        {"AWaitForAnUnknownServiceEndsWhenItAppears",
-         a_wait_for_an_unknown_service_ends_when_it_appears},
-        {"AWaitSleepsThroughOtherServices", a_wait_sleeps_through_other_services},
-        {"AWaitWithoutChangeEndsWithWhatItHad", a_wait_without_change_ends_with_what_it_had},
-        {"EveryWatcherWakes", every_watcher_wakes},
-        {"ServicesAreListedWithTheUnionOfTheirTags",
-         services_are_listed_with_the_union_of_their_tags},
+    const auto needs = [](auto... fields) {
+        Offers needed = Offers::none();
+        ((needed.*fields = true), ...);
+        return needed;
     };
+    const Offers no_more = Offers::none();
+    const Offers registers = needs(&Offers::registers);
+    const Offers ids = needs(&Offers::ids);
+    std::vector<Behaviour> all = {
+        {"WhatIsRegisteredBecomesVisible", what_is_registered_becomes_visible, no_more},
+        {"AnUnknownServiceIsEmptyAndNoError", an_unknown_service_is_empty_and_no_error, no_more},
+        {"TheSameIdAgainReplaces", the_same_id_again_replaces, needs(&Offers::ids, &Offers::tags)},
+        {"WhatIsDeregisteredDisappears", what_is_deregistered_disappears, no_more},
+        {"DeregisteringWhatIsUnknownIsNotFound",
+         deregistering_what_is_unknown_is_not_found,
+         registers},
+        {"ItKnowsWhichRegistrationsItHas", it_knows_which_registrations_it_has, registers},
+        {"IdsMayHoldAnyPrintableByteButASlash", ids_may_hold_any_printable_byte_but_a_slash, ids},
+        {"AnOddIdCanBeAskedAndBeaten", an_odd_id_can_be_asked_and_beaten, registers},
+        {"EndpointsComeSortedById", endpoints_come_sorted_by_id, ids},
+        {"TagsAndMetadataComeBack",
+         tags_and_metadata_come_back,
+         needs(&Offers::tags, &Offers::metadata)},
+        {"TheWeightComesBack", the_weight_comes_back, needs(&Offers::weights)},
+        {"TheLargestMetadataComesBack", the_largest_metadata_comes_back, needs(&Offers::metadata)},
+        {"HeartbeatsDecideTheHealthOfATtlCheck",
+         heartbeats_decide_the_health_of_a_ttl_check,
+         registers},
+        {"AMissedHeartbeatIsCritical", a_missed_heartbeat_is_critical, registers},
+        {"AHeartbeatOfWhatIsUnknownIsNotFound",
+         a_heartbeat_of_what_is_unknown_is_not_found,
+         registers},
+        {"AWaitEndsWithTheChange", a_wait_ends_with_the_change, no_more},
+        {"AWaitForAnUnknownServiceEndsWhenItAppears",
+         a_wait_for_an_unknown_service_ends_when_it_appears,
+         no_more},
+        {"AWaitSleepsThroughOtherServices", a_wait_sleeps_through_other_services, no_more},
+        {"AWaitWithoutChangeEndsWithWhatItHad", a_wait_without_change_ends_with_what_it_had, no_more
+        },
+        {"EveryWatcherWakes", every_watcher_wakes, no_more},
+        {"ServicesAreListedWithTheUnionOfTheirTags",
+         services_are_listed_with_the_union_of_their_tags,
+         needs(&Offers::listing, &Offers::tags)},
+    };
+    std::erase_if(all, [&](const Behaviour& one) { return !offers.cover(one.needs); });
+    if (!offers.registers)
+        all.push_back({"WhoIsReadOnlySaysSo", who_is_read_only_says_so, no_more});
+    return all;
 }
 
 }  // namespace datapunk::mesh::registry

@@ -2,6 +2,7 @@
 
 #include "server/bodies.h"
 #include "server/endpoints.h"
+#include "server/filter/filter_rows.h"
 #include "server/rows_json.h"
 
 namespace datapunk::mesh::server {
@@ -54,17 +55,21 @@ Reply agent_check_update(Context context, Call call) {
 
 Reply agent_checks(Context context, Call call) {
     ReadOptions options;
-    if (auto refused = read_options(context, call, options)) co_return *std::move(refused);
+    auto refused = read_options(context, call, options);
+    if (!refused) refused = read_filter(call, check_schema(), options);
+    if (refused) co_return *std::move(refused);
     std::string out;
     JsonWriter json(out, call.is_pretty);
     json.begin_object();
     if (const catalog::CatalogNode* node = context.catalog().local(); node != nullptr) {
         for (const auto& [id, owner] : node->check_owner) {
             if (id == "serfHealth") continue;  // the servers' word on this node, not the agent's
+            const CheckRowView view{
+                context.catalog().agent_check(id), context.registry->output(id)
+            };
+            if (!options.accepts(&view)) continue;
             json.key(id);
-            write_agent_check(
-                json, context.catalog().agent_check(id), context.registry->output(id)
-            );
+            write_agent_check(json, view.ref, view.output);
         }
     }
     json.end_object();

@@ -7,6 +7,7 @@
 #include "core/strings.h"
 #include "server/bodies.h"
 #include "server/endpoints.h"
+#include "server/filter/filter_rows.h"
 #include "server/rows_json.h"
 
 namespace datapunk::mesh::server {
@@ -103,12 +104,15 @@ Reply agent_maintenance(Context context, Call call) {
 
 Reply agent_services(Context context, Call call) {
     ReadOptions options;
-    if (auto refused = read_options(context, call, options)) co_return *std::move(refused);
+    auto refused = read_options(context, call, options);
+    if (!refused) refused = read_filter(call, service_schema(), options);
+    if (refused) co_return *std::move(refused);
     std::string out;
     JsonWriter json(out, call.is_pretty);
     json.begin_object();
     if (const catalog::CatalogNode* node = context.catalog().local(); node != nullptr) {
         for (const auto& [id, instance] : node->services) {
+            if (!options.accepts(&instance.row)) continue;
             json.key(id);
             write_agent_service(json, instance.row, context.config->datacenter);
         }

@@ -40,6 +40,15 @@ std::optional<http::Response> read_options(
     if (query.has("cached") && is_consistent) {
         return plain_answer(400, "Cannot specify ?cached with ?consistent, conflicting semantics.");
     }
+    if (const auto text = query.value("max_stale"); text && !text->empty()) {
+        const auto duration = core::parse_duration(*text);
+        if (!duration) {
+            return plain_answer(
+                400, fmt::format("Invalid max_stale value \"{}\"", text->substr(0, 64))
+            );
+        }
+    }
+    out.is_cached = query.has("cached");
     if (query.has("stale") || query.has("max_stale")) out.consistency = "stale";
     if (is_consistent) out.consistency = "consistent";
     if (const auto index = query.value("index"); index && !index->empty()) {
@@ -55,17 +64,27 @@ std::optional<http::Response> read_options(
         }
         if (*duration > Duration::zero()) out.wait = std::min(*duration, kWaitMax);
     }
-    const auto dc = query.value("dc");
-    if (dc && !dc->empty() && *dc != context.config->datacenter) {
-        return plain_answer(500, "No path to datacenter");
+    for (const std::string_view name : {"dc", "datacenter"}) {
+        const auto dc = query.value(name);
+        if (dc && !dc->empty() && *dc != context.config->datacenter) {
+            return plain_answer(500, "No path to datacenter");
+        }
     }
-    if (const auto filter = query.value("filter"); filter && !filter->empty()) {
+    return std::nullopt;
+}
+
+std::optional<http::Response> read_filter(
+    const Call& call, const FilterSchema& schema, ReadOptions& out
+) {
+    const auto text = call.query.value("filter");
+    if (!text || text->empty()) return std::nullopt;
+    auto filter = Filter::compile(*text, schema);
+    if (!filter) {
         return plain_answer(
-            500,
-            "Failed to create boolean expression evaluator: filters are not supported by this "
-            "registry"
+            500, "Failed to create boolean expression evaluator: " + filter.error().what
         );
     }
+    out.filter = *std::move(filter);
     return std::nullopt;
 }
 
@@ -76,6 +95,10 @@ void add_index(http::Response& response, std::uint64_t index, const ReadOptions&
     headers.push_back({"X-Consul-Knownleader", "true"});
     headers.push_back({"X-Consul-Lastcontact", "0"});
     headers.push_back({"X-Consul-Query-Backend", "blocking-query"});
+    if (options.is_cached) {  // the state is in this process: always there, never old
+        headers.push_back({"X-Cache", "HIT"});
+        headers.push_back({"Age", "0"});
+    }
 }
 
 Metadata node_meta(const Call& call) {
@@ -89,9 +112,17 @@ Metadata node_meta(const Call& call) {
     return out;
 }
 
-Reply read(Context context, Call call, catalog::WatchKey key, Jitter jitter, Render render) {
+Reply read(
+    Context context,
+    Call call,
+    catalog::WatchKey key,
+    Jitter jitter,
+    Render render,
+    const FilterSchema* filterable
+) {
     ReadOptions options;
     auto refused = read_options(context, call, options);
+    if (!refused && filterable != nullptr) refused = read_filter(call, *filterable, options);
     if (refused) co_return *std::move(refused);
     if (options.index > 0) {
         io::Loop& loop = context.registry->loop();

@@ -15,6 +15,7 @@
 #include "io/task.h"
 #include "registry/embedded/embedded_registry.h"
 #include "server/answer_cache.h"
+#include "server/filter/filter.h"
 #include "wire/url.h"
 
 namespace datapunk::mesh::server {
@@ -58,11 +59,19 @@ struct ReadOptions {
     std::uint64_t index = 0;  // 0 = do not block
     Duration wait = Duration::zero();
     std::string_view consistency = "leader";
+    bool is_cached = false;        // ?cached
+    std::optional<Filter> filter;  // ?filter, if the endpoint has one
+
+    bool accepts(const void* row) const { return !filter || filter->matches(row); }
 };
 
 // What the query asks of any read; an answer if it asks nonsense.
 std::optional<http::Response> read_options(
     const Context& context, const Call& call, ReadOptions& out
+);
+// ?filter= against the endpoint's rows; an answer if it is nonsense.
+std::optional<http::Response> read_filter(
+    const Call& call, const FilterSchema& schema, ReadOptions& out
 );
 void add_index(http::Response& response, std::uint64_t index, const ReadOptions& options);
 
@@ -74,8 +83,16 @@ enum class Jitter : std::uint8_t { none, sixteenth };
 
 using Render = http::Response (*)(const Context&, const Call&, const ReadOptions&);
 
-// A blocking query: waits for `key` to pass ?index, at most ?wait, then renders.
-Reply read(Context context, Call call, catalog::WatchKey key, Jitter jitter, Render render);
+// A blocking query: waits for `key` to pass ?index, at most ?wait, then renders. `filterable`: what
+// ?filter= may ask for; null where there is no such parameter.
+Reply read(
+    Context context,
+    Call call,
+    catalog::WatchKey key,
+    Jitter jitter,
+    Render render,
+    const FilterSchema* filterable = nullptr
+);
 
 // Executes and answers 200 with an empty body, or the error as Consul would.
 Reply write(Context context, catalog::Command command);

@@ -1,19 +1,51 @@
 #include "catalog/catalog.h"
 
+#include <map>
+#include <set>
 #include <utility>
 
 #include "server/bodies.h"
 #include "server/endpoints.h"
+#include "server/filter/filter_rows.h"
 #include "server/rows_json.h"
 
 namespace datapunk::mesh::server {
 
 namespace {
 
+using ServiceTags = std::map<std::string_view, std::vector<std::string_view>>;
+
+// With a filter: the services that have an instance to its liking, and those instances' tags.
+void keep_matching(
+    const Context& context, const Call& call, const ReadOptions& options, ServiceTags& services
+) {
+    const catalog::ServiceFilter where{
+        .tags = {}, .passing_only = false, .node_meta = node_meta(call)
+    };
+    for (auto service = services.begin(); service != services.end();) {
+        std::set<std::string_view> tags;
+        bool is_wanted = false;
+        for (const catalog::InstanceRef& ref :
+             context.catalog().service(service->first, where).data) {
+            const InstanceView view{ref, context.config->datacenter};
+            if (!options.accepts(&view)) continue;
+            is_wanted = true;
+            tags.insert(ref.instance->row.tags.begin(), ref.instance->row.tags.end());
+        }
+        if (is_wanted) {
+            service->second.assign(tags.begin(), tags.end());
+            ++service;
+        } else {
+            service = services.erase(service);
+        }
+    }
+}
+
 http::Response render_services(
     const Context& context, const Call& call, const ReadOptions& options
 ) {
-    const auto answer = context.catalog().services(node_meta(call));
+    auto answer = context.catalog().services(node_meta(call));
+    if (options.filter) keep_matching(context, call, options, answer.data);
     std::string out;
     JsonWriter json(out, call.is_pretty);
     json.begin_object();
@@ -40,7 +72,8 @@ http::Response render_service(
     JsonWriter json(out, call.is_pretty);
     json.begin_array();
     for (const catalog::InstanceRef& ref : answer.data) {
-        write_catalog_service(json, ref, context.config->datacenter);
+        const InstanceView view{ref, context.config->datacenter};
+        if (options.accepts(&view)) write_catalog_service(json, ref, context.config->datacenter);
     }
     json.end_array();
     http::Response response = json_answer(call, std::move(out));
@@ -54,7 +87,8 @@ http::Response render_nodes(const Context& context, const Call& call, const Read
     JsonWriter json(out, call.is_pretty);
     json.begin_array();
     for (const catalog::CatalogNode* node : answer.data) {
-        write_node(json, node->row, context.config->datacenter);
+        const NodeView view{node->row, context.config->datacenter};
+        if (options.accepts(&view)) write_node(json, node->row, context.config->datacenter);
     }
     json.end_array();
     http::Response response = json_answer(call, std::move(out));
@@ -73,6 +107,7 @@ http::Response render_node(const Context& context, const Call& call, const ReadO
         write_node(json, answer.data->row, context.config->datacenter);
         json.key("Services").begin_object();
         for (const auto& [id, instance] : answer.data->services) {
+            if (!options.accepts(&instance.row)) continue;
             json.key(id);
             write_service(json, instance.row);
         }
@@ -95,7 +130,9 @@ http::Response render_node_services(
     } else {
         write_node(json, answer.data->row, context.config->datacenter);
         json.key("Services").begin_array();
-        for (const auto& [id, instance] : answer.data->services) write_service(json, instance.row);
+        for (const auto& [id, instance] : answer.data->services) {
+            if (options.accepts(&instance.row)) write_service(json, instance.row);
+        }
         json.end_array();
     }
     json.end_object();
@@ -138,30 +175,48 @@ Reply catalog_datacenters(Context context, Call call) {
 
 Reply catalog_services(Context context, Call call) {
     const catalog::WatchKey key{catalog::WatchTopic::services, {}};
-    return read(context, std::move(call), key, Jitter::sixteenth, render_services);
+    return read(
+        context, std::move(call), key, Jitter::sixteenth, render_services, &catalog_service_schema()
+    );
 }
 
 Reply catalog_service(Context context, Call call) {
     if (call.name.empty()) return refuse(400, "Missing service name");
     catalog::WatchKey key{catalog::WatchTopic::service, call.name};
-    return read(context, std::move(call), std::move(key), Jitter::sixteenth, render_service);
+    return read(
+        context,
+        std::move(call),
+        std::move(key),
+        Jitter::sixteenth,
+        render_service,
+        &catalog_service_schema()
+    );
 }
 
 Reply catalog_nodes(Context context, Call call) {
     const catalog::WatchKey key{catalog::WatchTopic::nodes, {}};
-    return read(context, std::move(call), key, Jitter::sixteenth, render_nodes);
+    return read(context, std::move(call), key, Jitter::sixteenth, render_nodes, &node_schema());
 }
 
 Reply catalog_node(Context context, Call call) {
     if (call.name.empty()) return refuse(400, "Missing node name");
     catalog::WatchKey key{catalog::WatchTopic::node, call.name};
-    return read(context, std::move(call), std::move(key), Jitter::sixteenth, render_node);
+    return read(
+        context, std::move(call), std::move(key), Jitter::sixteenth, render_node, &service_schema()
+    );
 }
 
 Reply catalog_node_services(Context context, Call call) {
     if (call.name.empty()) return refuse(400, "Missing node name");
     catalog::WatchKey key{catalog::WatchTopic::node, call.name};
-    return read(context, std::move(call), std::move(key), Jitter::sixteenth, render_node_services);
+    return read(
+        context,
+        std::move(call),
+        std::move(key),
+        Jitter::sixteenth,
+        render_node_services,
+        &service_schema()
+    );
 }
 
 }  // namespace datapunk::mesh::server

@@ -435,6 +435,103 @@ TEST_F(Golden, Kv) {
     EXPECT_EQ(desk_->ask("DELETE", "/v1/kv/none").body, "true");
 }
 
+TEST_F(Golden, Filters) {
+    register_web();
+    const auto keys = [&](const std::string& target) {
+        std::vector<std::string> out;
+        const Json answer = Json::parse(desk_->get(target));
+        for (const auto& [key, value] : answer.items()) out.push_back(key);
+        return out;
+    };
+    using Keys = std::vector<std::string>;
+    EXPECT_EQ(keys("/v1/agent/services?filter=Service+==+web"), (Keys{"web", "web-1", "web-2"}));
+    EXPECT_EQ(keys("/v1/agent/services?filter=primary+in+Tags"), Keys{"web-1"});
+    desk_->put("/v1/agent/service/maintenance/web-1?enable=true&reason=because");
+    expect_same(
+        "/v1/agent/checks?filter=CheckID+matches+%22maint%22",
+        R"({"_service_maintenance:web-1":{"Node":"ref1","CheckID":"_service_maintenance:web-1","Name":"Service Maintenance Mode","Status":"critical","Notes":"because","Output":"","ServiceID":"web-1","ServiceName":"web","ServiceTags":["primary","v1"],"Type":"maintenance","Interval":"","Timeout":"","ExposedPort":0,"Definition":{},"CreateIndex":0,"ModifyIndex":0}})"
+    );
+    desk_->put(
+        "/v1/agent/service/register?replace-existing-checks=true",
+        R"({"ID":"web-2","Name":"web","Port":8083})"
+    );
+    EXPECT_EQ(desk_->get("/v1/agent/checks?filter=ServiceID+==+%22web-2%22"), "{}");
+
+    register_api();
+    const auto count = [&](const std::string& target) {
+        return Json::parse(desk_->get(target)).size();
+    };
+    EXPECT_EQ(count("/v1/health/service/api?filter=Service.Port+==+82"), 1U);
+    EXPECT_EQ(
+        count("/v1/health/service/api?filter=%22v2%22+in+Service.Tags+and+not+(Service.Port+==+82)"
+        ),
+        1U
+    );
+    EXPECT_EQ(count("/v1/health/service/api?filter=Checks+is+not+empty"), 3U);
+    EXPECT_EQ(count("/v1/health/service/api"), 3U) << "a filter's answer is not another's";
+    EXPECT_EQ(count("/v1/catalog/service/api?filter=ServicePort+!=+82"), 2U);
+    EXPECT_EQ(count("/v1/catalog/nodes?filter=Meta.rack+==+r1"), 1U);
+    EXPECT_EQ(count("/v1/catalog/nodes?filter=Meta.rack+==+r2"), 0U);
+    EXPECT_EQ(count("/v1/health/checks/api?filter=Status+==+critical"), 1U);
+    EXPECT_EQ(count("/v1/health/state/any?filter=CheckID+==+serfHealth"), 1U);
+    EXPECT_EQ(count("/v1/health/node/ref1?filter=ServiceName+==+api"), 3U);
+    EXPECT_EQ(count("/v1/health/state/any?node-meta=rack:r2"), 0U);
+    EXPECT_EQ(
+        Json::parse(desk_->get("/v1/catalog/node/ref1?filter=Service+==+api"))["Services"].size(),
+        3U
+    );
+    EXPECT_EQ(
+        Json::parse(desk_->get("/v1/catalog/node-services/ref1?filter=Port+==+81"))["Services"]
+            .size(),
+        1U
+    );
+    EXPECT_EQ(desk_->get("/v1/catalog/services?filter=ServicePort+==+81"), R"({"api":["v1"]})");
+    const std::string cannot = "Failed to create boolean expression evaluator: ";
+    expect_refused(
+        "GET",
+        "/v1/agent/services?filter=Service+===+web",
+        "",
+        500,
+        cannot +
+            R"(1:11 (10): no match found, expected: "-", "0", "\"", "`", [ \t\r\n], [1-9] or [a-zA-Z])"
+    );
+    expect_refused(
+        "GET",
+        "/v1/agent/services?filter=Nope+==+web",
+        "",
+        500,
+        cannot + "Selector \"Nope\" is not valid"
+    );
+    const http::Response bogus = desk_->ask("GET", "/v1/health/service/api?filter=Bogus+==+1");
+    EXPECT_EQ(bogus.status, 500);
+    EXPECT_EQ(bogus.body, cannot + "Selector \"Bogus\" is not valid");
+    EXPECT_EQ(bogus.header("X-Consul-Index"), "");
+}
+
+TEST_F(Golden, CachedAnswersSayHowOldTheyAre) {
+    register_api();
+    const http::Response cached = desk_->ask("GET", "/v1/catalog/service/api?cached");
+    EXPECT_EQ(cached.header("X-Cache"), "HIT");
+    EXPECT_EQ(cached.header("Age"), "0");
+    EXPECT_EQ(desk_->ask("GET", "/v1/catalog/service/api").header("X-Cache"), "");
+    EXPECT_EQ(
+        desk_->ask("GET", "/v1/health/service/api?cached&stale")
+            .header("X-Consul-Effective-Consistency"),
+        "stale"
+    );
+    expect_refused(
+        "GET",
+        "/v1/health/service/api?cached&consistent",
+        "",
+        400,
+        "Cannot specify ?cached with ?consistent, conflicting semantics."
+    );
+    expect_refused(
+        "GET", "/v1/catalog/nodes?max_stale=1", "", 400, "Invalid max_stale value \"1\""
+    );
+    expect_refused("GET", "/v1/catalog/nodes?datacenter=dc9", "", 500, "No path to datacenter");
+}
+
 TEST_F(Golden, Status) {
     EXPECT_EQ(desk_->get("/v1/status/leader"), R"("127.0.0.1:8300")");
     EXPECT_EQ(desk_->get("/v1/status/peers"), R"(["127.0.0.1:8300"])");

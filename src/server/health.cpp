@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "server/endpoints.h"
+#include "server/filter/filter_rows.h"
 #include "server/rows_json.h"
 
 namespace datapunk::mesh::server {
@@ -32,6 +33,7 @@ std::string answer_name(const Call& call, const catalog::ServiceFilter& filter) 
     name += call.is_pretty ? "p" : "-";
     for (const std::string& tag : filter.tags) name += "\nt" + tag;
     for (const auto& [key, value] : filter.node_meta) name += "\nm" + key + "\n" + value;
+    if (const auto text = call.query.value("filter")) name += "\nf" + std::string(*text);
     return name;
 }
 
@@ -58,7 +60,8 @@ http::Response render_service(
             json.begin_array();
             const auto answer = context.catalog().health_service(call.name, filter);
             for (const catalog::InstanceRef& ref : answer.data) {
-                write_health(json, ref, context.config->datacenter);
+                const InstanceView view{ref, context.config->datacenter};
+                if (options.accepts(&view)) write_health(json, ref, context.config->datacenter);
             }
             json.end_array();
             return out;
@@ -76,7 +79,11 @@ http::Response checks_answer(
     std::string out;
     JsonWriter json(out, call.is_pretty);
     json.begin_array();
+    const Metadata meta = node_meta(call);
     for (const catalog::CheckRef& ref : answer.data) {
+        const CheckRowView view{ref, ref.check->output};
+        const bool is_on_node = catalog::contains_all(ref.node->row.meta, meta);
+        if (!is_on_node || !options.accepts(&view)) continue;
         write_check(json, ref.node->row, ref.service, *ref.check);
     }
     json.end_array();
@@ -102,10 +109,15 @@ Reply refuse(std::string text) {
 }
 
 Reply read_named(
-    Context context, Call call, catalog::WatchTopic topic, Jitter jitter, Render render
+    Context context,
+    Call call,
+    catalog::WatchTopic topic,
+    Jitter jitter,
+    Render render,
+    const FilterSchema& filterable
 ) {
     catalog::WatchKey key{topic, call.name};
-    return read(context, std::move(call), std::move(key), jitter, render);
+    return read(context, std::move(call), std::move(key), jitter, render, &filterable);
 }
 
 }  // namespace
@@ -113,7 +125,12 @@ Reply read_named(
 Reply health_service(Context context, Call call) {
     if (call.name.empty()) return refuse("Missing service name");
     return read_named(
-        context, std::move(call), catalog::WatchTopic::health_service, Jitter::none, render_service
+        context,
+        std::move(call),
+        catalog::WatchTopic::health_service,
+        Jitter::none,
+        render_service,
+        health_schema()
     );
 }
 
@@ -124,21 +141,32 @@ Reply health_checks(Context context, Call call) {
         std::move(call),
         catalog::WatchTopic::health_checks,
         Jitter::sixteenth,
-        render_checks
+        render_checks,
+        check_schema()
     );
 }
 
 Reply health_node(Context context, Call call) {
     if (call.name.empty()) return refuse("Missing node name");
     return read_named(
-        context, std::move(call), catalog::WatchTopic::health_node, Jitter::sixteenth, render_node
+        context,
+        std::move(call),
+        catalog::WatchTopic::health_node,
+        Jitter::sixteenth,
+        render_node,
+        check_schema()
     );
 }
 
 Reply health_state(Context context, Call call) {
     if (call.name.empty()) return refuse("Missing check state");
     return read_named(
-        context, std::move(call), catalog::WatchTopic::health_state, Jitter::sixteenth, render_state
+        context,
+        std::move(call),
+        catalog::WatchTopic::health_state,
+        Jitter::sixteenth,
+        render_state,
+        check_schema()
     );
 }
 

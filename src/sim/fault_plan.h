@@ -24,6 +24,9 @@ struct FaultPlan {
     double blackhole = 0;    // per connect: no answer at all
     double short_read = 0;   // per read: fewer bytes than are there
     double short_write = 0;  // per write: fewer bytes than there is room for
+    // Datagrams are lost with `loss` for good, and overtake each other if the latency varies.
+    double datagram_twice = 0;  // per datagram: arrives twice
+    double datagram_cut = 0;    // per datagram: only its beginning arrives
     std::size_t segment_bytes_max = 1460;
     std::size_t buffer_bytes = 65'536;   // unread by the receiver, per direction: back-pressure
     std::uint64_t bytes_per_second = 0;  // per direction of a connection; 0 = no limit

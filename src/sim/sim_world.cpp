@@ -6,6 +6,7 @@
 #include "core/hash.h"
 #include "sim/run.h"
 #include "sim/sim_connection.h"
+#include "sim/sim_datagram.h"
 
 namespace datapunk::mesh::sim {
 

@@ -29,8 +29,10 @@
 namespace datapunk::mesh::sim {
 
 class SimConnection;
+class SimDatagram;
 class SimListener;
 class SimWorld;
+struct DatagramFlight;
 
 // One host's view of the world.
 class SimNetwork final : public io::Network {
@@ -41,6 +43,9 @@ class SimNetwork final : public io::Network {
     Result<std::unique_ptr<io::Listener>> listen(
         const io::SocketAddress& at, const io::ListenOptions& options
     ) override;
+    Result<io::DatagramPtr> open_datagram(
+        const io::SocketAddress& at, const io::DatagramOptions& options
+    ) override;
     io::Task<Result<std::vector<io::SocketAddress>>> resolve(
         std::string host, std::uint16_t port, Instant deadline
     ) override;
@@ -49,6 +54,7 @@ class SimNetwork final : public io::Network {
     std::string ip() const { return self_.ip_text(); }
 
   private:
+    friend class SimDatagram;
     friend class SimListener;
     friend class SimWorld;
 
@@ -58,6 +64,7 @@ class SimNetwork final : public io::Network {
     SimWorld& world_;
     io::SocketAddress self_;  // port 0
     std::map<std::uint16_t, SimListener*> listeners_;
+    std::map<std::uint16_t, SimDatagram*> datagrams_;
     std::uint16_t next_port_ = 49'152;
     bool is_down_ = false;
 };
@@ -97,6 +104,11 @@ class SimWorld {
     // Every connection of this host sees a reset, now.
     void reset_connections(std::string_view ip);
 
+    // A message that says it comes from `from`, whoever sent it. Arrives at once.
+    void forge_datagram(
+        const io::SocketAddress& from, const io::SocketAddress& to, std::string bytes
+    );
+
     // Connections of which at least one end is still open.
     std::size_t open_connections() const;
 
@@ -112,12 +124,20 @@ class SimWorld {
 
   private:
     friend class SimConnection;
+    friend class SimDatagram;
     friend class SimNetwork;
+    friend struct DatagramFlight;
 
     // Between addresses with ports cleared.
     bool is_cut(const io::SocketAddress& a, const io::SocketAddress& b) const;
     SimNetwork* find(const io::SocketAddress& address) const;
     SimConnection& make_connection(const io::SocketAddress& from, const io::SocketAddress& to);
+    // sim_datagram.cpp
+    void send_datagram(
+        const io::SocketAddress& from, const io::SocketAddress& to, std::string_view bytes
+    );
+    void fly(io::SocketAddress from, io::SocketAddress to, std::string bytes, Duration latency);
+    void land(DatagramFlight& flight);
 
     std::uint64_t seed_;
     core::Rng rng_;
@@ -133,6 +153,7 @@ class SimWorld {
     std::map<std::string, std::vector<io::SocketAddress>> names_;
     bool names_silent_ = false;
     std::vector<std::unique_ptr<SimConnection>> connections_;
+    std::vector<std::unique_ptr<DatagramFlight>> flights_;
     std::deque<std::string> trace_;
     std::uint64_t trace_hash_ = 0;
 };

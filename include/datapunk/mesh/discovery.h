@@ -42,6 +42,14 @@ struct ServiceDiscoveryConfig {
     BackoffConfig reconnect{
         .base = std::chrono::milliseconds(100), .max = std::chrono::seconds(30)
     };
+    // In front of the registry: one that keeps failing is left in peace for open_for, then probed.
+    CircuitBreakerConfig registry_breaker{
+        .window_calls = 50,
+        .consecutive = 5,
+        .open_for = std::chrono::seconds(1),
+        .open_max = std::chrono::seconds(30),
+        .half_open_probes = 1
+    };
     // Bounds on what one busy service may ask of the registry: questions a second, after a burst of
     // two. Changes in between come together. 0.1 .. 1000
     double queries_per_second = 10;

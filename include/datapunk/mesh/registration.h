@@ -1,9 +1,10 @@
 #pragma once
 
-// What a service says about itself when it registers: ServiceConfig, with its HealthChecks. Values.
+// What a service says about itself when it registers: ServiceConfig, with its HealthCheck. Values.
 
 #include <datapunk/mesh/endpoint.h>
 #include <datapunk/mesh/export.h>
+#include <datapunk/mesh/health_check.h>
 #include <datapunk/mesh/result.h>
 #include <datapunk/mesh/time.h>
 
@@ -14,27 +15,6 @@
 #include <vector>
 
 namespace datapunk::mesh {
-
-// An active probe. `none` registers no check: the endpoint is then passing for as long as it is
-// registered.
-struct HealthCheck {
-    enum class Kind : std::uint8_t { none, http, tcp, ttl };
-
-    Kind kind = Kind::http;
-    std::string path = "/health";  // http: request target, starts with "/"
-    std::string method = "GET";    // http
-    std::string target{};          // host:port to probe; empty = the service's own address
-    Duration interval = std::chrono::seconds(10);  // 1 s .. 1 h; between probes, jittered
-    Duration timeout = std::chrono::seconds(5);    // positive, at most 10 min
-    Duration ttl = std::chrono::seconds(30);       // ttl: the mesh reports every ttl/3
-    std::uint32_t failures_before_critical = 3;    // in a row, at least 1
-    std::uint32_t successes_before_passing = 2;    // in a row, at least 1
-    // Removed from the registry after so long critical; zero = never. Consul raises less than
-    // 1 min to 1 min.
-    Duration deregister_after = std::chrono::minutes(1);
-
-    friend bool operator==(const HealthCheck&, const HealthCheck&) = default;
-};
 
 struct ServiceConfig {
     std::string name{};        // see check_service_name()

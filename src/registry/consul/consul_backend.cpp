@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/health_check.h"
 #include "registry/consul/messages.h"
 #include "wire/url.h"
 
@@ -70,6 +71,13 @@ io::Task<Result<>> ConsulBackend::put(std::string target, std::string body, Inst
 }
 
 io::Task<Result<>> ConsulBackend::register_service(ServiceConfig config, Instant deadline) {
+    if (const auto what = core::beyond_registry(config.check); !what.empty()) {
+        co_return Error{
+            .code = Code::invalid,
+            .what = fmt::format("{}: {} is not Consul's to run", config.id, what),
+            .source = Source::registry
+        };
+    }
     const std::string target = "/v1/agent/service/register?replace-existing-checks=true";
     const std::string body = registration_body(config, config_.owner);
     auto done = co_await put(target, body, deadline);

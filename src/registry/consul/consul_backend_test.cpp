@@ -236,6 +236,16 @@ TEST_F(ConsulBackendTest, RegistersWithOneCallThatReplacesOldChecks) {
     EXPECT_THAT(agent_.bodies[0], HasSubstr(R"("ID":"web-10.0.0.1-80")"));
 }
 
+TEST_F(ConsulBackendTest, ACheckThatWouldTellASecretIsNotSent) {
+    ServiceConfig config{.name = "web", .host = "10.0.0.1", .port = 80};
+    config.check.bearer_token = "secret";
+    const auto result = run(backend_->register_service(*checked(config), in(5s)));
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, Code::invalid);
+    EXPECT_THAT(result.error().what, HasSubstr("check.bearer_token"));
+    EXPECT_TRUE(agent_.asked.empty());
+}
+
 TEST_F(ConsulBackendTest, ATokenThatMayNotRegisterIsDenied) {
     agent_.answers = {http::text_response(403, "Permission denied: … lacks 'service:write'")};
     const auto config = checked({.name = "web", .host = "10.0.0.1", .port = 80});

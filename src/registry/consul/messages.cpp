@@ -148,24 +148,68 @@ std::string probe_target(const ServiceConfig& config) {
     return self.address();
 }
 
+void write_http(wire::JsonWriter& json, const ServiceConfig& config) {
+    const HealthCheck& check = config.check;
+    const std::string_view scheme = check.tls.enabled ? "https" : "http";
+    json.key("HTTP").string(fmt::format("{}://{}{}", scheme, probe_target(config), check.path));
+    json.key("Method").string(check.method);
+    if (!check.headers.empty() || !check.host.empty()) {
+        json.key("Header").begin_object();
+        if (!check.host.empty()) json.key("Host").begin_array().string(check.host).end_array();
+        for (const auto& [name, value] : check.headers) {
+            json.key(name).begin_array().string(value).end_array();
+        }
+        json.end_object();
+    }
+    // Older agents refuse fields that they do not know: what is not needed is not said.
+    if (!check.body.empty()) json.key("Body").string(check.body);
+    if (!check.follow_redirects) json.key("DisableRedirects").boolean(true);
+}
+
+void write_probe(wire::JsonWriter& json, const ServiceConfig& config) {
+    const HealthCheck& check = config.check;
+    switch (check.kind) {
+        case HealthCheck::Kind::http:
+            write_http(json, config);
+            break;
+        case HealthCheck::Kind::grpc:
+            json.key("GRPC").string(
+                check.grpc_service.empty() ? probe_target(config)
+                                           : probe_target(config) + "/" + check.grpc_service
+            );
+            if (check.tls.enabled) json.key("GRPCUseTLS").boolean(true);
+            break;
+        case HealthCheck::Kind::exec:
+            json.key("Args").begin_array();
+            for (const std::string& argument : check.command) json.string(argument);
+            json.end_array();
+            break;
+        default:
+            json.key("TCP").string(probe_target(config));
+    }
+    if (!check.tls.verify) json.key("TLSSkipVerify").boolean(true);
+    if (!check.tls.server_name.empty()) json.key("TLSServerName").string(check.tls.server_name);
+    json.key("Interval").string(core::format_go_duration(check.interval));
+    json.key("Timeout").string(core::format_go_duration(check.timeout));
+    json.key("SuccessBeforePassing").number(check.successes_before_passing);
+    if (check.failures_before_warning > 0) {
+        json.key("FailuresBeforeWarning").number(check.failures_before_warning);
+    }
+    json.key("FailuresBeforeCritical").number(check.failures_before_critical);
+}
+
 void write_check(wire::JsonWriter& json, const ServiceConfig& config) {
     const HealthCheck& check = config.check;
     json.key("Check").begin_object();
     json.key("CheckID").string(check_id(config.id));
     if (check.kind == HealthCheck::Kind::ttl) {
         json.key("TTL").string(core::format_go_duration(check.ttl));
+    } else if (check.kind == HealthCheck::Kind::alias) {
+        json.key("AliasService").string(check.alias);
     } else {
-        if (check.kind == HealthCheck::Kind::http) {
-            json.key("HTTP").string(fmt::format("http://{}{}", probe_target(config), check.path));
-            json.key("Method").string(check.method);
-        } else {
-            json.key("TCP").string(probe_target(config));
-        }
-        json.key("Interval").string(core::format_go_duration(check.interval));
-        json.key("Timeout").string(core::format_go_duration(check.timeout));
-        json.key("SuccessBeforePassing").number(check.successes_before_passing);
-        json.key("FailuresBeforeCritical").number(check.failures_before_critical);
+        write_probe(json, config);
     }
+    if (check.initial != Health::critical) json.key("Status").string(to_string(check.initial));
     if (check.deregister_after > Duration::zero()) {
         json.key("DeregisterCriticalServiceAfter");
         json.string(core::format_go_duration(check.deregister_after));

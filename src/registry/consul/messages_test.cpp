@@ -245,6 +245,44 @@ TEST(ConsulMessages, EveryKindOfCheckIsSaidInConsulsWords) {
     EXPECT_EQ(registration_body(config, "").find("Check"), std::string::npos);
 }
 
+TEST(ConsulMessages, AnHttpCheckSaysAllThatConsulKnows) {
+    ServiceConfig config = web();
+    config.check = {.path = "/up?x=1", .method = "POST", .failures_before_warning = 1};
+    config.check.headers = {{"X-A", "1"}};
+    config.check.host = "web.example";
+    config.check.body = "ping";
+    config.check.follow_redirects = false;
+    config.check.tls = {.enabled = true, .verify = false, .server_name = "web"};
+    config.check.initial = Health::passing;
+    EXPECT_THAT(
+        registration_body(config, ""),
+        HasSubstr(R"("Check":{"CheckID":"service:web-1","HTTP":"https://10.0.0.1:8080/up?x=1",)"
+                  R"("Method":"POST","Header":{"Host":["web.example"],"X-A":["1"]},"Body":"ping",)"
+                  R"("DisableRedirects":true,"TLSSkipVerify":true,"TLSServerName":"web",)"
+                  R"("Interval":"10s","Timeout":"5s","SuccessBeforePassing":2,)"
+                  R"("FailuresBeforeWarning":1,"FailuresBeforeCritical":3,"Status":"passing",)")
+    );
+}
+
+TEST(ConsulMessages, GrpcExecAndAliasChecksAreConsulsOwn) {
+    ServiceConfig config = web();
+    config.check = {.kind = HealthCheck::Kind::grpc, .grpc_service = "shop.Cart"};
+    config.check.tls.enabled = true;
+    EXPECT_THAT(
+        registration_body(config, ""),
+        HasSubstr(R"("GRPC":"10.0.0.1:8080/shop.Cart","GRPCUseTLS":true,"Interval")")
+    );
+    config.check = {.kind = HealthCheck::Kind::grpc};
+    EXPECT_THAT(registration_body(config, ""), HasSubstr(R"("GRPC":"10.0.0.1:8080","Interval")"));
+    config.check = {.kind = HealthCheck::Kind::exec, .command = {"/bin/up", "a b"}};
+    EXPECT_THAT(registration_body(config, ""), HasSubstr(R"("Args":["/bin/up","a b"],"Interval")"));
+    config.check = {.kind = HealthCheck::Kind::alias, .deregister_after = 0s, .alias = "db-1"};
+    EXPECT_THAT(
+        registration_body(config, ""),
+        HasSubstr(R"("Check":{"CheckID":"service:web-1","AliasService":"db-1"}})")
+    );
+}
+
 TEST(ConsulMessages, TheOwnerIsLeftOutWhereConsulWouldRefuseOneMorePair) {
     ServiceConfig config = web();
     config.meta.clear();

@@ -6,6 +6,8 @@
 #include <tuple>
 #include <utility>
 
+#include "core/health_check.h"
+
 namespace datapunk::mesh::registry::embedded {
 
 namespace {
@@ -20,10 +22,44 @@ std::string probe_target(const ServiceConfig& config) {
     return self.address();
 }
 
+void describe_probe(const ServiceConfig& config, catalog::CheckDefinition& out) {
+    const HealthCheck& check = config.check;
+    out.tls_skip_verify = !check.tls.verify;
+    out.tls_server_name = check.tls.server_name;
+    switch (check.kind) {
+        case HealthCheck::Kind::http:
+            out.kind = catalog::CheckKind::http;
+            out.url = fmt::format(
+                "{}://{}{}", check.tls.enabled ? "https" : "http", probe_target(config), check.path
+            );
+            out.method = check.method;
+            for (const auto& [name, value] : check.headers) out.header[name] = {value};
+            if (!check.host.empty()) out.header["Host"] = {check.host};
+            out.body = check.body;
+            out.disable_redirects = !check.follow_redirects;
+            break;
+        case HealthCheck::Kind::grpc:
+            out.kind = catalog::CheckKind::grpc;
+            out.grpc = probe_target(config);
+            if (!check.grpc_service.empty()) out.grpc += "/" + check.grpc_service;
+            out.grpc_use_tls = check.tls.enabled;
+            break;
+        case HealthCheck::Kind::exec:
+            out.kind = catalog::CheckKind::script;
+            out.args = check.command;
+            break;
+        default:
+            out.kind = catalog::CheckKind::tcp;
+            out.tcp = probe_target(config);
+    }
+}
+
 catalog::CheckRegistration check_of(const ServiceConfig& config) {
     const HealthCheck& check = config.check;
     catalog::CheckRegistration out;
     out.check.id = check_id(config.id);
+    out.check.status = check.initial;
+    out.has_status = check.initial != Health::critical;
     catalog::CheckDefinition& definition = out.check.definition;
     definition.deregister_after = check.deregister_after;
     if (check.kind == HealthCheck::Kind::ttl) {
@@ -31,20 +67,33 @@ catalog::CheckRegistration check_of(const ServiceConfig& config) {
         definition.ttl = check.ttl;
         return out;
     }
+    if (check.kind == HealthCheck::Kind::alias) {
+        definition.kind = catalog::CheckKind::alias;
+        definition.alias_service = check.alias;
+        return out;
+    }
     definition.interval = check.interval;
     definition.timeout = check.timeout;
     definition.success_before_passing = check.successes_before_passing;
     definition.failures_before_critical = check.failures_before_critical;
-    definition.failures_before_warning = check.failures_before_critical;
-    if (check.kind == HealthCheck::Kind::http) {
-        definition.kind = catalog::CheckKind::http;
-        definition.url = fmt::format("http://{}{}", probe_target(config), check.path);
-        definition.method = check.method;
-    } else {
-        definition.kind = catalog::CheckKind::tcp;
-        definition.tcp = probe_target(config);
-    }
+    definition.failures_before_warning = check.failures_before_warning == 0
+                                             ? check.failures_before_critical
+                                             : check.failures_before_warning;
+    describe_probe(config, definition);
     return out;
+}
+
+std::optional<Error> not_runnable(const HealthCheck& check) {
+    std::string_view what = core::beyond_registry(check);
+    if (check.kind == HealthCheck::Kind::grpc) what = "a gRPC check";
+    if (check.kind == HealthCheck::Kind::exec) what = "an exec check";
+    if (check.kind == HealthCheck::Kind::alias) what = "an alias check";
+    if (what.empty()) return std::nullopt;
+    return Error{
+        .code = Code::invalid,
+        .what = fmt::format("{} cannot be run by the embedded registry", what),
+        .source = Source::registry
+    };
 }
 
 ServiceEndpoint endpoint_of(const catalog::InstanceRef& ref) {
@@ -92,6 +141,7 @@ io::Task<Result<>> EmbeddedBackend::execute(catalog::Command command, Instant de
 }
 
 io::Task<Result<>> EmbeddedBackend::register_service(ServiceConfig config, Instant deadline) {
+    if (auto problem = not_runnable(config.check)) co_return *std::move(problem);
     catalog::RegisterService command;
     command.replace_existing_checks = true;
     command.service.id = config.id;
@@ -103,7 +153,7 @@ io::Task<Result<>> EmbeddedBackend::register_service(ServiceConfig config, Insta
     // A warning is a hint, not a verdict: it does not change an endpoint's share.
     command.service.weights = {.passing = config.weight, .warning = config.weight};
     if (config.check.kind != HealthCheck::Kind::none) command.checks.push_back(check_of(config));
-    return execute(std::move(command), deadline);
+    co_return co_await execute(std::move(command), deadline);
 }
 
 io::Task<Result<>> EmbeddedBackend::deregister_service(std::string id, Instant deadline) {
