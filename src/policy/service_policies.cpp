@@ -117,15 +117,17 @@ void ServicePolicies::finish_attempt(
 void ServicePolicies::finish(HeldEndpoint& attempt, resilience::Outcome outcome, Instant now) {
     attempt.owner_ = nullptr;
     Cell& cell = *attempt.cell_;
-    const CellChange change =
-        cell.record(attempt.permit_, outcome, now - attempt.begun_, call_policy_, now);
-    if (change.breaker) tell(cell, change.breaker, now);
-    if (change.suspect) eject_suspect(cell, now);
+    CellChange change;
     {
         const WorkerUse worker(workers_);
         worker->finished.add();
         worker->outcomes[static_cast<std::size_t>(outcome)].add();
+        NotedSuccesses* noted = cell.slot == kNoSlot ? nullptr : &worker->noted[cell.slot];
+        change =
+            cell.record(attempt.permit_, outcome, now - attempt.begun_, call_policy_, now, noted);
     }
+    if (change.breaker) tell(cell, change.breaker, now);
+    if (change.suspect) eject_suspect(cell, now);
     // The last touch: an unlisted cell without calls in flight is freed.
     cell.load.in_flight.fetch_sub(1, std::memory_order_release);
 }
@@ -178,6 +180,14 @@ void ServicePolicies::tell(
     );
 }
 
+std::uint32_t ServicePolicies::noted_successes(const Cell& cell) const noexcept {
+    if (cell.slot == kNoSlot) return 0;
+    std::uint32_t sum = 0;
+    workers_.for_each([&](const Worker& worker) { sum += worker.noted[cell.slot].of(cell.number); }
+    );
+    return sum;
+}
+
 ServiceView ServicePolicies::view(Instant now) const {
     const std::lock_guard guard(mutex_);
     ServiceView view{.service = name_, .retry_tokens = budget_.available(now)};
@@ -193,7 +203,7 @@ ServiceView ServicePolicies::view(Instant now) const {
         };
         {
             const std::lock_guard cell_guard(cell.lock);
-            seen.successes = cell.successes;
+            seen.successes = cell.successes + noted_successes(cell);
             seen.failures = cell.failures;
             seen.breaker = cell.breaker.state(now);
             if (seen.breaker == resilience::BreakerState::open) {
