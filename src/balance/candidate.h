@@ -56,7 +56,8 @@ struct PickState {
     explicit PickState(std::uint64_t seed) noexcept : rng(seed), cursor(rng()) {}
 
     core::Rng rng;
-    std::uint64_t cursor;  // round robin's place; starts at random, so that threads do not march
+    std::uint64_t cursor;     // round robin's place; starts at random, so that threads do not march
+    double typical_cost = 0;  // peak_ewma: what this thread's picks cost lately; 0 = none yet
 };
 
 struct PickQuery {
