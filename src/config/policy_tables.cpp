@@ -107,6 +107,17 @@ const EnumNames<Algorithm>& names_of<Algorithm>() {
 }
 
 template <>
+const EnumNames<AffinityConfig::Kind>& names_of<AffinityConfig::Kind>() {
+    static const EnumNames<AffinityConfig::Kind> names = {
+        {AffinityConfig::Kind::none, "none"},
+        {AffinityConfig::Kind::header, "header"},
+        {AffinityConfig::Kind::cookie, "cookie"},
+        {AffinityConfig::Kind::address, "address"},
+    };
+    return names;
+}
+
+template <>
 const EnumNames<RetryOn>& names_of<RetryOn>() {
     static const EnumNames<RetryOn> names = {
         {RetryOn::server_error, "5xx"},
@@ -312,11 +323,23 @@ const Table& table_of<LimitsConfig>() {
 }
 
 template <>
+const Table& table_of<AffinityConfig>() {
+    using A = AffinityConfig;
+    static const Table table =
+        TableOf<A>("affinity", "What keeps requests together at one endpoint; for ring_hash and maglev.")
+            .field("by", &A::by, "address: the caller's IP address. A request without the header or cookie is spread.")
+            .field("name", &A::name, "Of the header (any case) or the cookie.")
+            .table();
+    return table;
+}
+
+template <>
 const Table& table_of<ServicePolicy>() {
     using P = ServicePolicy;
     static const Table table =
         TableOf<P>("policy", "How a service is called.")
             .field("balance", &P::balance, "How an endpoint is chosen.")
+            .field("affinity", &P::affinity, "Session affinity.")
             .field("breaker", &P::breaker, "Circuit breaker of each endpoint.")
             .field("outlier", &P::outlier, "Ejection of endpoints that fail.")
             .field("retry", &P::retry, "Retries.")

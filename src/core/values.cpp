@@ -66,6 +66,15 @@ bool is_meta_key(std::string_view key) {
            });
 }
 
+// RFC 9110 5.6.2; header names and cookie names.
+bool is_token(std::string_view text) {
+    constexpr std::string_view kOthers = "!#$%&'*+-.^_`|~";
+    return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
+        return is_alphanumeric(c) || (c >= 'A' && c <= 'Z') ||
+               kOthers.find(c) != std::string_view::npos;
+    });
+}
+
 bool is_host(std::string_view host) {
     return !host.empty() && host.size() <= 253 && std::all_of(host.begin(), host.end(), [](char c) {
         return is_alphanumeric(c) || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_' ||
@@ -263,6 +272,14 @@ Result<> check(const ServicePolicy& policy) {
             }
         },
         policy.balance
+    );
+    const AffinityConfig& affinity = policy.affinity;
+    const bool is_named =
+        affinity.by == AffinityConfig::Kind::header || affinity.by == AffinityConfig::Kind::cookie;
+    problems.need(
+        !is_named || (is_token(affinity.name) && affinity.name.size() <= 128),
+        "affinity.name must be the name of a header or cookie, is \"{}\"",
+        affinity.name
     );
     const auto& b = policy.breaker;
     problems.need(

@@ -8,6 +8,7 @@
 #include <datapunk/mesh/time.h>
 
 #include <cstdint>
+#include <string>
 #include <variant>
 
 namespace datapunk::mesh {
@@ -147,8 +148,19 @@ struct LimitsConfig {
     friend bool operator==(const LimitsConfig&, const LimitsConfig&) = default;
 };
 
+// Which requests belong together, for balancing that hashes (RingHash, Maglev). The proxy goes by
+// it; calls of the library say CallOptions::hash. A request that has no such thing is spread.
+struct AffinityConfig {
+    enum class Kind : std::uint8_t { none, header, cookie, address };
+
+    Kind by = Kind::none;  // address: the caller's IP address
+    std::string name{};    // of the header (any case) or the cookie
+    friend bool operator==(const AffinityConfig&, const AffinityConfig&) = default;
+};
+
 struct ServicePolicy {
     BalanceConfig balance{};
+    AffinityConfig affinity{};
     CircuitBreakerConfig breaker{};
     OutlierConfig outlier{};
     RetryConfig retry{};
