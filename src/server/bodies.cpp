@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "server/json_body.h"
 #include "server/json_fields.h"
 
 namespace datapunk::mesh::server {
@@ -14,61 +15,6 @@ using Json = nlohmann::json;
 
 Error bad_request(std::string what) {
     return {.code = Code::invalid, .what = std::move(what), .source = Source::downstream};
-}
-
-// What Go's decoder says about the byte at which parsing stopped (1-based).
-std::string syntax_problem(std::string_view body, std::size_t at) {
-    if (at == 0 || at > body.size()) return "unexpected EOF";
-    const char bad = body[at - 1];
-    std::size_t start = at - 1;
-    while (start > 0 && body[start - 1] >= 'a' && body[start - 1] <= 'z') --start;
-    for (const std::string_view literal : {"null", "true", "false"}) {
-        const std::size_t matched = at - 1 - start;
-        if (matched > 0 && matched < literal.size() &&
-            body.substr(start, matched) == literal.substr(0, matched)) {
-            return fmt::format(
-                "invalid character '{}' in literal {} (expecting '{}')",
-                bad,
-                literal,
-                literal[matched]
-            );
-        }
-    }
-    return fmt::format("invalid character '{}' looking for beginning of value", bad);
-}
-
-// The library's exceptions end here. The tree's depth is bounded before it is built.
-Result<Json> parse(std::string_view body) {
-    if (body.size() > kJsonBytesMax) {
-        return bad_request("Request decode failed: http: request body too large");
-    }
-    if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) {
-        return bad_request("Request decode failed: EOF");
-    }
-    std::size_t depth = 0;
-    bool in_string = false;
-    for (std::size_t i = 0; i < body.size(); ++i) {
-        const char c = body[i];
-        if (in_string) {
-            if (c == '\\') ++i;
-            in_string = c != '"';
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > kJsonDepthMax) {
-                return bad_request("Request decode failed: json: exceeded max depth");
-            }
-        } else if (c == '}' || c == ']') {
-            depth -= depth > 0 ? 1 : 0;
-        }
-    }
-    try {
-        return Json::parse(body);
-    } catch (const Json::parse_error& error) {
-        return bad_request("Request decode failed: " + syntax_problem(body, error.byte));
-    } catch (const Json::exception&) {
-        return bad_request("Request decode failed: invalid character in string literal");
-    }
 }
 
 // A check as clients write it, before it is known what kind it is.
@@ -208,7 +154,7 @@ std::optional<Error> decode_problem(const JsonFields& fields) {
 }  // namespace
 
 Result<catalog::RegisterService> parse_service(std::string_view body) {
-    auto json = parse(body);
+    auto json = parse_json(body);
     if (!json) return std::move(json).error();
     catalog::RegisterService out;
     JsonFields fields;
@@ -258,7 +204,7 @@ Result<catalog::RegisterService> parse_service(std::string_view body) {
 }
 
 Result<catalog::RegisterCheck> parse_check(std::string_view body) {
-    auto json = parse(body);
+    auto json = parse_json(body);
     if (!json) return std::move(json).error();
     JsonFields fields;
     CheckText text;
@@ -271,7 +217,7 @@ Result<catalog::RegisterCheck> parse_check(std::string_view body) {
 }
 
 Result<catalog::UpdateCheck> parse_check_update(std::string_view body) {
-    auto json = parse(body);
+    auto json = parse_json(body);
     if (!json) return std::move(json).error();
     JsonFields fields;
     catalog::UpdateCheck out{.ttl_only = true};
@@ -345,7 +291,7 @@ void read_health_check(
 }  // namespace
 
 Result<catalog::CatalogRegister> parse_catalog_register(std::string_view body) {
-    auto json = parse(body);
+    auto json = parse_json(body);
     if (!json) return std::move(json).error();
     JsonFields fields;
     catalog::CatalogRegister out;
@@ -388,7 +334,7 @@ Result<catalog::CatalogRegister> parse_catalog_register(std::string_view body) {
 }
 
 Result<catalog::CatalogDeregister> parse_catalog_deregister(std::string_view body) {
-    auto json = parse(body);
+    auto json = parse_json(body);
     if (!json) return std::move(json).error();
     JsonFields fields;
     catalog::CatalogDeregister out;

@@ -53,4 +53,12 @@ Reply health_state(Context context, Call call);
 // kv.cpp
 Reply kv(Context context, Call call);
 
+// session.cpp
+Reply session_create(Context context, Call call);
+Reply session_destroy(Context context, Call call);
+Reply session_renew(Context context, Call call);
+Reply session_info(Context context, Call call);
+Reply session_node(Context context, Call call);
+Reply session_list(Context context, Call call);
+
 }  // namespace datapunk::mesh::server

@@ -47,6 +47,12 @@ constexpr std::array kRoutes = {
     Route{"/v1/health/node/", "GET", health_node},
     Route{"/v1/health/state/", "GET", health_state},
     Route{"/v1/kv/", "GET,PUT,DELETE", kv},
+    Route{"/v1/session/create", "PUT", session_create},
+    Route{"/v1/session/destroy/", "PUT", session_destroy},
+    Route{"/v1/session/renew/", "PUT", session_renew},
+    Route{"/v1/session/info/", "GET", session_info},
+    Route{"/v1/session/node/", "GET", session_node},
+    Route{"/v1/session/list", "GET", session_list},
     Route{"/v1/status/leader", "GET", status_leader},
     Route{"/v1/status/peers", "GET", status_peers},
 };

@@ -86,6 +86,47 @@ void write_texts(JsonWriter& json, const std::vector<std::string>& texts) {
     json.end_array();
 }
 
+void write_kv(
+    JsonWriter& json, std::string_view key, const catalog::KvRow& row, bool without_value
+) {
+    json.begin_object().key("LockIndex").number(row.lock_index).key("Key").string(key);
+    json.key("Flags").number(row.flags).key("Value");
+    if (row.value.empty() || without_value) {
+        json.null();
+    } else {
+        json.string(core::base64_encode(row.value));
+    }
+    if (!row.session.empty()) json.key("Session").string(row.session);
+    write_indexes(json, row.index);
+    json.end_object();
+}
+
+void write_session(JsonWriter& json, const catalog::SessionRow& session) {
+    json.begin_object().key("ID").string(session.id).key("Name").string(session.name);
+    json.key("Node").string(session.node);
+    json.key("LockDelay").number(session.lock_delay.count());
+    json.key("Behavior").string(to_string(session.behavior)).key("TTL").string(session.ttl);
+    json.key("NodeChecks");
+    write_texts(json, session.node_checks);
+    json.key("ServiceChecks");
+    if (session.service_checks.empty()) {
+        json.null();
+    } else {
+        json.begin_array();
+        for (const catalog::SessionServiceCheck& check : session.service_checks) {
+            json.begin_object().key("ID").string(check.id);
+            json.key("Namespace").string(check.name_space).end_object();
+        }
+        json.end_array();
+    }
+    if (!session.checks.empty()) {
+        json.key("Checks");
+        write_texts(json, session.checks);
+    }
+    write_indexes(json, session.index);
+    json.end_object();
+}
+
 void write_node(JsonWriter& json, const catalog::NodeRow& node, std::string_view datacenter) {
     json.begin_object();
     json.key("ID").string(node.id).key("Node").string(node.name);

@@ -44,6 +44,11 @@ void write_agent_health_check(
     JsonWriter& json, const catalog::CheckRef& ref, std::string_view output
 );
 
+// One entry of GET /kv; without_value as transactions show what they have written.
+void write_kv(
+    JsonWriter& json, std::string_view key, const catalog::KvRow& row, bool without_value = false
+);
+void write_session(JsonWriter& json, const catalog::SessionRow& session);
 void write_texts(JsonWriter& json, const std::vector<std::string>& texts);
 
 }  // namespace datapunk::mesh::server

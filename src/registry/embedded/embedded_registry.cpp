@@ -107,6 +107,7 @@ Result<> EmbeddedRegistry::replay() {
         applied_seq_ = entry.seq;
     }
     timers_.restart(catalog_, loop_.now());
+    session_timers_.restart(catalog_, loop_.now());
     return Ok{};
 }
 
@@ -122,6 +123,12 @@ io::Task<Result<catalog::Applied>> EmbeddedRegistry::execute(
     if (const auto* result = std::get_if<catalog::UpdateCheck>(&command)) {
         const bool needs_log = timers_.report(catalog_, *result, loop_.now());
         if (!needs_log) {
+            run_due();
+            co_return catalog::Applied{.index = catalog_.index()};
+        }
+    }
+    if (const auto* renewal = std::get_if<catalog::RenewSession>(&command)) {
+        if (session_timers_.renew(renewal->session_id, loop_.now())) {
             run_due();
             co_return catalog::Applied{.index = catalog_.index()};
         }
@@ -220,6 +227,7 @@ void EmbeddedRegistry::apply(Pending& pending) {
     if (outcome) {
         if (catalog_.local() != nullptr) has_node_.set();
         timers_.sync(catalog_, outcome->local_checks, loop_.now());
+        session_timers_.sync(catalog_, *outcome, loop_.now());
         wake(waiters_.wake(catalog_, outcome->touched));
         if (checks_changed_ && !outcome->local_checks.empty()) {
             checks_changed_(outcome->local_checks);
@@ -255,7 +263,9 @@ void EmbeddedRegistry::end_waits() {
 void EmbeddedRegistry::run_due() {
     catalog::CheckTimers::Due due = timers_.due(catalog_, loop_.now());
     for (catalog::Command& command : due.commands) enqueue(std::move(command));
-    loop_.timers().arm(due_, due.next);
+    catalog::SessionTimers::Due sessions = session_timers_.due(loop_.now());
+    for (catalog::Command& command : sessions.commands) enqueue(std::move(command));
+    loop_.timers().arm(due_, std::min(due.next, sessions.next));
     if (!queue_.empty() && !is_writing_) loop_.make_ready(flush_);
 }
 

@@ -25,6 +25,7 @@
 
 #include "catalog/catalog.h"
 #include "catalog/limits.h"
+#include "catalog/session_timers.h"
 #include "catalog/timers.h"
 #include "core/log.h"
 #include "io/loop.h"
@@ -140,6 +141,7 @@ class EmbeddedRegistry {
     core::Logger logger_;
     catalog::Catalog catalog_;
     catalog::CheckTimers timers_;
+    catalog::SessionTimers session_timers_;
     catalog::WaiterTable waiters_;
     std::unordered_map<catalog::WaitToken, io::Event*> waiting_;
     std::deque<catalog::WaitToken> to_wake_;

@@ -1,11 +1,11 @@
 #pragma once
 
-// Problem: one thing that is wrong with a configuration, and where. All of them are told at once.
+// Problem: one thing that is wrong with a file, and where. All of them are told at once.
 
 #include <string>
 #include <vector>
 
-namespace datapunk::mesh::config {
+namespace datapunk::mesh::tree {
 
 struct Problem {
     std::string file;  // or "env MESH_…"
@@ -21,4 +21,4 @@ struct Problem {
 // One line each, "file:line:column: path: text (hint)", after a line that counts them.
 std::string render_problems(const std::vector<Problem>& problems);
 
-}  // namespace datapunk::mesh::config
+}  // namespace datapunk::mesh::tree

@@ -1,9 +1,9 @@
-#include "config/yaml.h"
+#include "tree/yaml.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace datapunk::mesh::config {
+namespace datapunk::mesh::tree {
 namespace {
 
 using ::testing::HasSubstr;
@@ -120,4 +120,4 @@ TEST(ParseYaml, SaysWhereTheSyntaxIsWrong) {
 }
 
 }  // namespace
-}  // namespace datapunk::mesh::config
+}  // namespace datapunk::mesh::tree

@@ -1,10 +1,10 @@
-#include "config/problem.h"
+#include "tree/problem.h"
 
 #include <fmt/format.h>
 
 #include <iterator>
 
-namespace datapunk::mesh::config {
+namespace datapunk::mesh::tree {
 
 namespace {
 constexpr std::size_t kShownMax = 100;  // more than anybody reads
@@ -32,4 +32,4 @@ std::string render_problems(const std::vector<Problem>& problems) {
     return text;
 }
 
-}  // namespace datapunk::mesh::config
+}  // namespace datapunk::mesh::tree

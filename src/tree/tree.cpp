@@ -1,4 +1,4 @@
-#include "config/tree.h"
+#include "tree/tree.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,7 @@
 
 #include "core/strings.h"
 
-namespace datapunk::mesh::config {
+namespace datapunk::mesh::tree {
 
 std::string Place::text() const {
     if (is_default()) return "default";
@@ -111,4 +111,4 @@ std::string_view to_string(Tree::Kind kind) noexcept {
     return "?";
 }
 
-}  // namespace datapunk::mesh::config
+}  // namespace datapunk::mesh::tree
