@@ -51,6 +51,18 @@ Result<routing::RouteTable> routes_of(const config::Config& config) {
     return routing::RouteTable::create(std::move(routes));
 }
 
+LocalDnsConfig dns_of(const config::EmbeddedDnsSection& section) {
+    LocalDnsConfig dns{
+        .enabled = section.enabled, .address = section.address, .port = section.port, .door = {}
+    };
+    dns.door.domain = section.domain;
+    dns.door.ttl = section.ttl;
+    dns.door.only_passing = section.only_passing;
+    dns.door.udp_answer_limit = section.udp_answer_limit;
+    dns.door.enable_truncate = section.enable_truncate;
+    return dns;
+}
+
 EndpointSet fixed_set(
     const std::string& name, const std::vector<config::NetworkAddress>& endpoints
 ) {
@@ -157,7 +169,8 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
              .data_dir = section.data_dir,
              .node_name = section.node_name.empty() ? node.name : section.node_name,
              .node_address = node.address,
-             .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1)},
+             .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
+             .dns = dns_of(section.dns)},
             log_
         );
         if (!local) return std::move(local).error();

@@ -264,6 +264,7 @@ void Zone::add_srv(Message& reply, const InstanceRef& ref, std::uint32_t ttl_s) 
                  .target = *target
              }}
     );
+    // Also where the last one said it: HAProxy takes one address for each SRV record.
     add_address(reply.additional, *target, address, Type::any, ttl_s);
     if (config_.node_meta_txt && node) {
         add_texts(reply.additional, *node, ref.node->row.meta, ttl_s);

@@ -100,7 +100,7 @@ std::string Zone::fit(Message reply, const Asked& asked) const {
     const std::size_t all = reply.answers.size();
     const std::vector<Record> answers = reply.answers;
     const std::vector<Record> additional = reply.additional;
-    // The first `count` answers, and the addresses of their targets.
+    // The first `count` answers, and the addresses of their targets, once each.
     const auto keep = [&](std::size_t count) {
         reply.answers.assign(answers.begin(), answers.begin() + static_cast<std::ptrdiff_t>(count));
         std::set<std::string> targets;
@@ -110,7 +110,7 @@ std::string Zone::fit(Message reply, const Asked& asked) const {
         }
         reply.additional.clear();
         for (const Record& record : additional) {
-            if (record.type != Type::txt && targets.contains(record.name.key())) {
+            if (record.type != Type::txt && targets.erase(record.name.key()) > 0) {
                 reply.additional.push_back(record);
             }
         }

@@ -331,6 +331,17 @@ TEST_F(ZoneTest, SaysThatRecordsWereLeftOutIfItShall) {
     EXPECT_FALSE(is_cut(DnsType::srv, {}, true));
 }
 
+TEST_F(ZoneTest, AHostWithManyInstancesIsSaidOnce) {
+    for (int i = 1; i <= 60; ++i) {
+        const auto port = static_cast<std::uint16_t>(9000 + i);
+        add({"h" + std::to_string(i), "host", "10.1.0.1", port, {}, {}, {}});
+    }
+    const DnsMessage reply = ask("host.service.consul", DnsType::srv, {});
+    EXPECT_THAT(reply.answers, SizeIs(3));
+    EXPECT_THAT(reply.additional, SizeIs(1));
+    EXPECT_THAT(ask("host.service.consul", DnsType::a, {}).answers, SizeIs(1));
+}
+
 TEST_F(ZoneTest, InstancesComeInRandomOrder) {
     add_many(3);
     std::set<std::vector<std::uint16_t>> orders;
