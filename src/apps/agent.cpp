@@ -118,12 +118,14 @@ Result<> Agent::start() {
     if (auto registry = start_registry(); !registry) return registry;
     if (auto workers = start_workers(); !workers) return workers;
     if (auto admin = start_admin(); !admin) return admin;
-    for (const ServiceConfig& registration : config().registrations) {
-        // The configuration has passed the same check; here it fills in the id.
-        auto complete = checked(registration);
-        if (!complete) return std::move(complete).error();
+    for (ServiceConfig registration : config().registrations) {
         const std::string& zone = config().node.zone;
-        if (!zone.empty()) complete->meta.try_emplace("zone", zone);
+        if (registration.zone.empty() && !registration.meta.contains(meta_key::zone)) {
+            registration.zone = zone;
+        }
+        // The configuration has passed the same check; here it fills in what was left out.
+        auto complete = checked(std::move(registration));
+        if (!complete) return std::move(complete).error();
         tasks_.spawn(announce(*std::move(complete)));
     }
     tasks_.spawn(tick_loop());

@@ -56,7 +56,7 @@ const Table& table_of<NodeSection>() {
     static const Table table =
         TableOf<N>("node", "The machine or container that this process runs on.")
             .field("name", &N::name, "Its name in the embedded registry; empty = the host name.")
-            .field("zone", &N::zone, "Where it is, such as a data centre or a rack: added to what `register` announces as metadata `zone`, unless that has one.")
+            .field("zone", &N::zone, "Where it is, such as a data centre or a rack: that of what `register` announces, unless it has one.")
             .field("address", &N::address, "Address of the node in the embedded registry, for services that give none; empty = the one the registry listens on.")
             .table();
     return table;

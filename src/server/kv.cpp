@@ -22,6 +22,9 @@ http::Response absent() {
 }
 
 http::Response render_key(const Context& context, const Call& call, const ReadOptions& options) {
+    if (auto refused = refuse_unless(call, Resource::key, Verb::read, call.name)) {
+        return *std::move(refused);
+    }
     const auto answer = context.catalog().kv_get(call.name);
     http::Response response = absent();
     if (answer.data != nullptr && call.query.has("raw")) {
@@ -46,7 +49,11 @@ http::Response render_key(const Context& context, const Call& call, const ReadOp
 }
 
 http::Response render_tree(const Context& context, const Call& call, const ReadOptions& options) {
-    const auto answer = context.catalog().kv_list(call.name);
+    auto answer = context.catalog().kv_list(call.name);
+    VisibleTo visible(call);
+    std::erase_if(answer.data, [&](const catalog::KvStore::Item& item) {
+        return !visible.may(Resource::key, item.key);
+    });
     http::Response response = absent();
     if (!answer.data.empty()) {
         std::string out;
@@ -59,12 +66,17 @@ http::Response render_tree(const Context& context, const Call& call, const ReadO
         response = json_answer(call, std::move(out));
     }
     add_index(response, answer.index, options);
+    visible.tell(response);
     return response;
 }
 
 http::Response render_keys(const Context& context, const Call& call, const ReadOptions& options) {
     const auto separator = call.query.value("separator");
-    const auto answer = context.catalog().kv_keys(call.name, separator.value_or(""));
+    auto answer = context.catalog().kv_keys(call.name, separator.value_or(""));
+    VisibleTo visible(call);
+    std::erase_if(answer.data, [&](const std::string& key) {
+        return !visible.may(Resource::key, key);
+    });
     http::Response response = absent();
     if (!answer.data.empty() || call.name.empty()) {
         std::string out;
@@ -73,6 +85,7 @@ http::Response render_keys(const Context& context, const Call& call, const ReadO
         response = json_answer(call, std::move(out));
     }
     add_index(response, answer.index, options);
+    visible.tell(response);
     return response;
 }
 
@@ -84,6 +97,9 @@ Reply get(Context context, Call call) {
         return read(context, std::move(call), std::move(key), Jitter::sixteenth, render);
     }
     if (call.name.empty()) return refuse(400, "Missing key name");
+    if (auto refused = refuse_unless(call, Resource::key, Verb::read, call.name)) {
+        return refuse(refused->status, refused->body);  // before it waits
+    }
     catalog::WatchKey key{catalog::WatchTopic::kv_key, call.name};
     return read(context, std::move(call), std::move(key), Jitter::sixteenth, render_key);
 }
@@ -146,6 +162,7 @@ Reply put(Context context, Call call) {
     std::optional<std::uint64_t> flags;
     auto refused = read_number(call, "flags", flags);
     if (!refused) refused = read_number(call, "cas", command.cas);
+    if (!refused) refused = refuse_unless(call, Resource::key, Verb::write, call.name);
     if (refused) return refuse(refused->status, refused->body);
     command.flags = flags.value_or(0);
     if (call.query.has("acquire") || call.query.has("release")) {
@@ -162,6 +179,9 @@ Reply erase(Context context, Call call) {
     if (auto refused = read_number(call, "cas", command.cas)) {
         return refuse(refused->status, refused->body);
     }
+    const bool may = command.recurse ? call.access.may_write_all(Resource::key, command.key)
+                                     : call.access.may(Resource::key, Verb::write, command.key);
+    if (!may) return refuse(403, call.access.refusal(Resource::key, Verb::write, command.key));
     return write_verdict(context, std::move(call), std::move(command));
 }
 

@@ -23,6 +23,13 @@ std::optional<http::Response> wrong_datacenter(const Context& context, const Cal
     return plain_answer(500, "No path to datacenter");
 }
 
+// Sessions belong to nodes, and so do the rights to them.
+std::optional<http::Response> refuse_change(const Context& context, const Call& call) {
+    const catalog::SessionRow* session = context.catalog().session(call.name).data;
+    if (session == nullptr) return std::nullopt;  // that is another error, or none
+    return refuse_unless(call, Resource::session, Verb::write, session->node);
+}
+
 std::string rows(const Call& call, const std::vector<const catalog::SessionRow*>& sessions) {
     std::string out;
     JsonWriter json(out, call.is_pretty);
@@ -34,11 +41,16 @@ std::string rows(const Call& call, const std::vector<const catalog::SessionRow*>
 
 http::Response answer_list(
     const Call& call,
-    const catalog::Indexed<std::vector<const catalog::SessionRow*>>& answer,
+    catalog::Indexed<std::vector<const catalog::SessionRow*>> answer,
     const ReadOptions& options
 ) {
+    VisibleTo visible(call);
+    std::erase_if(answer.data, [&](const catalog::SessionRow* session) {
+        return !visible.may(Resource::session, session->node);
+    });
     http::Response response = json_answer(call, rows(call, answer.data));
     add_index(response, answer.index, options);
+    visible.tell(response);
     return response;
 }
 
@@ -73,6 +85,8 @@ Reply session_create(Context context, Call call) {
             co_return plain_answer(status, read.error().what);
         }
     }
+    auto refused = refuse_unless(call, Resource::session, Verb::write, session.node);
+    if (refused) co_return *std::move(refused);
     session.id = new_uuid(context.registry->loop().rng());
     const std::string id = session.id;
     const catalog::Command kind = command;  // for the status of an error
@@ -89,6 +103,7 @@ Reply session_create(Context context, Call call) {
 Reply session_destroy(Context context, Call call) {
     if (auto refused = wrong_datacenter(context, call)) co_return *std::move(refused);
     if (call.name.empty()) co_return plain_answer(400, "Missing session");
+    if (auto refused = refuse_change(context, call)) co_return *std::move(refused);
     const catalog::Command kind = catalog::DestroySession{call.name};
     catalog::Command command = kind;
     const Instant deadline = context.write_deadline();
@@ -101,6 +116,7 @@ Reply session_renew(Context context, Call call) {
     ReadOptions options;
     if (auto refused = read_options(context, call, options)) co_return *std::move(refused);
     if (call.name.empty()) co_return plain_answer(400, "Missing session");
+    if (auto refused = refuse_change(context, call)) co_return *std::move(refused);
     const catalog::Command kind = catalog::RenewSession{call.name};
     catalog::Command command = kind;
     const Instant deadline = context.write_deadline();
