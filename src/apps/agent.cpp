@@ -107,6 +107,7 @@ Agent::Agent(io::EpollLoop& loop, config::Loaded loaded, bool dev, core::Logger 
       dev_(dev),
       log_(std::move(log)),
       network_(loop),
+      processes_(loop),
       metrics_page_(metrics_, build_info()),
       admin_(config().admin.token.reveal()),
       admin_server_(network_, admin_, {}, log_) {}
@@ -172,7 +173,8 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
              .node_name = section.node_name.empty() ? node.name : section.node_name,
              .node_address = node.address,
              .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
-             .dns = dns_of(section.dns)},
+             .dns = dns_of(section.dns),
+             .processes = section.exec_checks ? &processes_ : nullptr},
             log_
         );
         if (!local) return std::move(local).error();

@@ -5,7 +5,7 @@
 //
 //     store (SQLite file or memory) -> EmbeddedRegistry -> RegistryServer -> http::Server on 8500
 //                                  ├── DnsDoor on 8600
-//                                  └── HTTP and TCP checks: CheckRunner
+//                                  └── HTTP, TCP, gRPC, exec checks: CheckRunner
 //
 // Control loop's object.
 
@@ -15,6 +15,7 @@
 #include "core/log.h"
 #include "http/server.h"
 #include "io/network.h"
+#include "io/process.h"
 #include "registry/embedded/check_runner.h"
 #include "registry/embedded/embedded_registry.h"
 #include "server/dns/dns_door.h"
@@ -46,6 +47,7 @@ struct LocalRegistryConfig {
     // Shorter deregistration times of checks are raised to this (Consul's is a minute).
     Duration deregister_after_min = std::chrono::minutes(1);
     LocalDnsConfig dns;
+    io::Processes* processes = nullptr;  // given: checks may run programs
 };
 
 class LocalRegistry {

@@ -58,6 +58,7 @@ struct EmbeddedSection {
     std::uint16_t port = 8500;
     std::string data_dir;
     std::string node_name;
+    bool exec_checks = false;
     EmbeddedDnsSection dns;
     friend bool operator==(const EmbeddedSection&, const EmbeddedSection&) = default;
 };

@@ -121,6 +121,7 @@ const Table& table_of<EmbeddedSection>() {
             .field("port", &E::port, "Port; 0 = any free one. 8500 is where Consul's clients look.", between(0, 65535))
             .field("data_dir", &E::data_dir, "Where it keeps its state; empty = in memory only, allowed with --dev.")
             .field("node_name", &E::node_name, "Name of the node it reports; empty = node.name.")
+            .field("exec_checks", &E::exec_checks, "Whether checks may run programs on this machine. Off: whoever may register a service could run anything as this user.")
             .field("dns", &E::dns, "Its DNS server.")
             .table();
     return table;
