@@ -23,6 +23,7 @@ class Checks {
         node();
         admin();
         registry();
+        redis();
         listeners();
         routes();
         registrations();
@@ -100,10 +101,26 @@ class Checks {
     }
 
     void registry() {
+        const RegistryBreakerSection& breaker = config_.registry.breaker;
+        if (breaker.open_max < breaker.open_for)
+            fail("registry.breaker.open_max", "must not be below open_for");
         if (config_.registry.kind != RegistryKind::embedded) return;
         const EmbeddedSection& embedded = config_.registry.embedded;
         listen_address(embedded.address, "registry.embedded.address");
         dns_door(embedded.dns);
+    }
+
+    void redis() {
+        const RedisSection& redis = config_.redis;
+        if (!redis.username.empty() && redis.password.empty())
+            fail("redis.username", "needs a password", "set redis.password");
+        if (!redis.tls && !redis.tls_ca.empty())
+            fail("redis.tls_ca", "has no effect without redis.tls", "set redis.tls: true");
+        const bool is_printable = std::all_of(redis.prefix.begin(), redis.prefix.end(), [](char c) {
+            return c > ' ' && c <= '~';
+        });
+        if (redis.prefix.empty() || redis.prefix.size() > 64 || !is_printable)
+            fail("redis.prefix", "must have 1 to 64 printable bytes");
     }
 
     // Adds what is not there yet; a second one of the same name is a problem.
