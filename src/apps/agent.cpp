@@ -6,8 +6,6 @@
 
 #include "apps/build_info.h"
 #include "config/effective.h"
-#include "registry/consul/consul_backend.h"
-#include "registry/embedded/embedded_backend.h"
 
 namespace datapunk::mesh::apps {
 
@@ -49,18 +47,6 @@ Result<routing::RouteTable> routes_of(const config::Config& config) {
     std::vector<routing::Route> routes;
     for (const auto& section : config.routes) routes.push_back(route_of(section, routes.size()));
     return routing::RouteTable::create(std::move(routes));
-}
-
-LocalDnsConfig dns_of(const config::EmbeddedDnsSection& section) {
-    LocalDnsConfig dns{
-        .enabled = section.enabled, .address = section.address, .port = section.port, .door = {}
-    };
-    dns.door.domain = section.domain;
-    dns.door.ttl = section.ttl;
-    dns.door.only_passing = section.only_passing;
-    dns.door.udp_answer_limit = section.udp_answer_limit;
-    dns.door.enable_truncate = section.enable_truncate;
-    return dns;
 }
 
 ServiceDiscoveryConfig discovery_of(const config::Config& config) {
@@ -186,48 +172,6 @@ Result<> Agent::make_services() {
         }
     }
     return Ok{};
-}
-
-Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
-    registry::consul::ConsulConfig consul;
-    if (config().registry.kind == config::RegistryKind::embedded) {
-        const auto& section = config().registry.embedded;
-        if (section.data_dir.empty() && !dev_) {
-            return Error{
-                .code = Code::invalid,
-                .what =
-                    "registry.embedded.data_dir is not set: say where the registry's state goes, "
-                    "or --dev to keep it in memory"
-            };
-        }
-        const config::NodeSection& node = config().node;
-        auto local = LocalRegistry::start(
-            network_,
-            {.address = section.address,
-             .port = section.port,
-             .data_dir = section.data_dir,
-             .node_name = section.node_name.empty() ? node.name : section.node_name,
-             .node_address = node.address,
-             .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
-             .dns = dns_of(section.dns),
-             .processes = section.exec_checks ? &processes_ : nullptr},
-            log_
-        );
-        if (!local) return std::move(local).error();
-        local_registry_ = *std::move(local);
-        return std::unique_ptr<registry::Backend>(
-            std::make_unique<registry::embedded::EmbeddedBackend>(local_registry_->registry())
-        );
-    }
-    const auto& section = config().registry.consul;
-    consul.host = section.address.host;
-    consul.port = section.address.port;
-    consul.token = section.token.reveal();
-    consul.datacenter = section.datacenter;
-    consul.wait_max = section.wait;
-    auto backend = registry::consul::ConsulBackend::create(network_, consul);
-    if (!backend) return std::move(backend).error();
-    return std::unique_ptr<registry::Backend>(*std::move(backend));
 }
 
 Result<> Agent::start_registry() {

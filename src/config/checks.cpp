@@ -104,10 +104,18 @@ class Checks {
         const RegistryBreakerSection& breaker = config_.registry.breaker;
         if (breaker.open_max < breaker.open_for)
             fail("registry.breaker.open_max", "must not be below open_for");
-        if (config_.registry.kind != RegistryKind::embedded) return;
-        const EmbeddedSection& embedded = config_.registry.embedded;
-        listen_address(embedded.address, "registry.embedded.address");
-        dns_door(embedded.dns);
+        if (config_.registry.kind == RegistryKind::embedded) {
+            listen_address(config_.registry.embedded.address, "registry.embedded.address");
+            dns_door(config_.registry.embedded.dns);
+        }
+        if (config_.registry.kind == RegistryKind::file && config_.registry.file.path.empty())
+            fail("registry.file.path", "must say where the services are written");
+        const DnsSection& dns = config_.registry.dns;
+        if (dns.ttl_max < dns.ttl_min)
+            fail("registry.dns.ttl_max", "must be at least registry.dns.ttl_min");
+        if (config_.registry.kind == RegistryKind::dns && dns.records == Dns::Records::address &&
+            dns.port == 0)
+            fail("registry.dns.port", "is needed for records: address");
     }
 
     void redis() {
