@@ -13,6 +13,7 @@
 #include "config/document.h"
 #include "config/sources.h"
 #include "io/log_sink.h"
+#include "io/process_usage.h"
 #include "io/signals.h"
 #include "wire/json_writer.h"
 
@@ -91,6 +92,7 @@ int run_agent(const AgentCommand& command) {
     auto signals = io::KernelSignals::create(**loop, {SIGTERM, SIGINT});
     if (!signals) return report(signals.error());
     std::signal(SIGPIPE, SIG_IGN);
+    io::raise_file_limit();
     const core::Logger log = make_logger(loaded.config->log);
     Agent agent(**loop, std::move(loaded), command.dev, log);
     if (auto started = agent.start(); !started) {

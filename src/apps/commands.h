@@ -3,6 +3,8 @@
 // The subcommands of dpmesh: what each is told, and its entry point. main.cpp reads the command
 // line into these; every entry point returns the exit code.
 
+#include <datapunk/mesh/filter.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -26,6 +28,8 @@ struct AgentCommand {
 struct RegistryCommand {
     std::string address = "127.0.0.1";
     std::uint16_t port = 8500;
+    std::uint16_t dns_port = 8600;
+    bool no_dns = false;
     std::string data_dir;
     bool dev = false;
     std::string log_level = "info";
@@ -46,6 +50,8 @@ struct RegistryAccess {
 struct EndpointsCommand {
     RegistryAccess access;
     std::string name;
+    DiscoveryFilter filter;
+    std::vector<std::string> meta;  // key=value, for the filter
 };
 
 struct RegisterCommand {
@@ -57,7 +63,13 @@ struct RegisterCommand {
     std::uint32_t weight = 1;
     std::vector<std::string> tags;
     std::vector<std::string> meta;  // key=value
-    std::string check = "http";     // http, tcp, ttl, none
+    std::string version;
+    std::string environment;
+    std::string region;
+    std::string zone;
+    std::vector<std::string> capabilities;
+    std::vector<std::string> dependencies;
+    std::string check = "http";  // http, tcp, ttl, none
     std::string check_path = "/health";
     std::string check_interval = "10s";
     std::string check_timeout = "5s";

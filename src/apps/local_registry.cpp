@@ -46,6 +46,7 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
     embedded.node.id = node_uuid(embedded.node.name);
     embedded.node.address = config.node_address.empty() ? config.address : config.node_address;
     embedded.deregister_after_min = config.deregister_after_min;
+    embedded.exec_checks = config.processes != nullptr;
     auto opened = registry::embedded::EmbeddedRegistry::open(
         network.loop(), *std::move(command_log), embedded, log
     );
@@ -54,16 +55,22 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
     local->registry_ = *std::move(opened);
     local->door_ =
         std::make_unique<server::RegistryServer>(*local->registry_, server::RegistryServerConfig{});
-    local->http_ =
-        std::make_unique<http::Server>(network, *local->door_, http::ServerConfig{}, log);
+    // Each blocked query holds a connection.
+    const http::ServerConfig server{.connections_max = catalog::kWaitersMax};
+    local->http_ = std::make_unique<http::Server>(network, *local->door_, server, log);
     auto listening = local->http_->listen(*address);
     if (!listening) {
         Error error = std::move(listening).error();
         error.what = "registry: " + error.what;
         return error;
     }
-    local->checks_ =
-        std::make_unique<registry::embedded::CheckRunner>(*local->registry_, network, log);
+    if (config.dns.enabled) {
+        auto opened_dns = local->open_dns(network, config, log);
+        if (!opened_dns) return std::move(opened_dns).error();
+    }
+    local->checks_ = std::make_unique<registry::embedded::CheckRunner>(
+        *local->registry_, network, log, config.processes
+    );
     log.info(
         "registry",
         {{"address", local->http_->local().to_string()},
@@ -72,6 +79,24 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
          }}
     );
     return local;
+}
+
+Result<> LocalRegistry::open_dns(
+    io::Network& network, const LocalRegistryConfig& config, core::Logger log
+) {
+    const LocalDnsConfig& dns = config.dns;
+    const auto address = io::parse_ip(dns.address.empty() ? config.address : dns.address, dns.port);
+    if (!address) return address.error();
+    auto door = server::dns::DnsDoor::open(network, *registry_, *address, dns.door, log);
+    if (door) {
+        dns_ = *std::move(door);
+        return Ok{};
+    }
+    if (door.error().code == Code::conflict && dns.port == LocalDnsConfig::kUsualPort) {
+        log.warn("the registry runs without DNS", {{"reason", door.error().what}});
+        return Ok{};
+    }
+    return Error{.code = door.error().code, .what = "registry DNS: " + door.error().what};
 }
 
 io::Task<void> LocalRegistry::drain(Instant deadline) {

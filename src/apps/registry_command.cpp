@@ -10,6 +10,7 @@
 #include "apps/registry_session.h"
 #include "io/epoll_loop.h"
 #include "io/log_sink.h"
+#include "io/process_usage.h"
 #include "io/signals.h"
 #include "io/tcp.h"
 
@@ -46,6 +47,7 @@ int run_registry(const RegistryCommand& command) {
     auto signals = io::KernelSignals::create(**loop, {SIGTERM, SIGINT});
     if (!signals) return report(signals.error());
     std::signal(SIGPIPE, SIG_IGN);  // a log reader that went away is no reason to end
+    io::raise_file_limit();
     auto sink = io::open_log({});
     if (!sink) return report(sink.error());
     const core::Logger log(*sink, level_of(command.log_level));
@@ -53,6 +55,8 @@ int run_registry(const RegistryCommand& command) {
     LocalRegistryConfig config{
         .address = command.address, .port = command.port, .data_dir = command.data_dir
     };
+    config.dns.enabled = !command.no_dns;
+    config.dns.port = command.dns_port;
     if (command.dev) config.deregister_after_min = kDevDeregisterAfterMin;
     auto registry = LocalRegistry::start(network, config, log);
     if (!registry) {

@@ -143,6 +143,7 @@ void Apply::put_check(CatalogNode& node, CheckRow row, bool keep) {
     row.index = {is_new ? next_ : stored.index.created, next_};
     stored = std::move(row);
     touch_check(node, service, stored);
+    if (stored.status == Health::critical) end_sessions_of_check(node.row.name, stored.id);
 }
 
 void Apply::remove_check(CatalogNode& node, std::string_view id) {
@@ -153,9 +154,11 @@ void Apply::remove_check(CatalogNode& node, std::string_view id) {
     CheckMap& checks = instance == nullptr ? node.checks : instance->checks;
     const auto found = checks.find(id);
     touch_check(node, instance == nullptr ? nullptr : &instance->row, found->second);
+    const std::string gone = found->first;  // `id` may be a view into what goes now
     checks.erase(found);
     node.check_owner.erase(owner);
     --catalog_.check_count_;
+    end_sessions_of_check(node.row.name, gone);
 }
 
 void Apply::remove_service(CatalogNode& node, std::string_view id) {
@@ -176,6 +179,7 @@ void Apply::remove_node(CatalogNode& node) {
     }
     while (!node.checks.empty()) remove_check(node, std::string(node.checks.begin()->first));
     const std::string name = node.row.name;
+    for (const std::string& id : catalog_.sessions_.ids_of_node(name)) end_session(id);
     catalog_.nodes_.erase(name);
     catalog_.nodes_index_ = catalog_.node_extinction_ = next_;
     touch(WatchTopic::nodes);
@@ -240,6 +244,7 @@ void Apply::operator()(UpdateCheck& c) {
     check.status = c.status;
     check.index.modified = next_;
     touch_check(node, instance == nullptr ? nullptr : &instance->row, check);
+    if (check.status == Health::critical) end_sessions_of_check(node.row.name, check.id);
 }
 
 void Apply::maintain(std::string check_id, std::string_view service_id, std::string reason) {
@@ -307,11 +312,13 @@ void Apply::operator()(KvDelete& c) {
     }
     if (c.recurse) {
         catalog_.kv_.erase_prefix(c.key, next_, [&](const std::string& key) {
+            forget_lock(key);
             touch(WatchTopic::kv_key, key);
         });
-    } else if (catalog_.kv_.erase(c.key, next_)) {
-        touch(WatchTopic::kv_key, c.key);
+        return;
     }
+    forget_lock(c.key);
+    if (catalog_.kv_.erase(c.key, next_)) touch(WatchTopic::kv_key, c.key);
 }
 
 }  // namespace datapunk::mesh::catalog

@@ -27,11 +27,27 @@ struct Refuse {
     Result<> operator()(const CatalogDeregister& c) const;
     Result<> operator()(const KvPut& c) const;
     Result<> operator()(const KvDelete& c) const;
+    Result<> operator()(const KvAcquire& c) const;
+    Result<> operator()(const KvRelease& c) const;
+    Result<> operator()(const CreateSession& c) const;
+    Result<> operator()(const DestroySession& c) const;
+    Result<> operator()(const RenewSession& c) const;
+    Result<> operator()(const EndLockDelays& c) const;
+    Result<> operator()(const Txn& c) const;  // txn.cpp
+    // access_control.cpp
+    Result<> operator()(const BootstrapAcl& c) const;
+    Result<> operator()(const SetAclToken& c) const;
+    Result<> operator()(const DeleteAclToken& c) const;
+    Result<> operator()(const SetAclPolicy& c) const;
+    Result<> operator()(const DeleteAclPolicy& c) const;
+    Result<> operator()(const SetQuery& c) const;
+    Result<> operator()(const DeleteQuery& c) const;
 
   private:
     Result<> need_local() const;
     Result<> need_service(std::string_view id) const;
     Result<> need_check(std::string_view id) const;
+    Result<> room_for_key(std::string_view key, std::size_t value_bytes) const;
     Result<> room_for(
         const CatalogNode* node, const std::string* service_id, std::size_t new_checks
     ) const;
@@ -53,6 +69,21 @@ struct Apply {
     void operator()(CatalogDeregister& c);
     void operator()(KvPut& c);
     void operator()(KvDelete& c);
+    void operator()(KvAcquire& c);
+    void operator()(KvRelease& c);
+    void operator()(CreateSession& c);
+    void operator()(DestroySession& c);
+    void operator()(RenewSession& c);
+    void operator()(EndLockDelays& c);
+    void operator()(Txn& c);
+    // access_control.cpp
+    void operator()(BootstrapAcl& c);
+    void operator()(SetAclToken& c);
+    void operator()(DeleteAclToken& c);
+    void operator()(SetAclPolicy& c);
+    void operator()(DeleteAclPolicy& c);
+    void operator()(SetQuery& c);
+    void operator()(DeleteQuery& c);
 
   private:
     void touch(WatchTopic topic, std::string_view name = {});
@@ -68,6 +99,11 @@ struct Apply {
     void remove_service(CatalogNode& node, std::string_view id);
     void remove_check(CatalogNode& node, std::string_view id);
     void unplace(CatalogNode& node, const ServiceRow& row);
+    void end_session(const std::string& id);
+    void end_sessions_of_check(std::string_view node, std::string_view check_id);
+    void touch_session(const SessionRow& session);
+    // The key is about to go: whoever holds its lock holds it no longer.
+    void forget_lock(const std::string& key);
     void maintain(std::string check_id, std::string_view service_id, std::string reason);
 
     Catalog& catalog_;

@@ -102,8 +102,16 @@ std::uint64_t Catalog::index_of(const WatchKey& key) const {
             return at_least_one(checks_index_);
         case WatchTopic::kv_key:
             return at_least_one(kv_.key_index(key.name));
+        case WatchTopic::acl:
+            return at_least_one(acl_.index());
+        case WatchTopic::queries:
+            return at_least_one(queries_.index());
         case WatchTopic::kv_prefix:
             return at_least_one(kv_.prefix_index(key.name));
+        case WatchTopic::sessions:
+        case WatchTopic::session:
+        case WatchTopic::session_node:
+            return at_least_one(sessions_.index());
     }
     return 1;
 }
@@ -215,6 +223,18 @@ CheckRef Catalog::agent_check(std::string_view id) const {
     if (owner->second.empty()) return {local_, nullptr, &local_->checks.find(id)->second};
     const Instance& instance = local_->services.find(owner->second)->second;
     return {local_, &instance.row, &instance.checks.find(id)->second};
+}
+
+Indexed<std::vector<const SessionRow*>> Catalog::sessions() const {
+    return {at_least_one(sessions_.index()), sessions_.all()};
+}
+
+Indexed<std::vector<const SessionRow*>> Catalog::node_sessions(std::string_view node) const {
+    return {at_least_one(sessions_.index()), sessions_.of_node(node)};
+}
+
+Indexed<const SessionRow*> Catalog::session(std::string_view id) const {
+    return {at_least_one(sessions_.index()), sessions_.get(id)};
 }
 
 Indexed<const KvRow*> Catalog::kv_get(std::string_view key) const {

@@ -13,6 +13,7 @@
 //     a service by name           its instances and nodes; for health also their checks
 //     an absent service or node   the last time any service or node disappeared, at least 1
 //     a key, a prefix             kv.h
+//     any session                 the table's last change, but woken only for its own
 //
 // It differs from Consul where Consul splits agent and servers: here the local node's services are
 // the agent's services, so what catalog/deregister removes stays removed (Consul's agent brings it
@@ -31,9 +32,12 @@
 #include <utility>
 #include <vector>
 
+#include "catalog/acl.h"
 #include "catalog/command.h"
 #include "catalog/kv.h"
+#include "catalog/queries.h"
 #include "catalog/rows.h"
+#include "catalog/sessions.h"
 #include "catalog/watch.h"
 
 namespace datapunk::mesh::catalog {
@@ -90,6 +94,9 @@ struct Applied {
     bool accepted = true;                   // false: a cas did not match; the API answers `false`
     std::vector<WatchKey> touched;          // for WaiterTable::wake()
     std::vector<std::string> local_checks;  // changed, new or gone, of the local node: for timers
+    std::vector<std::string> sessions;      // new or gone: for timers
+    TxnOutcome txn;                         // of a transaction
+    std::vector<std::string> lock_delays;   // keys whose delay began or ended: for timers
 };
 
 class Catalog {
@@ -103,6 +110,9 @@ class Catalog {
     // Would apply() refuse it? For an answer before the log is written; apply() asks again.
     [[nodiscard]] Result<> check(const Command& command) const;
     [[nodiscard]] Result<Applied> apply(Command command);
+
+    // What the transaction would do now, without doing it: the answer to one that only reads.
+    TxnOutcome rehearse(const Txn& txn) const;
 
     std::uint64_t index() const noexcept { return index_; }
 
@@ -137,12 +147,28 @@ class Catalog {
         std::string_view prefix, std::string_view separator = {}
     ) const;
 
+    // --- sessions, in order of their ids
+    Indexed<std::vector<const SessionRow*>> sessions() const;
+    Indexed<std::vector<const SessionRow*>> node_sessions(std::string_view node) const;
+    Indexed<const SessionRow*> session(std::string_view id) const;  // null if unknown
+
+    // Keys that a session which ended has left; nobody may lock them yet.
+    const std::map<std::string, Duration, std::less<>>& lock_delays() const {
+        return sessions_.lock_delays();
+    }
+
+    // --- access control and prepared queries
+    const AclStore& acl() const noexcept { return acl_; }
+
+    const QueryStore& queries() const noexcept { return queries_; }
+
     std::string encode_state() const;
     [[nodiscard]] static Result<Catalog> decode_state(std::string_view bytes);
 
   private:
     friend struct Apply;
     friend struct Refuse;
+    friend class TxnStage;
 
     struct Placed {
         CatalogNode* node;
@@ -163,6 +189,9 @@ class Catalog {
     std::map<std::string, NamedService, std::less<>> by_name_;
     CatalogNode* local_ = nullptr;  // into nodes_
     KvStore kv_;
+    SessionStore sessions_;
+    AclStore acl_;
+    QueryStore queries_;
     std::size_t service_count_ = 0;
     std::size_t check_count_ = 0;
     // 1 is what a query of an empty catalog answers: the first change must lie above it.

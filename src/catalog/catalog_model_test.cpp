@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
 
 #include "catalog/catalog.h"
 #include "catalog/test_support.h"
@@ -25,7 +26,7 @@ class Commands {
     explicit Commands(std::uint64_t seed) : rng_(seed) {}
 
     Command next() {
-        switch (rng_.below(13)) {
+        switch (rng_.below(20)) {
             case 0:
             case 1: {
                 RegisterService c;
@@ -67,10 +68,29 @@ class Commands {
                 return CatalogDeregister{
                     node(), rng_.chance(0.5) ? id() : "", rng_.chance(0.3) ? check_id() : ""
                 };
-            case 11: {
-                KvPut c{
-                    .key = key(), .value = rng_.chance(0.5) ? "v" : "w", .flags = rng_.below(2)
-                };
+            case 11:
+            case 12: {
+                CreateSession c;
+                c.session.id = session();
+                c.session.node = node();
+                for (std::uint64_t n = rng_.below(3); n > 0; --n) {
+                    c.session.node_checks.push_back(rng_.chance(0.3) ? "serfHealth" : check_id());
+                }
+                if (rng_.chance(0.5)) c.session.behavior = SessionBehavior::erase;
+                if (rng_.chance(0.3)) c.session.lock_delay = Duration::zero();
+                return c;
+            }
+            case 13:
+                return DestroySession{session()};
+            case 14:
+            case 15:
+                return KvAcquire{.key = key(), .value = value(), .session = session()};
+            case 16:
+                return KvRelease{.key = key(), .value = value(), .session = session()};
+            case 17:
+                return EndLockDelays{{key(), key()}};
+            case 18: {
+                KvPut c{.key = key(), .value = value(), .flags = rng_.below(2)};
                 if (rng_.chance(0.2)) c.cas = rng_.below(40);
                 return c;
             }
@@ -105,6 +125,10 @@ class Commands {
 
     std::string key() { return std::string("a/b/c").substr(0, 1 + rng_.below(5)); }
 
+    std::string session() { return fmt::format("s{}", rng_.below(4)); }
+
+    std::string value() { return rng_.chance(0.5) ? "v" : "w"; }
+
     Health health() { return static_cast<Health>(rng_.below(3)); }
 
     core::Rng rng_;
@@ -138,6 +162,9 @@ std::string show(const InstanceRef& ref) {
 std::string show(const Catalog& catalog, const WatchKey& key) {
     std::string out;
     switch (key.topic) {
+        case WatchTopic::acl:
+        case WatchTopic::queries:
+            break;  // access_control_test.cpp
         case WatchTopic::services:
             for (const auto& [name, tags] : catalog.services().data) {
                 out += fmt::format("{}:{} ", name, fmt::join(tags, ","));
@@ -186,12 +213,29 @@ std::string show(const Catalog& catalog, const WatchKey& key) {
                 out += fmt::format("{} {} ", name, row->index.modified);
             }
             break;
+        case WatchTopic::sessions:
+            for (const SessionRow* s : catalog.sessions().data) {
+                out += fmt::format("{} {} ", s->id, s->index.created);
+            }
+            break;
+        case WatchTopic::session_node:
+            for (const SessionRow* s : catalog.node_sessions(key.name).data) {
+                out += fmt::format("{} {} ", s->id, s->index.created);
+            }
+            break;
+        case WatchTopic::session:
+            if (const SessionRow* s = catalog.session(key.name).data; s != nullptr) {
+                out = fmt::format("{} {}", s->node, s->index.created);
+            }
+            break;
     }
     return out;
 }
 
 std::vector<WatchKey> every_key() {
-    std::vector<WatchKey> keys = {{WatchTopic::services, ""}, {WatchTopic::nodes, ""}};
+    std::vector<WatchKey> keys = {
+        {WatchTopic::services, ""}, {WatchTopic::nodes, ""}, {WatchTopic::sessions, ""}
+    };
     for (const char* name : {"svc0", "svc1", "svc2"}) {
         keys.push_back({WatchTopic::service, name});
         keys.push_back({WatchTopic::health_service, name});
@@ -203,7 +247,9 @@ std::vector<WatchKey> every_key() {
     for (const char* name : {"ref1", "n0", "n1"}) {
         keys.push_back({WatchTopic::health_node, name});
         keys.push_back({WatchTopic::node, name});
+        keys.push_back({WatchTopic::session_node, name});
     }
+    for (const char* name : {"s0", "s1", "s2", "s3"}) keys.push_back({WatchTopic::session, name});
     for (const char* name : {"", "a", "a/", "a/b", "a/b/", "a/b/c"}) {
         keys.push_back({WatchTopic::kv_key, name});
         keys.push_back({WatchTopic::kv_prefix, name});
@@ -224,11 +270,67 @@ struct Model {
         bool maintenance;
         friend bool operator==(const Check&, const Check&) = default;
     };
+    struct Session {
+        std::string node;
+        std::vector<std::string> checks;
+        bool erases;
+        bool delays;
+        friend bool operator==(const Session&, const Session&) = default;
+    };
     using Place = std::pair<std::string, std::string>;  // node, id
     std::map<Place, Service> services;
     std::map<Place, Check> checks;
     std::map<std::string, std::string> nodes;  // -> address
     std::map<std::string, std::string> keys;
+    std::map<std::string, std::string> holders;  // key -> session
+    std::map<std::string, Session> sessions;
+    std::set<std::string> delays;
+
+    void end(const std::string& id) {
+        const auto found = sessions.find(id);
+        if (found == sessions.end()) return;
+        const Session session = found->second;
+        sessions.erase(found);
+        std::erase_if(holders, [&](const auto& holder) {
+            if (holder.second != id) return false;
+            if (session.erases) keys.erase(holder.first);
+            if (session.delays) delays.insert(holder.first);
+            return true;
+        });
+    }
+
+    // A session lives while its node and its checks do and none of these is critical.
+    void settle() {
+        std::vector<std::string> dead;
+        for (const auto& [id, session] : sessions) {
+            bool lives = nodes.contains(session.node);
+            for (const std::string& check : session.checks) {
+                const auto found = checks.find({session.node, check});
+                lives = lives && found != checks.end() && found->second.status != Health::critical;
+            }
+            if (!lives) dead.push_back(id);
+        }
+        for (const std::string& id : dead) end(id);
+    }
+
+    // A check that moves to another service is another check.
+    void put_check(const Place& place, Check check) {
+        const auto old = checks.find(place);
+        if (old != checks.end() && old->second.service_id != check.service_id) {
+            checks.erase(old);
+            settle();
+        }
+        checks[place] = std::move(check);
+    }
+
+    bool accepts(const KvAcquire& c) const {
+        const auto holder = holders.find(c.key);
+        return holder == holders.end() ? !delays.contains(c.key) : holder->second == c.session;
+    }
+    bool accepts(const KvRelease& c) const {
+        const auto holder = holders.find(c.key);
+        return holder != holders.end() && holder->second == c.session;
+    }
 
     void drop_service(const Place& place) {
         services.erase(place);
@@ -243,7 +345,7 @@ struct Model {
         Health health = c.has_status ? c.check.status : Health::critical;
         if (old != checks.end() && old->second.service_id == service_id)
             health = old->second.status;
-        checks[place] = {service_id, health, false};
+        put_check(place, {service_id, health, false});
     }
 
     void operator()(const SetLocalNode& c) {
@@ -282,7 +384,7 @@ struct Model {
             nodes[c.node.name] = c.node.address;
         if (c.service) services[{c.node.name, c.service->id}] = {c.service->name, c.service->port};
         for (const CheckRow& k : c.checks)
-            checks[{c.node.name, k.id}] = {k.service_id, k.status, false};
+            put_check({c.node.name, k.id}, {k.service_id, k.status, false});
     }
     void operator()(const CatalogDeregister& c) {
         if (!c.service_id.empty()) return drop_service({c.node, c.service_id});
@@ -294,10 +396,43 @@ struct Model {
     }
     void operator()(const KvPut& c) { keys[c.key] = c.value; }
     void operator()(const KvDelete& c) {
-        std::erase_if(keys, [&](const auto& entry) {
+        const auto matches = [&](const auto& entry) {
             return c.recurse ? entry.first.starts_with(c.key) : entry.first == c.key;
-        });
+        };
+        std::erase_if(keys, matches);
+        std::erase_if(holders, matches);
     }
+    void operator()(const KvAcquire& c) {
+        keys[c.key] = c.value;
+        holders[c.key] = c.session;
+    }
+    void operator()(const KvRelease& c) {
+        keys[c.key] = c.value;
+        holders.erase(c.key);
+    }
+    void operator()(const CreateSession& c) {
+        sessions[c.session.id] = {
+            c.session.node,
+            c.session.node_checks,
+            c.session.behavior == SessionBehavior::erase,
+            c.session.lock_delay > Duration::zero()
+        };
+    }
+    void operator()(const DestroySession& c) { end(c.session_id); }
+    void operator()(const RenewSession&) {}
+    void operator()(const Txn&) {}  // not among these commands: see txn_model_test.cpp
+    void operator()(const EndLockDelays& c) {
+        for (const std::string& key : c.keys) delays.erase(key);
+    }
+
+    // Not generated here: access_control_test.cpp.
+    void operator()(const BootstrapAcl&) {}
+    void operator()(const SetAclToken&) {}
+    void operator()(const DeleteAclToken&) {}
+    void operator()(const SetAclPolicy&) {}
+    void operator()(const DeleteAclPolicy&) {}
+    void operator()(const SetQuery&) {}
+    void operator()(const DeleteQuery&) {}
 
     static Model of(const Catalog& catalog) {
         Model model;
@@ -313,8 +448,12 @@ struct Model {
                 ref.service == nullptr ? "" : ref.service->id, ref.check->status, maintenance
             };
         }
-        for (const auto& [key, row] : catalog.kv_list("").data)
+        for (const auto& [key, row] : catalog.kv_list("").data) {
             model.keys[std::string(key)] = row->value;
+            if (!row->session.empty()) model.holders[std::string(key)] = row->session;
+        }
+        for (const SessionRow* s : catalog.sessions().data) (model)(CreateSession{*s});
+        for (const auto& [key, delay] : catalog.lock_delays()) model.delays.insert(key);
         return model;
     }
 
@@ -333,10 +472,12 @@ TEST(CatalogModelTest, AgreesWithANaiveModelAndLosesNoWatch) {
     Model model;
     const std::vector<WatchKey> keys = every_key();
     std::size_t refused = 0;
+    std::size_t ended = 0;
     constexpr int kSteps = 6000;
     for (int step = 0; step < kSteps; ++step) {
         const Command command = step == 0 ? Command(local_node()) : commands.next();
         std::vector<std::string> before;
+        const std::size_t sessions_before = catalog.sessions().data.size();
         WaiterTable waiters;
         for (std::size_t i = 0; i < keys.size(); ++i) {
             before.push_back(show(catalog, keys[i]));
@@ -347,7 +488,20 @@ TEST(CatalogModelTest, AgreesWithANaiveModelAndLosesNoWatch) {
         const std::uint64_t index = catalog.index();
         const Result<Applied> outcome = catalog.apply(command);
         refused += outcome.ok() ? 0 : 1;
-        if (outcome.ok() && outcome->accepted) std::visit(model, command);
+        if (const auto* acquire = std::get_if<KvAcquire>(&command)) {
+            ASSERT_EQ(outcome.ok(), model.sessions.contains(acquire->session));
+            if (outcome.ok()) {
+                ASSERT_EQ(outcome->accepted, model.accepts(*acquire));
+            }
+        }
+        if (const auto* release = std::get_if<KvRelease>(&command)) {
+            ASSERT_EQ(outcome->accepted, model.accepts(*release));
+        }
+        if (outcome.ok() && outcome->accepted) {
+            std::visit(model, command);
+            model.settle();
+            ended += sessions_before - std::min(sessions_before, catalog.sessions().data.size());
+        }
         ASSERT_EQ(Model::of(catalog), model) << "step " << step << " kind " << command.index();
         ASSERT_EQ(catalog.index(), index + (outcome.ok() && outcome->changed ? 1 : 0));
         std::vector<WaitToken> woken;
@@ -371,6 +525,7 @@ TEST(CatalogModelTest, AgreesWithANaiveModelAndLosesNoWatch) {
         }
     }
     EXPECT_LT(refused, kSteps / 2U);
+    EXPECT_GT(ended, 100U);
 }
 
 TEST(CatalogModelTest, StateIsTheFoldOfItsLogWithOrWithoutASnapshot) {

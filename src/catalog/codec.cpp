@@ -7,9 +7,6 @@ namespace datapunk::mesh::catalog {
 
 namespace {
 
-// Goes up when fields.h changes; older versions are then decoded here.
-constexpr std::uint8_t kCommandVersion = 1;
-
 Error unreadable(std::string what) {
     return {.code = Code::invalid, .what = "command record unreadable: " + std::move(what)};
 }
@@ -29,7 +26,7 @@ void decode_alternative(Decoder& in, std::size_t kind, Command& command) {
 
 std::string encode(const Command& command) {
     Encoder out;
-    out(kCommandVersion);
+    out(kFormatVersion);
     out(std::uint64_t{command.index()});
     std::visit([&](const auto& c) { out(c); }, command);
     return std::move(out).bytes();
@@ -37,13 +34,13 @@ std::string encode(const Command& command) {
 
 Result<Command> decode_command(std::string_view bytes) {
     Decoder in(bytes);
-    std::uint8_t version = 0;
-    std::uint64_t kind = 0;
-    all(in, version, kind);
-    if (!in.ok() || version != kCommandVersion) {
-        return unreadable(fmt::format("version {}, this program knows {}", version, kCommandVersion)
+    if (!in.read_version()) {
+        return unreadable(
+            fmt::format("version {}, this program knows 1 to {}", in.version(), kFormatVersion)
         );
     }
+    std::uint64_t kind = 0;
+    in(kind);
     if (kind >= std::variant_size_v<Command>) return unreadable(fmt::format("kind {}", kind));
     Command command;
     decode_alternative(in, kind, command);

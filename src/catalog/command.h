@@ -16,8 +16,10 @@
 #include <variant>
 #include <vector>
 
+#include "catalog/access_commands.h"
 #include "catalog/limits.h"
 #include "catalog/rows.h"
+#include "catalog/txn.h"
 
 namespace datapunk::mesh::catalog {
 
@@ -111,6 +113,50 @@ struct KvDelete {
     friend bool operator==(const KvDelete&, const KvDelete&) = default;
 };
 
+// Writes the key and takes its lock, if it is free or the session's own already, and if no lock
+// delay protects it; else not accepted. The session must exist.
+struct KvAcquire {
+    std::string key;
+    std::string value;
+    std::uint64_t flags = 0;
+    std::string session;
+    friend bool operator==(const KvAcquire&, const KvAcquire&) = default;
+};
+
+// Writes the key and frees its lock, if the session holds it; else not accepted.
+struct KvRelease {
+    std::string key;
+    std::string value;
+    std::uint64_t flags = 0;
+    std::string session;
+    friend bool operator==(const KvRelease&, const KvRelease&) = default;
+};
+
+struct CreateSession {
+    SessionRow session;
+    friend bool operator==(const CreateSession&, const CreateSession&) = default;
+};
+
+// Unknown ones are no error.
+struct DestroySession {
+    std::string session_id;
+    friend bool operator==(const DestroySession&, const DestroySession&) = default;
+};
+
+// Changes nothing that is stored: deadlines are SessionTimers'. Logged only to learn whether an
+// expiry that is on its way comes first.
+struct RenewSession {
+    std::string session_id;
+    friend bool operator==(const RenewSession&, const RenewSession&) = default;
+};
+
+// The locks of these keys may be taken again: from SessionTimers.
+struct EndLockDelays {
+    std::vector<std::string> keys;
+    friend bool operator==(const EndLockDelays&, const EndLockDelays&) = default;
+};
+
+// The position is the kind that is stored: new ones go to the end.
 using Command = std::variant<
     SetLocalNode,
     RegisterService,
@@ -123,7 +169,21 @@ using Command = std::variant<
     CatalogRegister,
     CatalogDeregister,
     KvPut,
-    KvDelete>;
+    KvDelete,
+    BootstrapAcl,
+    SetAclToken,
+    DeleteAclToken,
+    SetAclPolicy,
+    DeleteAclPolicy,
+    SetQuery,
+    DeleteQuery,
+    KvAcquire,
+    KvRelease,
+    CreateSession,
+    DestroySession,
+    RenewSession,
+    EndLockDelays,
+    Txn>;
 
 // Fills in Consul's defaults (ids, names, weights, minimal intervals, tagged addresses) and checks
 // everything that needs no state. Doing it again changes nothing.
@@ -134,8 +194,9 @@ using Command = std::variant<
 );
 
 // The status Consul answers with when prepare(), Catalog::check() or apply() refuses the command:
-// invalid 400 and not_found 404 on the agent's endpoints, but 500 for both under /v1/catalog; a
-// value that is too large 413; a table of ours that is full 429; anything else 500.
+// invalid 400 and not_found 404 on the agent's endpoints, but 500 for both under /v1/catalog and
+// for new sessions; a value that is too large 413; a table of ours that is full 429; anything else
+// 500.
 unsigned http_status(const Command& command, const Error& error) noexcept;
 
 // One record of the log: version byte, kind, fields. decode() takes any bytes and trusts no length.

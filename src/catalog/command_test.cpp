@@ -170,6 +170,16 @@ std::vector<Command> one_of_each() {
     service.service.tagged_addresses = {{"lan", {"10.0.0.9", 81}}};
     service.checks[0].check.definition.header = {{"X-A", {"1", "2"}}};
     service.checks[0].check.definition.args = {"/bin/true", "-x"};
+    const AclTokenRow token{
+        .accessor = "a",
+        .secret = "s",
+        .policies = {"p"},
+        .service_identities = {{"web", {"dc1"}}},
+        .node_identities = {{"n1", "dc1"}},
+        .local = true,
+        .created = 1s,
+        .expires = 2s,
+    };
     return {
         local_node(),
         service,
@@ -188,6 +198,21 @@ std::vector<Command> one_of_each() {
         CatalogDeregister{"ext", "es", "c"},
         KvPut{"a/b", std::string("\0\xff", 2), ~std::uint64_t{0}, 7},
         KvDelete{"a", true, std::nullopt},
+        BootstrapAcl{token},
+        SetAclToken{token, 5s},
+        DeleteAclToken{"a"},
+        SetAclPolicy{{.id = "p", .name = "web", .rules = "x", .datacenters = {"dc1"}}},
+        DeleteAclPolicy{"p"},
+        SetQuery{
+            {.id = "q",
+             .name = "q1",
+             .service = "web",
+             .only_passing = true,
+             .tags = {"v1"},
+             .node_meta = {{"a", "b"}},
+             .dns_ttl = "7s"}
+        },
+        DeleteQuery{"q"},
     };
 }
 
@@ -211,8 +236,10 @@ TEST(CommandTest, RefusesEveryPrefixAndEveryTail) {
 
 TEST(CommandTest, RefusesAnotherVersion) {
     std::string bytes = encode(DeregisterService{"x"});
-    bytes[0] = 2;
-    EXPECT_THAT(decode_command(bytes).error().what, HasSubstr("version 2, this program knows 1"));
+    bytes[0] = 99;
+    EXPECT_THAT(
+        decode_command(bytes).error().what, HasSubstr("version 99, this program knows 1 to")
+    );
 }
 
 }  // namespace

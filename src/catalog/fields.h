@@ -2,7 +2,9 @@
 
 // The one list of every struct's fields, used in both directions: Encoder writes what fields()
 // names, Decoder reads it back in the same order. A field added here is in the log and in the
-// snapshot; then the version in codec.cpp must go up.
+// snapshot, and what is on disk lacks it: raise kFormatVersion and write since(version, field),
+// which reads it only from bytes of that version or a later one. A new command or a new struct
+// needs neither.
 
 #include <datapunk/mesh/time.h>
 
@@ -13,10 +15,14 @@
 #include <string>
 #include <vector>
 
+#include "catalog/access_fields.h"
 #include "catalog/command.h"
 #include "core/bytes.h"
 
 namespace datapunk::mesh::catalog {
+
+// 2: access control and prepared queries. 3: locks and sessions.
+inline constexpr std::uint8_t kFormatVersion = 3;
 
 template <class A, class... T>
 void all(A& archive, T&... values) {
@@ -46,7 +52,16 @@ void fields(auto& a, auto& r, const CheckRow*) {
     a.enumeration(r.status, Health::critical);
     all(a, r.notes, r.output, r.service_id, r.definition, r.index);
 }
-void fields(auto& a, auto& r, const KvRow*) { all(a, r.value, r.flags, r.index); }
+void fields(auto& a, auto& r, const KvRow*) {
+    all(a, r.value, r.flags, r.index);
+    a.since(3, r.lock_index, r.session);
+}
+void fields(auto& a, auto& r, const SessionServiceCheck*) { all(a, r.id, r.name_space); }
+void fields(auto& a, auto& r, const SessionRow*) {
+    all(a, r.id, r.name, r.node, r.node_checks, r.service_checks, r.checks, r.lock_delay);
+    a.enumeration(r.behavior, SessionBehavior::erase);
+    all(a, r.ttl, r.index);
+}
 
 void fields(auto& a, auto& r, const SetLocalNode*) { all(a, r.node); }
 void fields(auto& a, auto& r, const CheckRegistration*) { all(a, r.check, r.has_status); }
@@ -69,6 +84,19 @@ void fields(auto& a, auto& r, const CatalogRegister*) {
 void fields(auto& a, auto& r, const CatalogDeregister*) { all(a, r.node, r.service_id, r.check_id); }
 void fields(auto& a, auto& r, const KvPut*) { all(a, r.key, r.value, r.flags, r.cas); }
 void fields(auto& a, auto& r, const KvDelete*) { all(a, r.key, r.recurse, r.cas); }
+void fields(auto& a, auto& r, const KvAcquire*) { all(a, r.key, r.value, r.flags, r.session); }
+void fields(auto& a, auto& r, const KvRelease*) { all(a, r.key, r.value, r.flags, r.session); }
+void fields(auto& a, auto& r, const CreateSession*) { all(a, r.session); }
+void fields(auto& a, auto& r, const DestroySession*) { all(a, r.session_id); }
+void fields(auto& a, auto& r, const RenewSession*) { all(a, r.session_id); }
+void fields(auto& a, auto& r, const EndLockDelays*) { all(a, r.keys); }
+void fields(auto& a, auto& r, const TxnOp*) {
+    a.enumeration(r.kind, TxnKind::session);
+    a.enumeration(r.verb, TxnVerb::erase_tree);
+    all(a, r.verb_text, r.index, r.key, r.value, r.flags, r.session, r.node, r.node_row, r.service,
+        r.check);
+}
+void fields(auto& a, auto& r, const Txn*) { all(a, r.ops); }
 // clang-format on
 
 class Encoder {
@@ -108,6 +136,12 @@ class Encoder {
         fields(*this, record, &record);
     }
 
+    // The version does not matter here: what is written is always the newest.
+    template <class... T>
+    void since(std::uint8_t, const T&... values) {
+        all(*this, values...);
+    }
+
     void enumeration(auto value, auto) { out_.u64(static_cast<std::uint64_t>(value)); }
 
     std::string bytes() && { return std::move(out_).bytes(); }
@@ -120,6 +154,20 @@ class Encoder {
 class Decoder {
   public:
     explicit Decoder(std::string_view in) : in_(in) {}
+
+    // The first byte: false if this program does not know the format.
+    bool read_version() {
+        (*this)(version_);
+        ok_ = ok() && version_ >= 1 && version_ <= kFormatVersion;
+        return ok_;
+    }
+
+    std::uint8_t version() const noexcept { return version_; }
+
+    template <class... T>
+    void since(std::uint8_t first, T&... values) {
+        if (version_ >= first) all(*this, values...);
+    }
 
     bool ok() const noexcept { return ok_ && in_.ok(); }
 
@@ -177,6 +225,7 @@ class Decoder {
 
   private:
     core::ByteReader in_;
+    std::uint8_t version_ = kFormatVersion;
     bool ok_ = true;
 };
 

@@ -60,17 +60,25 @@ std::uint64_t KvStore::prefix_index(std::string_view prefix) const {
 bool KvStore::put(
     const std::string& key, std::string value, std::uint64_t flags, std::uint64_t index
 ) {
-    auto [at, is_new] = rows_.try_emplace(key);
+    KvRow fresh{.value = std::move(value), .flags = flags, .index = {}, .session = {}};
+    if (const KvRow* old = get(key); old != nullptr) {
+        fresh.lock_index = old->lock_index;
+        fresh.session = old->session;
+    }
+    return set(key, std::move(fresh), index);
+}
+
+bool KvStore::set(const std::string& key, KvRow fresh, std::uint64_t index) {
+    const auto [at, is_new] = rows_.try_emplace(key);
     KvRow& row = at->second;
     if (is_new) {
         row.index.created = index;
         bytes_ += key.size();
-    } else if (row.value == value && row.flags == flags) {
-        return false;
     }
-    bytes_ += value.size() - row.value.size();
-    row.value = std::move(value);
-    row.flags = flags;
+    fresh.index = row.index;
+    if (!is_new && fresh == row) return false;
+    bytes_ += fresh.value.size() - row.value.size();
+    row = std::move(fresh);
     row.index.modified = index;
     index_ = index;
     return true;

@@ -49,8 +49,11 @@ class KvStore {
     // Bytes of all keys and values together.
     std::size_t bytes() const noexcept { return bytes_; }
 
-    // True if something changed: the same value and flags again do not.
+    // True if something changed: the same value and flags again do not. A lock stays with its
+    // holder.
     bool put(const std::string& key, std::string value, std::uint64_t flags, std::uint64_t index);
+    // As put(), with the lock as `fresh` has it; fresh.index is set here.
+    bool set(const std::string& key, KvRow fresh, std::uint64_t index);
     // Calls removed(key) for each key that is gone. A whole prefix leaves one tombstone.
     bool erase(const std::string& key, std::uint64_t index);
     bool erase_prefix(

@@ -31,11 +31,27 @@ inline constexpr std::size_t kKvKeyBytesMax = 1024;          // fits every reque
 inline constexpr std::size_t kKvValueBytesMax = 512 * 1024;  // Consul's
 inline constexpr std::size_t kKvKeysMax = 100'000;
 inline constexpr std::size_t kKvBytesMax = 64 * 1024 * 1024;  // all keys and values together
+inline constexpr std::size_t kSessionsMax = 65'536;           // one a client; about 500 bytes each
+inline constexpr std::size_t kSessionChecksMax = 64;
+inline constexpr std::size_t kTxnOpsMax = 128;           // this and the next: Consul's
+inline constexpr std::size_t kTxnBytesMax = 512 * 1024;  // of the request's body
+// Keys locked or within their lock delay; 100 bytes each.
+inline constexpr std::size_t kLocksMax = 100'000;
 // Deleted keys whose index is remembered one by one; older ones share one floor (kv.h).
 inline constexpr std::size_t kTombstonesMax = 10'000;
+inline constexpr std::size_t kAclTokensMax = 10'000;  // one a service and one a person, and some
+inline constexpr std::size_t kAclPoliciesMax = 1'000;
+inline constexpr std::size_t kAclLinksMax = 64;       // policies and identities of one token
+inline constexpr std::size_t kAclNameBytesMax = 128;  // Consul's
+inline constexpr std::size_t kAclRulesBytesMax = 64UL * 1024;  // a thousand rules
+inline constexpr std::size_t kQueriesMax = 1'000;
 inline constexpr std::size_t kWaitersMax = 65'536;  // blocked queries; each also holds a connection
 
-inline constexpr Duration kIntervalMin = std::chrono::seconds(1);         // Consul raises silently
+inline constexpr Duration kSessionTtlMin = std::chrono::seconds(10);  // this and the next: Consul's
+inline constexpr Duration kSessionTtlMax = std::chrono::hours(24);
+inline constexpr Duration kLockDelayMax =
+    std::chrono::minutes(1);                                       // more is stored, but not waited
+inline constexpr Duration kIntervalMin = std::chrono::seconds(1);  // Consul raises silently
 inline constexpr Duration kDeregisterAfterMin = std::chrono::minutes(1);  // likewise
 
 }  // namespace datapunk::mesh::catalog

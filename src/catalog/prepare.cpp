@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <array>
 
+#include "catalog/access_prepare.h"
 #include "catalog/command.h"
 #include "catalog/limits.h"
+#include "core/strings.h"
 
 namespace datapunk::mesh::catalog {
 
@@ -182,6 +184,54 @@ Result<> check_agent_check(CheckRow& check, Duration deregister_after_min) {
     return check_row(check);
 }
 
+// In the words of Consul's session_endpoint.go.
+Result<> check_ttl(const std::string& text) {
+    if (text.empty()) return Ok{};
+    const auto ttl = core::parse_duration(text);
+    if (!ttl) {
+        return invalid(fmt::format(
+            "Session TTL '{0}' invalid: time: invalid duration \"{0}\"", text.substr(0, 64)
+        ));
+    }
+    if (*ttl == Duration::zero() || (*ttl >= kSessionTtlMin && *ttl <= kSessionTtlMax)) return Ok{};
+    return invalid(fmt::format(
+        "Invalid Session TTL '{}', must be between [{}={}]",
+        ttl->count(),
+        core::format_go_duration(kSessionTtlMin),
+        core::format_go_duration(kSessionTtlMax)
+    ));
+}
+
+Result<> check_value(std::string_view value) {
+    if (value.size() <= kKvValueBytesMax) return Ok{};
+    return Error{
+        .code = Code::exhausted,
+        .what = fmt::format(
+            "Request body({} bytes) too large, max size: {} bytes. See "
+            "https://www.consul.io/docs/agent/config/config-files#kv_max_value_size.",
+            value.size(),
+            kKvValueBytesMax
+        ),
+        .source = Source::downstream,
+    };
+}
+
+template <class Lock>
+Result<> check_lock(const Lock& c) {
+    if (c.key.empty()) return invalid("Missing key name");
+    Result<> result = check_value(c.value);
+    if (result) result = check_text("key", c.key, kKvKeyBytesMax);
+    if (result) result = check_text("session", c.session, kNameBytesMax);
+    if (result && c.session.empty()) {
+        return Error{
+            .code = Code::conflict,
+            .what = "raft apply failed: missing session",
+            .source = Source::downstream,
+        };
+    }
+    return result;
+}
+
 struct Prepare {
     Duration deregister_after_min;
 
@@ -288,18 +338,7 @@ struct Prepare {
 
     Result<> operator()(KvPut& c) const {
         if (c.key.empty()) return invalid("Missing key name");
-        if (c.value.size() > kKvValueBytesMax) {
-            return Error{
-                .code = Code::exhausted,
-                .what = fmt::format(
-                    "Request body({} bytes) too large, max size: {} bytes. See "
-                    "https://www.consul.io/docs/agent/config/config-files#kv_max_value_size.",
-                    c.value.size(),
-                    kKvValueBytesMax
-                ),
-                .source = Source::downstream,
-            };
-        }
+        if (Result<> result = check_value(c.value); !result) return result;
         return check_text("key", c.key, kKvKeyBytesMax);
     }
 
@@ -310,6 +349,74 @@ struct Prepare {
         }
         return check_text("key", c.key, kKvKeyBytesMax);
     }
+
+    Result<> operator()(KvAcquire& c) const { return check_lock(c); }
+
+    Result<> operator()(KvRelease& c) const { return check_lock(c); }
+
+    Result<> operator()(CreateSession& c) const {
+        const SessionRow& session = c.session;
+        if (session.id.empty()) return invalid("Must provide ID");
+        if (session.node.empty()) return invalid("Must provide Node");
+        const std::size_t checks =
+            session.node_checks.size() + session.service_checks.size() + session.checks.size();
+        if (checks > kSessionChecksMax) {
+            return invalid(fmt::format("{} checks, at most {} a session", checks, kSessionChecksMax)
+            );
+        }
+        if (session.lock_delay < Duration::zero()) return invalid("LockDelay must not be negative");
+        Result<> result = check_ttl(session.ttl);
+        if (result) result = check_text("session ID", session.id, kNameBytesMax);
+        if (result) result = check_text("session name", session.name, kNameBytesMax);
+        if (result) result = check_text("session TTL", session.ttl, kNameBytesMax);
+        if (result) result = check_text("node name", session.node, kNameBytesMax);
+        for (const std::string& id : session.node_checks) {
+            if (result) result = check_text("check ID", id, kNameBytesMax);
+        }
+        for (const std::string& id : session.checks) {
+            if (result) result = check_text("check ID", id, kNameBytesMax);
+        }
+        for (const SessionServiceCheck& check : session.service_checks) {
+            if (result) result = check_text("check ID", check.id, kNameBytesMax);
+            if (result) result = check_text("namespace", check.name_space, kNameBytesMax);
+        }
+        return result;
+    }
+
+    Result<> operator()(DestroySession& c) const {
+        if (c.session_id.empty()) return invalid("Must provide ID");
+        return Ok{};
+    }
+
+    Result<> operator()(RenewSession&) const { return Ok{}; }
+
+    Result<> operator()(EndLockDelays&) const { return Ok{}; }
+
+    // Its operations are prepared one by one when they run.
+    Result<> operator()(Txn& c) const {
+        for (const TxnOp& op : c.ops) {
+            const bool is_whole = op.kind == TxnKind::key || op.kind == TxnKind::session ||
+                                  (op.kind == TxnKind::node && op.node_row) ||
+                                  (op.kind == TxnKind::service && op.service) ||
+                                  (op.kind == TxnKind::check && op.check);
+            if (!is_whole) return invalid("a transaction's operation lacks what it is about");
+        }
+        return Ok{};
+    }
+
+    Result<> operator()(BootstrapAcl& c) const { return prepare_access(c); }
+
+    Result<> operator()(SetAclToken& c) const { return prepare_access(c); }
+
+    Result<> operator()(SetAclPolicy& c) const { return prepare_access(c); }
+
+    Result<> operator()(SetQuery& c) const { return prepare_access(c); }
+
+    Result<> operator()(DeleteAclToken&) const { return Ok{}; }
+
+    Result<> operator()(DeleteAclPolicy&) const { return Ok{}; }
+
+    Result<> operator()(DeleteQuery&) const { return Ok{}; }
 
     Result<> operator()(DeregisterService&) const { return Ok{}; }
 
@@ -330,16 +437,29 @@ Result<> prepare(Command& command, Duration deregister_after_min) {
 }
 
 unsigned http_status(const Command& command, const Error& error) noexcept {
+    // Whatever the servers refuse, and not the agent, Consul answers with 500.
     const bool catalog_endpoint = std::holds_alternative<CatalogRegister>(command) ||
-                                  std::holds_alternative<CatalogDeregister>(command);
+                                  std::holds_alternative<CatalogDeregister>(command) ||
+                                  std::holds_alternative<CreateSession>(command) ||
+                                  std::holds_alternative<SetAclToken>(command) ||
+                                  std::holds_alternative<DeleteAclToken>(command) ||
+                                  std::holds_alternative<SetAclPolicy>(command) ||
+                                  std::holds_alternative<DeleteAclPolicy>(command) ||
+                                  std::holds_alternative<SetQuery>(command);
     switch (error.code) {
         case Code::invalid:
             return catalog_endpoint ? 500 : 400;
         case Code::not_found:
             return catalog_endpoint ? 500 : 404;
         case Code::exhausted: {
-            const auto* put = std::get_if<KvPut>(&command);
-            return put != nullptr && put->value.size() > kKvValueBytesMax ? 413 : 429;
+            const std::size_t value_bytes = std::visit(
+                [](const auto& c) -> std::size_t {
+                    if constexpr (requires { c.value.size(); }) return c.value.size();
+                    return 0;
+                },
+                command
+            );
+            return value_bytes > kKvValueBytesMax ? 413 : 429;
         }
         case Code::denied:
             return 403;

@@ -11,6 +11,11 @@ Error not_found(std::string what) {
     return {.code = Code::not_found, .what = std::move(what), .source = Source::downstream};
 }
 
+// Whoever asks may ask again when the state has changed; answered 500, as Consul does.
+Error conflict(std::string what) {
+    return {.code = Code::conflict, .what = std::move(what), .source = Source::downstream};
+}
+
 Error full(std::string_view table, std::size_t limit) {
     return {
         .code = Code::exhausted,
@@ -159,13 +164,72 @@ Result<> Refuse::operator()(const CatalogDeregister&) const {
     return Ok{};
 }
 
-Result<> Refuse::operator()(const KvPut& c) const {
-    const KvRow* old = catalog.kv_.get(c.key);
+Result<> Refuse::room_for_key(std::string_view key, std::size_t value_bytes) const {
+    const KvRow* old = catalog.kv_.get(key);
     if (old == nullptr && catalog.kv_.size() >= kKvKeysMax) return full("keys", kKvKeysMax);
-    const std::size_t freed = old == nullptr ? 0 : old->value.size() + c.key.size();
-    if (catalog.kv_.bytes() - freed + c.key.size() + c.value.size() > kKvBytesMax) {
+    const std::size_t freed = old == nullptr ? 0 : old->value.size() + key.size();
+    if (catalog.kv_.bytes() - freed + key.size() + value_bytes > kKvBytesMax) {
         return full("bytes of keys and values", kKvBytesMax);
     }
+    return Ok{};
+}
+
+Result<> Refuse::operator()(const KvPut& c) const {
+    return room_for_key(c.key, c.value.size());
+}
+
+Result<> Refuse::operator()(const KvAcquire& c) const {
+    if (catalog.sessions_.get(c.session) == nullptr) {
+        return conflict(fmt::format("raft apply failed: invalid session \"{}\"", c.session));
+    }
+    if (catalog.sessions_.locks() >= kLocksMax) {
+        const KvRow* old = catalog.kv_.get(c.key);
+        if (old == nullptr || old->session.empty()) return full("locks", kLocksMax);
+    }
+    return room_for_key(c.key, c.value.size());
+}
+
+Result<> Refuse::operator()(const KvRelease& c) const {
+    const KvRow* old = catalog.kv_.get(c.key);
+    return old == nullptr ? Ok{} : room_for_key(c.key, c.value.size());
+}
+
+Result<> Refuse::operator()(const CreateSession& c) const {
+    const SessionRow& session = c.session;
+    const auto node = catalog.nodes_.find(session.node);
+    if (node == catalog.nodes_.end()) return conflict("apply failed: Missing node registration");
+    if (catalog.sessions_.get(session.id) != nullptr) {
+        return conflict(fmt::format("apply failed: session \"{}\" exists already", session.id));
+    }
+    if (catalog.sessions_.size() >= kSessionsMax) return full("sessions", kSessionsMax);
+    std::vector<std::string> ids = session.node_checks;
+    ids.insert(ids.end(), session.checks.begin(), session.checks.end());
+    for (const SessionServiceCheck& check : session.service_checks) ids.push_back(check.id);
+    for (const std::string& id : ids) {
+        const auto owner = node->second.check_owner.find(id);
+        if (owner == node->second.check_owner.end()) {
+            return conflict(fmt::format("apply failed: Missing check '{}' registration", id));
+        }
+        const CheckMap& checks = owner->second.empty()
+                                     ? node->second.checks
+                                     : node->second.services.find(owner->second)->second.checks;
+        if (checks.find(id)->second.status == Health::critical) {
+            return conflict(fmt::format("apply failed: Check '{}' is in critical state", id));
+        }
+    }
+    return Ok{};
+}
+
+Result<> Refuse::operator()(const DestroySession&) const {
+    return Ok{};
+}
+
+Result<> Refuse::operator()(const RenewSession& c) const {
+    if (catalog.sessions_.get(c.session_id) != nullptr) return Ok{};
+    return not_found(fmt::format("Session id '{}' not found", c.session_id));
+}
+
+Result<> Refuse::operator()(const EndLockDelays&) const {
     return Ok{};
 }
 

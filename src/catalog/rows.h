@@ -105,7 +105,39 @@ struct KvRow {
     std::string value;
     std::uint64_t flags = 0;
     RowIndex index;
+    std::uint64_t lock_index = 0;  // how often the lock has been acquired
+    std::string session;           // that holds the lock; empty = free
     friend bool operator==(const KvRow&, const KvRow&) = default;
 };
+
+// What becomes of the keys that a session holds when it ends.
+enum class SessionBehavior : std::uint8_t { release, erase };
+
+std::string_view to_string(SessionBehavior behavior) noexcept;  // "release", "delete"
+
+struct SessionServiceCheck {
+    std::string id;
+    std::string name_space;
+    friend bool operator==(const SessionServiceCheck&, const SessionServiceCheck&) = default;
+};
+
+// A promise of life that locks hang on: it ends with its node, with any of its checks (removed or
+// critical), when nobody renews it, or when destroyed.
+struct SessionRow {
+    std::string id;  // UUID
+    std::string name;
+    std::string node;
+    std::vector<std::string> node_checks;
+    std::vector<SessionServiceCheck> service_checks;
+    std::vector<std::string> checks;  // the name of node_checks before Consul 1.7
+    Duration lock_delay = std::chrono::seconds(15);
+    SessionBehavior behavior = SessionBehavior::release;
+    std::string ttl;  // as the client wrote it: "10s"; "" and "0s" = no end
+    RowIndex index;
+    friend bool operator==(const SessionRow&, const SessionRow&) = default;
+};
+
+// Zero = none. The text was checked by prepare().
+Duration ttl_of(const SessionRow& session);
 
 }  // namespace datapunk::mesh::catalog

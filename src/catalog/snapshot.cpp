@@ -7,7 +7,6 @@ namespace datapunk::mesh::catalog {
 
 namespace {
 
-constexpr std::uint8_t kStateVersion = 1;  // goes up with fields.h or with what is below
 // Far beyond what can be counted to, far below where counting on would overflow.
 constexpr std::uint64_t kIndexMax = std::uint64_t{1} << 62U;
 
@@ -38,7 +37,7 @@ bool decode_checks(Decoder& in, CatalogNode& node, const std::string& owner, Che
 
 std::string Catalog::encode_state() const {
     Encoder out;
-    out(kStateVersion);
+    out(kFormatVersion);
     all(out,
         index_,
         nodes_index_,
@@ -64,17 +63,20 @@ std::string Catalog::encode_state() const {
         all(out, service.index, service.health_index);
     }
     kv_.save(out);
+    out(acl_.save());
+    out(queries_.save());
+    sessions_.save(out);
     return std::move(out).bytes();
 }
 
 Result<Catalog> Catalog::decode_state(std::string_view bytes) {
     Decoder in(bytes);
     Catalog c;
-    std::uint8_t version = 0;
     std::string local;
-    in(version);
-    if (!in.ok() || version != kStateVersion) {
-        return unreadable(fmt::format("version {}, this program knows {}", version, kStateVersion));
+    if (!in.read_version()) {
+        return unreadable(
+            fmt::format("version {}, this program knows 1 to {}", in.version(), kFormatVersion)
+        );
     }
     all(in,
         c.index_,
@@ -124,10 +126,23 @@ Result<Catalog> Catalog::decode_state(std::string_view bytes) {
     }
     KvStore::State kv;
     all(in, kv.rows, kv.tombstones, kv.floor, kv.index);
+    AclStore::State acl;
+    QueryStore::State queries;
+    in.since(2, acl, queries);
+    SessionStore::State sessions;
+    in.since(3, sessions.sessions, sessions.lock_delays, sessions.index);
     if (!in.ok()) return unreadable("it is cut short or damaged");
     if (!in.at_end()) return unreadable("bytes are left over");
     if (indexed != c.by_name_.size()) return unreadable("a service without an index");
+    for (const SessionRow& session : sessions.sessions) {
+        if (!c.nodes_.contains(session.node)) return unreadable("a session of no node");
+    }
+    if (!c.sessions_.restore(std::move(sessions), kv.rows)) {
+        return unreadable("a lock without its session, or a session twice");
+    }
     c.kv_.restore(std::move(kv));
+    c.acl_.restore(std::move(acl));
+    c.queries_.restore(std::move(queries));
     if (!local.empty()) {
         const auto found = c.nodes_.find(local);
         if (found == c.nodes_.end()) return unreadable("the local node is missing");

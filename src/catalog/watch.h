@@ -24,7 +24,8 @@ namespace datapunk::mesh::catalog {
 
 class Catalog;
 
-// One for each kind of blocking query; `name` of the key is empty for `services` and `nodes`.
+// One for each kind of blocking query; `name` of the key is empty for the topics of a whole
+// table.
 enum class WatchTopic : std::uint8_t {
     services,        // /catalog/services
     service,         // /catalog/service/NAME
@@ -36,6 +37,11 @@ enum class WatchTopic : std::uint8_t {
     health_node,     // /health/node/NAME
     kv_key,          // /kv/NAME
     kv_prefix,       // /kv/NAME?recurse and ?keys
+    sessions,        // /session/list
+    session,         // /session/info/NAME
+    session_node,    // /session/node/NAME
+    acl,             // /acl/…
+    queries,         // /query
 };
 
 struct WatchKey {

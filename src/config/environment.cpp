@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "config/yaml.h"
 #include "core/strings.h"
 
 namespace datapunk::mesh::config {

@@ -15,7 +15,6 @@
 #include <string>
 #include <vector>
 
-#include "config/problem.h"
 #include "config/schema.h"
 #include "config/tree.h"
 

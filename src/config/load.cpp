@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "config/tables.h"
-#include "config/yaml.h"
 
 namespace datapunk::mesh::config {
 

@@ -17,7 +17,6 @@
 
 #include "config/config.h"
 #include "config/environment.h"
-#include "config/problem.h"
 #include "config/tree.h"
 
 namespace datapunk::mesh::config {

@@ -16,7 +16,6 @@
 #include <string_view>
 #include <vector>
 
-#include "config/problem.h"
 #include "config/tree.h"
 #include "core/strings.h"
 

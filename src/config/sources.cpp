@@ -7,8 +7,6 @@
 #include <fstream>
 #include <iostream>
 
-#include "config/yaml.h"
-
 namespace datapunk::mesh::config {
 
 namespace {

@@ -3,6 +3,7 @@
 // Whole messages, owned: for APIs, probes and registry calls, where a body is small and wanted at
 // once. The proxy streams instead (message_reader.h). Values.
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,12 @@ struct Response {
     int status = 200;
     std::vector<HeaderLine> headers;  // Content-Length and Date are added when it is sent
     std::string body;
+    // Sent instead of `body`: bytes that many answers have in common, so that nobody copies them.
+    std::shared_ptr<const std::string> shared_body{};
+
+    const std::string& content() const noexcept {
+        return shared_body == nullptr ? body : *shared_body;
+    }
 
     std::string_view header(std::string_view name) const noexcept {
         return find_header(headers, name);

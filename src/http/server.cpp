@@ -57,6 +57,7 @@ class Server::Connection : public core::ListNode {
     io::Task<bool> answer(Request request, bool head_only);
     io::Task<void> call_handler(Request request);
     io::Task<void> watch_peer();
+    void release_head();
     io::Task<bool> send(Response response, bool head_only);
     bool append_head(std::string& head, const Response& response) const;
     io::Task<void> refuse(int status, std::string_view reason);
@@ -67,6 +68,7 @@ class Server::Connection : public core::ListNode {
     io::StreamPtr stream_;
     MessageReader reader_;
     RequestHead head_;
+    std::string target_;  // of a request whose head was released
     bool idle_ = true;
     bool keep_alive_ = true;
     bool peer_gone_ = false;
@@ -167,6 +169,15 @@ io::Task<void> Server::Connection::watch_peer() {
     response_ready_.set();
 }
 
+// Ten thousand blocked queries must not hold a block each for a head that was read long ago.
+void Server::Connection::release_head() {
+    target_ = head_.target;
+    reader_.release();  // every view into the head is dead
+    head_.fields.clear();
+    head_.path = head_.host = head_.method_text = {};
+    head_.target = target_;
+}
+
 io::Task<bool> Server::Connection::answer(Request request, bool head_only) {
     response_.reset();
     response_ready_.clear();
@@ -175,7 +186,10 @@ io::Task<bool> Server::Connection::answer(Request request, bool head_only) {
         io::TaskGroup tasks;  // destroys the handler's task if the client goes away
         tasks.spawn(call_handler(std::move(request)));
         if (!response_ready_.is_set()) {
-            if (!reader_.has_more()) tasks.spawn(watch_peer());
+            if (!reader_.has_more()) {
+                release_head();
+                tasks.spawn(watch_peer());
+            }
             co_await response_ready_.wait(kNever);
         }
     }
@@ -198,7 +212,7 @@ io::Task<bool> Server::Connection::send(Response response, bool head_only) {
         MESH_ASSERT(fits);
     }
     io::Slices slices(head);
-    if (!head_only && !has_no_body(response.status)) slices.add(response.body);
+    if (!head_only && !has_no_body(response.status)) slices.add(response.content());
     auto written = co_await stream_->write(slices, now() + server_.config_.write_timeout);
     co_return written.ok();
 }
@@ -214,7 +228,7 @@ bool Server::Connection::append_head(std::string& head, const Response& response
     }
     wire::http1::append_field(head, "Date", http_date(server_.network_.loop().wall_now()));
     if (!has_no_body(response.status))
-        wire::http1::append_field(head, "Content-Length", response.body.size());
+        wire::http1::append_field(head, "Content-Length", response.content().size());
     if (!keep_alive_) {
         wire::http1::append_field(head, "Connection", "close");
     } else if (head_.minor_version == 0) {

@@ -75,4 +75,11 @@ ProcessUsage read_process_usage() {
     return usage;
 }
 
+void raise_file_limit() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace datapunk::mesh::io

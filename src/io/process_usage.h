@@ -18,4 +18,8 @@ struct ProcessUsage {
 
 ProcessUsage read_process_usage();
 
+// Lets this process have as many files open as the hard limit allows: the soft one, often 1,024, is
+// there for programs that use select(). At the start of a server.
+void raise_file_limit();
+
 }  // namespace datapunk::mesh::io

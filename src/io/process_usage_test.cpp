@@ -1,6 +1,7 @@
 #include "io/process_usage.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 namespace datapunk::mesh::io {
 namespace {
@@ -14,6 +15,20 @@ TEST(ProcessUsage, IsThisProcess) {
     EXPECT_GT(usage.cpu, Duration::zero());
     EXPECT_LE(usage.started_at, now + std::chrono::seconds(1));
     EXPECT_GT(usage.started_at, now - std::chrono::hours(1));
+}
+
+TEST(FileLimitTest, IsRaisedToWhatTheMachineAllows) {
+    rlimit before{};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+    rlimit tight = before;
+    tight.rlim_cur = 64;
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    raise_file_limit();
+    rlimit after{};
+    ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &after), 0);
+    EXPECT_EQ(after.rlim_cur, before.rlim_max);
+    EXPECT_EQ(read_process_usage().max_fds, before.rlim_max);
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 }  // namespace

@@ -17,7 +17,10 @@
 
 #include "core/log.h"
 #include "discovery/discovery_collector.h"
+#include "discovery/endpoint_index.h"
 #include "discovery/service_discovery.h"
+#include "discovery/shared_cache.h"
+#include "io/files.h"
 #include "io/loop.h"
 #include "io/task.h"
 #include "mesh/done.h"
@@ -39,6 +42,7 @@ struct ControlParts {
     std::mutex& collect_mutex;  // guards the services' collectors
     const ServiceDiscoveryConfig& discovery;
     Duration timeout;
+    io::Network* network = nullptr;  // for the shared cache; null: none
 };
 
 class Control {
@@ -51,8 +55,14 @@ class Control {
     // Discovers the service for as long as the mesh lives.
     void follow(ServiceState& service);
 
-    void discover(std::string name, bool use_cache, Done<EndpointSetPtr> done);
-    Result<> watch(const std::string& name, const std::shared_ptr<WatchState>& watch);
+    void discover(
+        std::string name, DiscoveryFilter filter, bool use_cache, Done<EndpointSetPtr> done
+    );
+    Result<> watch(
+        const std::string& name,
+        const DiscoveryFilter& filter,
+        const std::shared_ptr<WatchState>& watch
+    );
     void unwatch(const WatchState* watch);
 
     void register_service(ServiceConfig config, Done<Registrar::Ticket> done);
@@ -72,13 +82,17 @@ class Control {
     io::Task<void> tick_each_second();
     io::Task<void> ask_until_answered();
     io::Task<void> learn_first(ServiceState* service);
-    io::Task<void> answer_discover(std::string name, bool use_cache, Done<EndpointSetPtr> done);
+    io::Task<void> answer_discover(
+        std::string name, DiscoveryFilter filter, bool use_cache, Done<EndpointSetPtr> done
+    );
+    EndpointSetPtr select(EndpointSetPtr set, const DiscoveryFilter& filter);
     io::Task<void> answer_register(ServiceConfig config, Done<Registrar::Ticket> done);
     io::Task<void> answer_withdraw(Registrar::Ticket ticket, Done<Ok> done);
     io::Task<void> answer_withdraw_id(std::string id, Done<Ok> done);
     io::Task<void> answer_stop(Instant deadline, Done<Ok> done);
 
     void tick(ServiceState& service);
+    void add_cache_levels(io::Network* network, const ServiceDiscoveryConfig& config);
 
     Instant deadline() const { return loop_.now() + timeout_; }
 
@@ -87,11 +101,15 @@ class Control {
     ServiceTable& services_;
     std::mutex& collect_mutex_;
     Duration timeout_;
+    metrics::MetricRegistry& metrics_;
     ObservedBackend* observed_;  // behind the breaker
     registry::BreakerBackend backend_;
+    io::KernelFiles files_;
+    std::unique_ptr<discovery::SharedCache> shared_cache_;  // null: none
     discovery::ServiceDiscovery discovery_;
     discovery::DiscoveryCollector discovery_collector_;
     Registrar registrar_;
+    std::map<std::string, discovery::EndpointIndex, std::less<>> indexes_;  // by service
     std::vector<Watch> followed_;
     std::map<const WatchState*, Watch> watches_;
     bool is_stopping_ = false;

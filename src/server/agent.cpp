@@ -29,7 +29,7 @@ void write_member(JsonWriter& json, const Context& context, const catalog::NodeR
     json.begin_object();
     json.key("Name").string(node.name).key("Addr").string(node.address);
     json.key("Port").number(kGossipPort).key("Tags").begin_object();
-    json.key("acls").string("0").key("bootstrap").string("1");
+    json.key("acls").string(context.acl->is_enabled() ? "1" : "0").key("bootstrap").string("1");
     json.key("build").string(context.config->version + ":datapunk");
     json.key("dc").string(context.config->datacenter).key("id").string(node.id);
     json.key("port").string(fmt::format("{}", kServerPort)).key("role").string("consul");
@@ -51,6 +51,8 @@ std::string leader_of(const catalog::NodeRow& node) {
 Reply agent_self(Context context, Call call) {
     const catalog::CatalogNode* node = context.catalog().local();
     if (node == nullptr) co_return not_ready();
+    auto refused = refuse_unless(call, Resource::agent, Verb::read, node->row.name);
+    if (refused) co_return *std::move(refused);
     std::string out;
     JsonWriter json(out, call.is_pretty);
     json.begin_object();
@@ -76,10 +78,13 @@ Reply agent_members(Context context, Call call) {
     if (node == nullptr) co_return not_ready();
     std::string out;
     JsonWriter json(out, call.is_pretty);
+    VisibleTo visible(call);
     json.begin_array();
-    write_member(json, context, node->row);
+    if (visible.may(Resource::node, node->row.name)) write_member(json, context, node->row);
     json.end_array();
-    co_return json_answer(call, std::move(out));
+    http::Response response = json_answer(call, std::move(out));
+    visible.tell(response);
+    co_return std::move(response);
 }
 
 Reply status_leader(Context context, Call call) {

@@ -80,6 +80,8 @@ Reply agent_health_by_id(Context context, Call call) {
         json.key("Service").null().key("Checks").null().end_object();
         co_return with_reason(json_answer(call, std::move(none), 404), reason);
     }
+    auto refused = refuse_unless(call, Resource::service, Verb::read, instance->row.name);
+    if (refused) co_return *std::move(refused);
     const ServiceChecks checks{context.catalog().local(), instance};
     const health::Aggregate aggregate = checks.aggregate();
     const std::string reason(health::reason(aggregate));
@@ -93,6 +95,8 @@ Reply agent_health_by_id(Context context, Call call) {
 
 Reply agent_health_by_name(Context context, Call call) {
     if (call.name.empty()) co_return plain_answer(400, "Missing service Name");
+    auto refused = refuse_unless(call, Resource::service, Verb::read, call.name);
+    if (refused) co_return *std::move(refused);
     std::string out;
     JsonWriter json(out, call.is_pretty);
     json.begin_array();

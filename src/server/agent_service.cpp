@@ -59,6 +59,9 @@ http::Response render_service(const Context& context, const Call& call, const Re
     if (instance == nullptr) {
         return plain_answer(404, fmt::format("unknown service ID: {}", call.name));
     }
+    if (auto refused = refuse_unless(call, Resource::service, Verb::read, instance->row.name)) {
+        return *std::move(refused);
+    }
     const std::string hash = content_hash(context, instance->row);
     std::string out;
     JsonWriter json(out, call.is_pretty);
@@ -68,11 +71,26 @@ http::Response render_service(const Context& context, const Call& call, const Re
     return response;
 }
 
+// Who may not write the service with this id may not replace or remove it.
+std::optional<http::Response> refuse_change(
+    const Context& context, const Call& call, std::string_view id
+) {
+    const catalog::Instance* instance = context.catalog().agent_service(id);
+    if (instance == nullptr) return std::nullopt;  // that is another error, or none
+    return refuse_unless(call, Resource::service, Verb::write, instance->row.name);
+}
+
 }  // namespace
 
 Reply agent_service_register(Context context, Call call) {
     auto command = parse_service(call.request.body);
     if (!command) return refuse(400, command.error().what);
+    const catalog::ServiceRow& service = command->service;
+    auto refused = refuse_unless(call, Resource::service, Verb::write, service.name);
+    if (!refused) {
+        refused = refuse_change(context, call, service.id.empty() ? service.name : service.id);
+    }
+    if (refused) return refuse(refused->status, refused->body);
     const auto replace = call.query.value("replace-existing-checks");
     command->replace_existing_checks = replace && (replace->empty() || *replace == "true");
     return write(context, *std::move(command));
@@ -80,6 +98,9 @@ Reply agent_service_register(Context context, Call call) {
 
 Reply agent_service_deregister(Context context, Call call) {
     if (call.name.empty()) return refuse(400, "Missing service ID");
+    if (auto refused = refuse_change(context, call, call.name)) {
+        return refuse(refused->status, refused->body);
+    }
     return write(context, catalog::DeregisterService{call.name});
 }
 
@@ -88,17 +109,17 @@ Reply agent_service_maintenance(Context context, Call call) {
     catalog::ServiceMaintenance command{
         .service_id = call.name, .reason = reason_of(call, "service")
     };
-    if (auto refused = read_enable(call, command.enable)) {
-        return refuse(refused->status, refused->body);
-    }
+    auto refused = read_enable(call, command.enable);
+    if (!refused) refused = refuse_change(context, call, call.name);
+    if (refused) return refuse(refused->status, refused->body);
     return write(context, std::move(command));
 }
 
 Reply agent_maintenance(Context context, Call call) {
     catalog::NodeMaintenance command{.reason = reason_of(call, "node")};
-    if (auto refused = read_enable(call, command.enable)) {
-        return refuse(refused->status, refused->body);
-    }
+    auto refused = read_enable(call, command.enable);
+    if (!refused) refused = refuse_unless(call, Resource::node, Verb::write, context.node_name());
+    if (refused) return refuse(refused->status, refused->body);
     return write(context, std::move(command));
 }
 
@@ -107,18 +128,22 @@ Reply agent_services(Context context, Call call) {
     auto refused = read_options(context, call, options);
     if (!refused) refused = read_filter(call, service_schema(), options);
     if (refused) co_return *std::move(refused);
+    VisibleTo visible(call);
     std::string out;
     JsonWriter json(out, call.is_pretty);
     json.begin_object();
     if (const catalog::CatalogNode* node = context.catalog().local(); node != nullptr) {
         for (const auto& [id, instance] : node->services) {
             if (!options.accepts(&instance.row)) continue;
+            if (!visible.may(Resource::service, instance.row.name)) continue;
             json.key(id);
             write_agent_service(json, instance.row, context.config->datacenter);
         }
     }
     json.end_object();
-    co_return json_answer(call, std::move(out));
+    http::Response response = json_answer(call, std::move(out));
+    visible.tell(response);
+    co_return std::move(response);
 }
 
 // With ?hash= the answer waits until the service is no longer as that hash says.

@@ -1,14 +1,16 @@
 #pragma once
 
 // AnswerCache: encoded answers by request and index, so that a thousand watchers of one service
-// cost one encoding and not a thousand. An answer is a pure function of its request and the index
-// of its data, so an entry never goes stale: another index is another answer and replaces it.
+// cost one encoding and not a thousand, and share its bytes. An answer is a pure function of its
+// request and the index of its data, so an entry never goes stale: another index is another answer
+// and replaces it. What is being sent lives on after its entry.
 //
 // Bounded in entries and bytes; the least recently used goes first. One loop's object. O(log n).
 
 #include <cstdint>
 #include <list>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -19,10 +21,11 @@ class AnswerCache {
   public:
     explicit AnswerCache(std::size_t bytes_max) : bytes_max_(bytes_max) {}
 
-    // The stored body for this request and index, or what `encode()` gives now. Valid until the
-    // next call.
+    using Body = std::shared_ptr<const std::string>;
+
+    // The stored body for this request and index, or what `encode()` gives now.
     template <class Encode>
-    const std::string& get(const std::string& request, std::uint64_t index, Encode encode) {
+    Body get(const std::string& request, std::uint64_t index, Encode encode) {
         const auto found = by_request_.find(request);
         if (found != by_request_.end()) {
             if (found->second->index == index) {
@@ -32,7 +35,7 @@ class AnswerCache {
             remove(found->second);
         }
         ++encodings_;
-        entries_.push_front({request, index, encode()});
+        entries_.push_front({request, index, std::make_shared<const std::string>(encode())});
         by_request_.emplace(entries_.front().request, entries_.begin());
         bytes_ += entries_.front().bytes();
         while (entries_.size() > 1 && (bytes_ > bytes_max_ || entries_.size() > kEntriesMax)) {
@@ -51,9 +54,9 @@ class AnswerCache {
     struct Entry {
         std::string request;
         std::uint64_t index;
-        std::string body;
+        Body body;
 
-        std::size_t bytes() const noexcept { return request.size() + body.size(); }
+        std::size_t bytes() const noexcept { return request.size() + body->size(); }
     };
     using Entries = std::list<Entry>;
 

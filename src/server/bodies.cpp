@@ -4,7 +4,9 @@
 #include <array>
 #include <utility>
 
+#include "server/json_body.h"
 #include "server/json_fields.h"
+#include "server/row_fields.h"
 
 namespace datapunk::mesh::server {
 
@@ -14,61 +16,6 @@ using Json = nlohmann::json;
 
 Error bad_request(std::string what) {
     return {.code = Code::invalid, .what = std::move(what), .source = Source::downstream};
-}
-
-// What Go's decoder says about the byte at which parsing stopped (1-based).
-std::string syntax_problem(std::string_view body, std::size_t at) {
-    if (at == 0 || at > body.size()) return "unexpected EOF";
-    const char bad = body[at - 1];
-    std::size_t start = at - 1;
-    while (start > 0 && body[start - 1] >= 'a' && body[start - 1] <= 'z') --start;
-    for (const std::string_view literal : {"null", "true", "false"}) {
-        const std::size_t matched = at - 1 - start;
-        if (matched > 0 && matched < literal.size() &&
-            body.substr(start, matched) == literal.substr(0, matched)) {
-            return fmt::format(
-                "invalid character '{}' in literal {} (expecting '{}')",
-                bad,
-                literal,
-                literal[matched]
-            );
-        }
-    }
-    return fmt::format("invalid character '{}' looking for beginning of value", bad);
-}
-
-// The library's exceptions end here. The tree's depth is bounded before it is built.
-Result<Json> parse(std::string_view body) {
-    if (body.size() > kJsonBytesMax) {
-        return bad_request("Request decode failed: http: request body too large");
-    }
-    if (body.find_first_not_of(" \t\r\n") == std::string_view::npos) {
-        return bad_request("Request decode failed: EOF");
-    }
-    std::size_t depth = 0;
-    bool in_string = false;
-    for (std::size_t i = 0; i < body.size(); ++i) {
-        const char c = body[i];
-        if (in_string) {
-            if (c == '\\') ++i;
-            in_string = c != '"';
-        } else if (c == '"') {
-            in_string = true;
-        } else if (c == '{' || c == '[') {
-            if (++depth > kJsonDepthMax) {
-                return bad_request("Request decode failed: json: exceeded max depth");
-            }
-        } else if (c == '}' || c == ']') {
-            depth -= depth > 0 ? 1 : 0;
-        }
-    }
-    try {
-        return Json::parse(body);
-    } catch (const Json::parse_error& error) {
-        return bad_request("Request decode failed: " + syntax_problem(body, error.byte));
-    } catch (const Json::exception&) {
-        return bad_request("Request decode failed: invalid character in string literal");
-    }
 }
 
 // A check as clients write it, before it is known what kind it is.
@@ -144,23 +91,18 @@ Result<catalog::CheckRegistration> finish_check(CheckText text) {
         out.check.status = *status;
     }
     catalog::CheckDefinition& d = out.check.definition;
-    if (!d.args.empty() || !text.docker.empty()) {
-        return bad_request(
-            "Invalid check: scripts are disabled on this agent; use an HTTP, TCP or TTL check"
-        );
-    }
     const std::array<std::pair<std::string_view, const std::string*>, 5> others = {{
+        {"Docker", &text.docker},
         {"UDP", &text.udp},
         {"H2PING", &text.h2ping},
-        {"GRPC", &d.grpc},
         {"OSService", &text.os_service},
         {"Alias", d.alias_service.empty() ? &d.alias_node : &d.alias_service},
     }};
     for (const auto& [name, value] : others) {
         if (value->empty()) continue;
         return bad_request(fmt::format(
-            "Invalid check: {} checks are not supported by this registry; use an HTTP, TCP or TTL "
-            "check",
+            "Invalid check: {} checks are not supported by this registry; use an HTTP, TCP, "
+            "gRPC or TTL check",
             name
         ));
     }
@@ -168,6 +110,10 @@ Result<catalog::CheckRegistration> finish_check(CheckText text) {
         d.kind = catalog::CheckKind::http;
     } else if (!d.tcp.empty()) {
         d.kind = catalog::CheckKind::tcp;
+    } else if (!d.grpc.empty()) {
+        d.kind = catalog::CheckKind::grpc;
+    } else if (!d.args.empty()) {
+        d.kind = catalog::CheckKind::script;  // which the registry may refuse to run
     } else if (d.ttl > Duration::zero()) {
         d.kind = catalog::CheckKind::ttl;
     }
@@ -179,27 +125,6 @@ bool is_nothing(const Json& json) {
     return json.is_null() || (json.is_object() && json.empty());
 }
 
-void read_weights(JsonFields& fields, const Json& json, catalog::DnsWeights& out) {
-    // 0 must reach prepare(), which refuses it; what is not given stays 1.
-    fields.object(
-        json,
-        "Weights",
-        {fields.number("Passing", out.passing), fields.number("Warning", out.warning)}
-    );
-}
-
-void read_tagged_addresses(JsonFields& fields, const Json& json, catalog::ServiceRow& out) {
-    if (!json.is_object()) return fields.mismatch(json, "map[string]structs.ServiceAddress");
-    for (const auto& [name, value] : json.items()) {
-        catalog::TaggedAddress& tagged = out.tagged_addresses[name];
-        fields.object(
-            value,
-            "ServiceAddress",
-            {fields.text("Address", tagged.address), fields.number("Port", tagged.port)}
-        );
-    }
-}
-
 std::optional<Error> decode_problem(const JsonFields& fields) {
     if (!fields.problem()) return std::nullopt;
     return bad_request("Request decode failed: " + *fields.problem());
@@ -208,7 +133,7 @@ std::optional<Error> decode_problem(const JsonFields& fields) {
 }  // namespace
 
 Result<catalog::RegisterService> parse_service(std::string_view body) {
-    auto json = parse(body);
+    auto json = parse_json(body);
     if (!json) return std::move(json).error();
     catalog::RegisterService out;
     JsonFields fields;
@@ -258,7 +183,7 @@ Result<catalog::RegisterService> parse_service(std::string_view body) {
 }
 
 Result<catalog::RegisterCheck> parse_check(std::string_view body) {
-    auto json = parse(body);
+    auto json = parse_json(body);
     if (!json) return std::move(json).error();
     JsonFields fields;
     CheckText text;
@@ -271,7 +196,7 @@ Result<catalog::RegisterCheck> parse_check(std::string_view body) {
 }
 
 Result<catalog::UpdateCheck> parse_check_update(std::string_view body) {
-    auto json = parse(body);
+    auto json = parse_json(body);
     if (!json) return std::move(json).error();
     JsonFields fields;
     catalog::UpdateCheck out{.ttl_only = true};
@@ -291,71 +216,23 @@ Result<catalog::UpdateCheck> parse_check_update(std::string_view body) {
     return out;
 }
 
-namespace {
-
-void read_node_service(JsonFields& fields, const Json& json, catalog::ServiceRow& out) {
-    fields.object(
-        json,
-        "NodeService",
-        {fields.text("ID", out.id),
-         fields.text("Service", out.name),
-         fields.texts("Tags", out.tags),
-         fields.text("Address", out.address),
-         {"TaggedAddresses", [&](const Json& t) { read_tagged_addresses(fields, t, out); }},
-         fields.text_map("Meta", out.meta),
-         fields.number("Port", out.port),
-         {"Weights", [&](const Json& w) { read_weights(fields, w, out.weights); }},
-         fields.boolean("EnableTagOverride", out.enable_tag_override),
-         fields.unsupported("Kind"),
-         fields.unsupported("SocketPath"),
-         JsonFields::ignored("Proxy"),
-         JsonFields::ignored("Connect"),
-         JsonFields::ignored("Locality"),
-         JsonFields::ignored("PeerName"),
-         JsonFields::ignored("CreateIndex"),
-         JsonFields::ignored("ModifyIndex"),
-         JsonFields::ignored("Namespace"),
-         JsonFields::ignored("Partition")}
-    );
-}
-
-// Somebody else runs it: the definition is theirs and stays with them.
-void read_health_check(
-    JsonFields& fields,
-    const Json& json,
-    std::vector<std::pair<catalog::CheckRow, std::string>>& out
-) {
-    auto& [row, status] = out.emplace_back();
-    fields.object(
-        json,
-        "HealthCheck",
-        {JsonFields::ignored("Node"),        fields.text("CheckID", row.id),
-         fields.text("ID", row.id),          fields.text("Name", row.name),
-         fields.text("Status", status),      fields.text("Notes", row.notes),
-         fields.text("Output", row.output),  fields.text("ServiceID", row.service_id),
-         JsonFields::ignored("ServiceName"), JsonFields::ignored("ServiceTags"),
-         JsonFields::ignored("Type"),        JsonFields::ignored("Interval"),
-         JsonFields::ignored("Timeout"),     JsonFields::ignored("ExposedPort"),
-         JsonFields::ignored("Definition"),  JsonFields::ignored("PeerName"),
-         JsonFields::ignored("CreateIndex"), JsonFields::ignored("ModifyIndex"),
-         JsonFields::ignored("Namespace"),   JsonFields::ignored("Partition")}
-    );
-}
-
-}  // namespace
-
 Result<catalog::CatalogRegister> parse_catalog_register(std::string_view body) {
-    auto json = parse(body);
+    auto json = parse_json(body);
     if (!json) return std::move(json).error();
     JsonFields fields;
     catalog::CatalogRegister out;
     std::vector<std::pair<catalog::CheckRow, std::string>> checks;
+    const auto read_check = [&](const Json& check) {
+        auto& [row, status] = checks.emplace_back();
+        std::string node;  // the request's counts
+        read_health_check(fields, check, node, row, status);
+    };
     const auto read_service = [&](const Json& service) {
         read_node_service(fields, service, out.service.emplace());
     };
     const auto read_list = [&](const Json& list) {
         if (!list.is_array()) return fields.mismatch(list, "structs.HealthChecks");
-        for (const Json& check : list) read_health_check(fields, check, checks);
+        for (const Json& check : list) read_check(check);
     };
     fields.object(
         *json,
@@ -367,7 +244,7 @@ Result<catalog::CatalogRegister> parse_catalog_register(std::string_view body) {
          fields.text_map("NodeMeta", out.node.meta),
          fields.boolean("SkipNodeUpdate", out.skip_node_update),
          {"Service", read_service},
-         {"Check", [&](const Json& check) { read_health_check(fields, check, checks); }},
+         {"Check", read_check},
          {"Checks", read_list},
          JsonFields::ignored("Datacenter"),
          JsonFields::ignored("Locality"),
@@ -388,7 +265,7 @@ Result<catalog::CatalogRegister> parse_catalog_register(std::string_view body) {
 }
 
 Result<catalog::CatalogDeregister> parse_catalog_deregister(std::string_view body) {
-    auto json = parse(body);
+    auto json = parse_json(body);
     if (!json) return std::move(json).error();
     JsonFields fields;
     catalog::CatalogDeregister out;

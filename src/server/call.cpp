@@ -29,6 +29,12 @@ http::Response json_answer(const Call& call, std::string body, int status) {
     return http::json_response(status, std::move(body));
 }
 
+http::Response json_answer(AnswerCache::Body body) {
+    http::Response response = http::json_response(200, {});
+    response.shared_body = std::move(body);
+    return response;
+}
+
 std::optional<http::Response> read_options(
     const Context& context, const Call& call, ReadOptions& out
 ) {
@@ -88,13 +94,30 @@ std::optional<http::Response> read_filter(
     return std::nullopt;
 }
 
+std::optional<http::Response> refuse_unless(
+    const Call& call, Resource resource, Verb verb, std::string_view name
+) {
+    if (call.access.may(resource, verb, name)) return std::nullopt;
+    return plain_answer(403, call.access.refusal(resource, verb, name));
+}
+
+void VisibleTo::tell(http::Response& response) const {
+    if (!hides_ || !access_.has_token()) return;
+    response.headers.push_back({"X-Consul-Results-Filtered-By-Acls", "true"});
+}
+
+void add_plain_index(http::Response& response, std::uint64_t index, bool knows_leader) {
+    auto& headers = response.headers;
+    headers.push_back({"X-Consul-Index", fmt::format("{}", std::max<std::uint64_t>(index, 1))});
+    headers.push_back({"X-Consul-Knownleader", knows_leader ? "true" : "false"});
+    headers.push_back({"X-Consul-Lastcontact", "0"});
+    headers.push_back({"X-Consul-Query-Backend", "blocking-query"});
+}
+
 void add_index(http::Response& response, std::uint64_t index, const ReadOptions& options) {
     auto& headers = response.headers;
     headers.push_back({"X-Consul-Effective-Consistency", std::string(options.consistency)});
-    headers.push_back({"X-Consul-Index", fmt::format("{}", std::max<std::uint64_t>(index, 1))});
-    headers.push_back({"X-Consul-Knownleader", "true"});
-    headers.push_back({"X-Consul-Lastcontact", "0"});
-    headers.push_back({"X-Consul-Query-Backend", "blocking-query"});
+    add_plain_index(response, index, true);
     if (options.is_cached) {  // the state is in this process: always there, never old
         headers.push_back({"X-Cache", "HIT"});
         headers.push_back({"Age", "0"});
@@ -133,6 +156,10 @@ Reply read(
         const Instant until = loop.now() + wait;
         auto waited = co_await context.registry->wait(std::move(key), options.index, until);
         if (!waited) co_return plain_answer(429, waited.error().what);
+        // Who was allowed to ask minutes ago may not be allowed the answer.
+        auto access = context.acl->resolve(call.secret, context.since_1970());
+        if (!access) co_return plain_answer(403, access.error().what);
+        call.access = *std::move(access);
     }
     co_return render(context, call, options);
 }
@@ -143,6 +170,12 @@ Reply write(Context context, catalog::Command command) {
     auto outcome = co_await context.registry->execute(std::move(command), deadline);
     if (!outcome) co_return error_answer(kind, outcome.error());
     co_return http::Response{};
+}
+
+Reply write_true(Context context, Call call, catalog::Command command) {
+    auto response = co_await write(context, std::move(command));
+    if (response.status != 200) co_return std::move(response);
+    co_return json_answer(call, "true");
 }
 
 }  // namespace datapunk::mesh::server

@@ -14,6 +14,7 @@
 #include "http/message.h"
 #include "io/task.h"
 #include "registry/embedded/embedded_registry.h"
+#include "server/acl/acl_gate.h"
 #include "server/answer_cache.h"
 #include "server/filter/filter.h"
 #include "wire/url.h"
@@ -26,6 +27,7 @@ struct RegistryServerConfig {
     // A write that takes longer is answered 500; Consul's rpc_hold_timeout is 7 s.
     Duration write_timeout = std::chrono::seconds(10);
     std::size_t answer_cache_bytes_max = 16UL * 1024 * 1024;  // 800 services of 40 instances
+    AclConfig acl;
 };
 
 // Cheap to copy; what it points at outlives every call.
@@ -33,10 +35,20 @@ struct Context {
     registry::embedded::EmbeddedRegistry* registry = nullptr;
     const RegistryServerConfig* config = nullptr;
     AnswerCache* answers = nullptr;
+    AclGate* acl = nullptr;
 
     const catalog::Catalog& catalog() const { return registry->catalog(); }
 
     Instant now() const { return registry->loop().now(); }
+
+    // This agent's; "" before the log's first entry.
+    std::string_view node_name() const {
+        const catalog::CatalogNode* node = catalog().local();
+        return node == nullptr ? std::string_view() : std::string_view(node->row.name);
+    }
+
+    // What the calendar says, for what tokens and people go by.
+    Duration since_1970() const { return registry->loop().wall_now().time_since_epoch(); }
 
     Instant write_deadline() const { return now() + config->write_timeout; }
 };
@@ -46,6 +58,8 @@ struct Call {
     std::string name;  // what follows the route's path, decoded
     wire::Query query;
     bool is_pretty = false;
+    std::string secret;  // the token shown, or ""; must reach no log
+    Access access;       // what it may do
 };
 
 using Reply = io::Task<http::Response>;
@@ -54,6 +68,42 @@ http::Response plain_answer(int status, std::string text);
 http::Response error_answer(const catalog::Command& command, const Error& error);
 // A body that is complete JSON; ends with a newline if pretty, as Consul's.
 http::Response json_answer(const Call& call, std::string body, int status = 200);
+// The same for bytes that answers share; pretty ones bring their newline.
+http::Response json_answer(AnswerCache::Body body);
+
+// 403 if the caller may not.
+std::optional<http::Response> refuse_unless(
+    const Call& call, Resource resource, Verb verb, std::string_view name = {}
+);
+
+// What a list leaves out: as Consul, lists are filtered where a single thing is refused.
+class VisibleTo {
+  public:
+    explicit VisibleTo(const Call& call) : access_(call.access) {}
+
+    bool may(Resource resource, std::string_view name) {
+        const bool shows = access_.may(resource, Verb::read, name);
+        hides_ = hides_ || !shows;
+        return shows;
+    }
+
+    bool instance(const catalog::InstanceRef& ref) {
+        return may(Resource::node, ref.node->row.name) &&
+               may(Resource::service, ref.instance->row.name);
+    }
+
+    bool check(const catalog::CheckRef& ref) {
+        return may(Resource::node, ref.node->row.name) &&
+               (ref.service == nullptr || may(Resource::service, ref.service->name));
+    }
+
+    // Says that something was left out, if the caller showed a token.
+    void tell(http::Response& response) const;
+
+  private:
+    const Access& access_;
+    bool hides_ = false;
+};
 
 struct ReadOptions {
     std::uint64_t index = 0;  // 0 = do not block
@@ -74,6 +124,10 @@ std::optional<http::Response> read_filter(
     const Call& call, const FilterSchema& schema, ReadOptions& out
 );
 void add_index(http::Response& response, std::uint64_t index, const ReadOptions& options);
+
+// The same without a consistency, for what Consul answers from elsewhere, and for refusals, whose
+// index is 1 and whose leader is not known.
+void add_plain_index(http::Response& response, std::uint64_t index, bool knows_leader);
 
 // node-meta=key:value, all of them.
 Metadata node_meta(const Call& call);
@@ -96,5 +150,7 @@ Reply read(
 
 // Executes and answers 200 with an empty body, or the error as Consul would.
 Reply write(Context context, catalog::Command command);
+// The same with the body `true`.
+Reply write_true(Context context, Call call, catalog::Command command);
 
 }  // namespace datapunk::mesh::server

@@ -46,6 +46,10 @@ http::Response render_services(
 ) {
     auto answer = context.catalog().services(node_meta(call));
     if (options.filter) keep_matching(context, call, options, answer.data);
+    VisibleTo visible(call);
+    std::erase_if(answer.data, [&](const auto& service) {
+        return !visible.may(Resource::service, service.first);
+    });
     std::string out;
     JsonWriter json(out, call.is_pretty);
     json.begin_object();
@@ -57,6 +61,7 @@ http::Response render_services(
     json.end_object();
     http::Response response = json_answer(call, std::move(out));
     add_index(response, answer.index, options);
+    visible.tell(response);
     return response;
 }
 
@@ -68,39 +73,46 @@ http::Response render_service(
         if (!tag.empty()) filter.tags.emplace_back(tag);
     }
     const auto answer = context.catalog().service(call.name, filter);
+    VisibleTo visible(call);
     std::string out;
     JsonWriter json(out, call.is_pretty);
     json.begin_array();
     for (const catalog::InstanceRef& ref : answer.data) {
         const InstanceView view{ref, context.config->datacenter};
-        if (options.accepts(&view)) write_catalog_service(json, ref, context.config->datacenter);
+        if (!options.accepts(&view) || !visible.instance(ref)) continue;
+        write_catalog_service(json, ref, context.config->datacenter);
     }
     json.end_array();
     http::Response response = json_answer(call, std::move(out));
     add_index(response, answer.index, options);
+    visible.tell(response);
     return response;
 }
 
 http::Response render_nodes(const Context& context, const Call& call, const ReadOptions& options) {
     const auto answer = context.catalog().nodes(node_meta(call));
+    VisibleTo visible(call);
     std::string out;
     JsonWriter json(out, call.is_pretty);
     json.begin_array();
     for (const catalog::CatalogNode* node : answer.data) {
         const NodeView view{node->row, context.config->datacenter};
-        if (options.accepts(&view)) write_node(json, node->row, context.config->datacenter);
+        if (!options.accepts(&view) || !visible.may(Resource::node, node->row.name)) continue;
+        write_node(json, node->row, context.config->datacenter);
     }
     json.end_array();
     http::Response response = json_answer(call, std::move(out));
     add_index(response, answer.index, options);
+    visible.tell(response);
     return response;
 }
 
 http::Response render_node(const Context& context, const Call& call, const ReadOptions& options) {
     const auto answer = context.catalog().node(call.name);
+    VisibleTo visible(call);
     std::string out;
     JsonWriter json(out, call.is_pretty);
-    if (answer.data == nullptr) {
+    if (answer.data == nullptr || !visible.may(Resource::node, answer.data->row.name)) {
         json.null();
     } else {
         json.begin_object().key("Node");
@@ -108,6 +120,7 @@ http::Response render_node(const Context& context, const Call& call, const ReadO
         json.key("Services").begin_object();
         for (const auto& [id, instance] : answer.data->services) {
             if (!options.accepts(&instance.row)) continue;
+            if (!visible.may(Resource::service, instance.row.name)) continue;
             json.key(id);
             write_service(json, instance.row);
         }
@@ -115,6 +128,7 @@ http::Response render_node(const Context& context, const Call& call, const ReadO
     }
     http::Response response = json_answer(call, std::move(out));
     add_index(response, answer.index, options);
+    visible.tell(response);
     return response;
 }
 
@@ -122,22 +136,26 @@ http::Response render_node_services(
     const Context& context, const Call& call, const ReadOptions& options
 ) {
     const auto answer = context.catalog().node(call.name);
+    VisibleTo visible(call);
     std::string out;
     JsonWriter json(out, call.is_pretty);
     json.begin_object().key("Node");
-    if (answer.data == nullptr) {
+    if (answer.data == nullptr || !visible.may(Resource::node, answer.data->row.name)) {
         json.null().key("Services").null();
     } else {
         write_node(json, answer.data->row, context.config->datacenter);
         json.key("Services").begin_array();
         for (const auto& [id, instance] : answer.data->services) {
-            if (options.accepts(&instance.row)) write_service(json, instance.row);
+            if (!options.accepts(&instance.row)) continue;
+            if (visible.may(Resource::service, instance.row.name))
+                write_service(json, instance.row);
         }
         json.end_array();
     }
     json.end_object();
     http::Response response = json_answer(call, std::move(out));
     add_index(response, answer.index, options);
+    visible.tell(response);
     return response;
 }
 
@@ -145,11 +163,70 @@ Reply refuse(int status, std::string text) {
     co_return plain_answer(status, std::move(text));
 }
 
-// Writes of the catalog answer `true`.
-Reply write_true(Context context, Call call, catalog::Command command) {
-    auto response = co_await write(context, std::move(command));
-    if (response.status != 200) co_return std::move(response);
-    co_return json_answer(call, "true");
+// The service that has this id on the node, if any.
+const catalog::Instance* find_instance(const catalog::CatalogNode* node, std::string_view id) {
+    if (node == nullptr || id.empty()) return nullptr;
+    const auto found = node->services.find(id);
+    return found == node->services.end() ? nullptr : &found->second;
+}
+
+// Writing a node's row, a service (also the one it replaces) and each check needs a right of its
+// own. A node that stays as it is needs none.
+std::optional<http::Response> refuse_register(
+    const Context& context, const Call& call, const catalog::CatalogRegister& command
+) {
+    if (call.access.may_everything()) return std::nullopt;
+    const catalog::CatalogNode* node = context.catalog().node(command.node.name).data;
+    const auto may_write_node = [&] {
+        return refuse_unless(call, Resource::node, Verb::write, command.node.name);
+    };
+    const auto is_same_node = [&] {
+        const catalog::NodeRow& row = node->row;
+        const catalog::NodeRow& wanted = command.node;
+        return row.address == wanted.address && row.id == wanted.id && row.meta == wanted.meta &&
+               row.tagged_addresses == wanted.tagged_addresses;
+    };
+    std::optional<http::Response> refused;
+    const bool keeps_node = node != nullptr && (command.skip_node_update || is_same_node());
+    if (!keeps_node) refused = may_write_node();
+    if (!refused && command.service) {
+        const std::string& id =
+            command.service->id.empty() ? command.service->name : command.service->id;
+        refused = refuse_unless(call, Resource::service, Verb::write, command.service->name);
+        if (const catalog::Instance* old = find_instance(node, id); !refused && old != nullptr) {
+            refused = refuse_unless(call, Resource::service, Verb::write, old->row.name);
+        }
+    }
+    for (const catalog::CheckRow& check : command.checks) {
+        if (refused) break;
+        const catalog::Instance* old = find_instance(node, check.service_id);
+        const bool is_new = command.service && (command.service->id == check.service_id ||
+                                                command.service->name == check.service_id);
+        if (check.service_id.empty()) {
+            refused = may_write_node();
+        } else if (!is_new && old != nullptr) {
+            refused = refuse_unless(call, Resource::service, Verb::write, old->row.name);
+        }
+    }
+    return refused;
+}
+
+// Who may write the node may remove all of it; else the service's right is needed.
+std::optional<http::Response> refuse_deregister(
+    const Context& context, const Call& call, const catalog::CatalogDeregister& command
+) {
+    if (call.access.may(Resource::node, Verb::write, command.node)) return std::nullopt;
+    const catalog::CatalogNode* node = context.catalog().node(command.node).data;
+    std::string_view service_id = command.service_id;
+    if (service_id.empty() && !command.check_id.empty() && node != nullptr) {
+        const auto owner = node->check_owner.find(command.check_id);
+        if (owner != node->check_owner.end()) service_id = owner->second;
+    }
+    const catalog::Instance* instance = find_instance(node, service_id);
+    if (instance != nullptr) {
+        return refuse_unless(call, Resource::service, Verb::write, instance->row.name);
+    }
+    return refuse_unless(call, Resource::node, Verb::write, command.node);
 }
 
 }  // namespace
@@ -157,12 +234,18 @@ Reply write_true(Context context, Call call, catalog::Command command) {
 Reply catalog_register(Context context, Call call) {
     auto command = parse_catalog_register(call.request.body);
     if (!command) return refuse(400, command.error().what);
+    if (auto refused = refuse_register(context, call, *command)) {
+        return refuse(refused->status, refused->body);
+    }
     return write_true(context, std::move(call), *std::move(command));
 }
 
 Reply catalog_deregister(Context context, Call call) {
     auto command = parse_catalog_deregister(call.request.body);
     if (!command) return refuse(400, command.error().what);
+    if (auto refused = refuse_deregister(context, call, *command)) {
+        return refuse(refused->status, refused->body);
+    }
     return write_true(context, std::move(call), *std::move(command));
 }
 

@@ -50,7 +50,30 @@ Reply health_checks(Context context, Call call);
 Reply health_node(Context context, Call call);
 Reply health_state(Context context, Call call);
 
+// acl/acl_endpoints.cpp
+Reply acl_bootstrap(Context context, Call call);
+Reply acl_tokens(Context context, Call call);
+Reply acl_token_create(Context context, Call call);
+Reply acl_token(Context context, Call call);
+Reply acl_token_self(Context context, Call call);
+Reply acl_policies(Context context, Call call);
+Reply acl_policy_create(Context context, Call call);
+Reply acl_policy(Context context, Call call);
+Reply acl_policy_by_name(Context context, Call call);
+Reply acl_replication(Context context, Call call);
+
 // kv.cpp
 Reply kv(Context context, Call call);
+
+// session.cpp
+Reply session_create(Context context, Call call);
+Reply session_destroy(Context context, Call call);
+Reply session_renew(Context context, Call call);
+Reply session_info(Context context, Call call);
+Reply session_node(Context context, Call call);
+Reply session_list(Context context, Call call);
+
+// txn.cpp
+Reply txn(Context context, Call call);
 
 }  // namespace datapunk::mesh::server

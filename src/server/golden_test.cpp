@@ -426,7 +426,7 @@ TEST_F(Golden, Kv) {
     expect_refused(
         "DELETE", "/v1/kv/d?recurse&cas=1", "", 400, "Conflicting flags: cas=1&recurse="
     );
-    EXPECT_EQ(desk_->ask("PUT", "/v1/kv/a?acquire=x", "v").status, 501);
+    EXPECT_EQ(desk_->ask("PUT", "/v1/kv/a?acquire=x", "v").status, 500);
     EXPECT_EQ(desk_->ask("PUT", "/v1/kv/big", std::string(524'288, 'x')).status, 200);
     const http::Response big = desk_->ask("PUT", "/v1/kv/big", std::string(524'289, 'x'));
     EXPECT_EQ(big.status, 413);

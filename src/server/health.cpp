@@ -53,21 +53,31 @@ http::Response render_service(
         return refused;
     }
     filter.passing_only = *passing;
-    const std::string& body =
-        context.answers->get(answer_name(call, filter), std::max<std::uint64_t>(index, 1), [&] {
-            std::string out;
-            JsonWriter json(out, call.is_pretty);
-            json.begin_array();
-            const auto answer = context.catalog().health_service(call.name, filter);
-            for (const catalog::InstanceRef& ref : answer.data) {
-                const InstanceView view{ref, context.config->datacenter};
-                if (options.accepts(&view)) write_health(json, ref, context.config->datacenter);
-            }
-            json.end_array();
-            return out;
-        });
-    http::Response response = json_answer(call, body);
+    VisibleTo visible(call);
+    const auto encode = [&] {
+        std::string out;
+        JsonWriter json(out, call.is_pretty);
+        json.begin_array();
+        const auto answer = context.catalog().health_service(call.name, filter);
+        for (const catalog::InstanceRef& ref : answer.data) {
+            const InstanceView view{ref, context.config->datacenter};
+            if (!options.accepts(&view) || !visible.instance(ref)) continue;
+            write_health(json, ref, context.config->datacenter);
+        }
+        json.end_array();
+        if (call.is_pretty) out += '\n';
+        return out;
+    };
+    // What depends on who asks is not shared.
+    AnswerCache::Body body =
+        call.access.may_everything()
+            ? context.answers->get(
+                  answer_name(call, filter), std::max<std::uint64_t>(index, 1), encode
+              )
+            : std::make_shared<const std::string>(encode());
+    http::Response response = json_answer(std::move(body));
     add_index(response, index, options);
+    visible.tell(response);
     return response;
 }
 
@@ -80,15 +90,17 @@ http::Response checks_answer(
     JsonWriter json(out, call.is_pretty);
     json.begin_array();
     const Metadata meta = node_meta(call);
+    VisibleTo visible(call);
     for (const catalog::CheckRef& ref : answer.data) {
         const CheckRowView view{ref, ref.check->output};
         const bool is_on_node = catalog::contains_all(ref.node->row.meta, meta);
-        if (!is_on_node || !options.accepts(&view)) continue;
+        if (!is_on_node || !options.accepts(&view) || !visible.check(ref)) continue;
         write_check(json, ref.node->row, ref.service, *ref.check);
     }
     json.end_array();
     http::Response response = json_answer(call, std::move(out));
     add_index(response, answer.index, options);
+    visible.tell(response);
     return response;
 }
 

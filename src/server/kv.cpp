@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "catalog/limits.h"
@@ -15,24 +16,15 @@ Reply refuse(int status, std::string text) {
     co_return plain_answer(status, std::move(text));
 }
 
-void write_item(JsonWriter& json, std::string_view key, const catalog::KvRow& row) {
-    json.begin_object().key("LockIndex").number(0).key("Key").string(key);
-    json.key("Flags").number(row.flags).key("Value");
-    if (row.value.empty()) {
-        json.null();
-    } else {
-        json.string(core::base64_encode(row.value));
-    }
-    json.key("CreateIndex").number(row.index.created);
-    json.key("ModifyIndex").number(row.index.modified).end_object();
-}
-
 // Absent is 404 with an empty body, but with an index to wait for.
 http::Response absent() {
     return {.status = 404, .headers = {}, .body = {}};
 }
 
 http::Response render_key(const Context& context, const Call& call, const ReadOptions& options) {
+    if (auto refused = refuse_unless(call, Resource::key, Verb::read, call.name)) {
+        return *std::move(refused);
+    }
     const auto answer = context.catalog().kv_get(call.name);
     http::Response response = absent();
     if (answer.data != nullptr && call.query.has("raw")) {
@@ -48,7 +40,7 @@ http::Response render_key(const Context& context, const Call& call, const ReadOp
         std::string out;
         JsonWriter json(out, call.is_pretty);
         json.begin_array();
-        write_item(json, call.name, *answer.data);
+        write_kv(json, call.name, *answer.data);
         json.end_array();
         response = json_answer(call, std::move(out));
     }
@@ -57,25 +49,34 @@ http::Response render_key(const Context& context, const Call& call, const ReadOp
 }
 
 http::Response render_tree(const Context& context, const Call& call, const ReadOptions& options) {
-    const auto answer = context.catalog().kv_list(call.name);
+    auto answer = context.catalog().kv_list(call.name);
+    VisibleTo visible(call);
+    std::erase_if(answer.data, [&](const catalog::KvStore::Item& item) {
+        return !visible.may(Resource::key, item.key);
+    });
     http::Response response = absent();
     if (!answer.data.empty()) {
         std::string out;
         JsonWriter json(out, call.is_pretty);
         json.begin_array();
         for (const catalog::KvStore::Item& item : answer.data) {
-            write_item(json, item.key, *item.row);
+            write_kv(json, item.key, *item.row);
         }
         json.end_array();
         response = json_answer(call, std::move(out));
     }
     add_index(response, answer.index, options);
+    visible.tell(response);
     return response;
 }
 
 http::Response render_keys(const Context& context, const Call& call, const ReadOptions& options) {
     const auto separator = call.query.value("separator");
-    const auto answer = context.catalog().kv_keys(call.name, separator.value_or(""));
+    auto answer = context.catalog().kv_keys(call.name, separator.value_or(""));
+    VisibleTo visible(call);
+    std::erase_if(answer.data, [&](const std::string& key) {
+        return !visible.may(Resource::key, key);
+    });
     http::Response response = absent();
     if (!answer.data.empty() || call.name.empty()) {
         std::string out;
@@ -84,6 +85,7 @@ http::Response render_keys(const Context& context, const Call& call, const ReadO
         response = json_answer(call, std::move(out));
     }
     add_index(response, answer.index, options);
+    visible.tell(response);
     return response;
 }
 
@@ -95,6 +97,9 @@ Reply get(Context context, Call call) {
         return read(context, std::move(call), std::move(key), Jitter::sixteenth, render);
     }
     if (call.name.empty()) return refuse(400, "Missing key name");
+    if (auto refused = refuse_unless(call, Resource::key, Verb::read, call.name)) {
+        return refuse(refused->status, refused->body);  // before it waits
+    }
     catalog::WatchKey key{catalog::WatchTopic::kv_key, call.name};
     return read(context, std::move(call), std::move(key), Jitter::sixteenth, render_key);
 }
@@ -121,29 +126,48 @@ std::optional<http::Response> read_number(
     );
 }
 
-bool wants_lock(const Call& call) {
-    return call.query.has("acquire") || call.query.has("release");
+// Consul shows the whole query, sorted by name.
+std::string conflicting_flags(const Call& call) {
+    std::vector<std::string> pairs;
+    for (const std::string_view pair : core::split(call.request.query(), '&')) {
+        const bool has_value = pair.find('=') != std::string_view::npos;
+        if (!pair.empty()) pairs.push_back(fmt::format("{}{}", pair, has_value ? "" : "="));
+    }
+    std::sort(pairs.begin(), pairs.end());
+    return fmt::format("Conflicting flags: {}", fmt::join(pairs, "&")).substr(0, 512);
 }
 
-constexpr std::string_view kNoSessions =
-    "sessions are not supported by this registry: ?acquire and ?release cannot be used";
+Reply lock(Context context, Call call, std::uint64_t flags) {
+    const bool acquires = call.query.has("acquire");
+    const auto session = call.query.value(acquires ? "acquire" : "release").value_or("");
+    const auto fill = [&](auto command) {
+        command.key = call.name;
+        command.value = std::move(call.request.body);
+        command.flags = flags;
+        command.session = session;
+        return catalog::Command(std::move(command));
+    };
+    catalog::Command command = acquires ? fill(catalog::KvAcquire{}) : fill(catalog::KvRelease{});
+    return write_verdict(context, std::move(call), std::move(command));
+}
 
 Reply put(Context context, Call call) {
     if (call.name.empty()) return refuse(400, "Missing key name");
     const int flags_given = (call.query.has("cas") ? 1 : 0) + (call.query.has("acquire") ? 1 : 0) +
                             (call.query.has("release") ? 1 : 0);
     if (flags_given > 1) {
-        return refuse(
-            400, fmt::format("Conflicting flags: {}", call.request.query().substr(0, 200))
-        );
+        return refuse(400, conflicting_flags(call));
     }
-    if (wants_lock(call)) return refuse(501, std::string(kNoSessions));
     catalog::KvPut command{.key = call.name, .value = {}, .flags = 0, .cas = {}};
     std::optional<std::uint64_t> flags;
     auto refused = read_number(call, "flags", flags);
     if (!refused) refused = read_number(call, "cas", command.cas);
+    if (!refused) refused = refuse_unless(call, Resource::key, Verb::write, call.name);
     if (refused) return refuse(refused->status, refused->body);
     command.flags = flags.value_or(0);
+    if (call.query.has("acquire") || call.query.has("release")) {
+        return lock(context, std::move(call), command.flags);
+    }
     command.value = std::move(call.request.body);
     return write_verdict(context, std::move(call), std::move(command));
 }
@@ -151,9 +175,13 @@ Reply put(Context context, Call call) {
 Reply erase(Context context, Call call) {
     catalog::KvDelete command{.key = call.name, .recurse = call.query.has("recurse"), .cas = {}};
     if (command.key.empty() && !command.recurse) return refuse(400, "Missing key name");
+    if (command.recurse && call.query.has("cas")) return refuse(400, conflicting_flags(call));
     if (auto refused = read_number(call, "cas", command.cas)) {
         return refuse(refused->status, refused->body);
     }
+    const bool may = command.recurse ? call.access.may_write_all(Resource::key, command.key)
+                                     : call.access.may(Resource::key, Verb::write, command.key);
+    if (!may) return refuse(403, call.access.refusal(Resource::key, Verb::write, command.key));
     return write_verdict(context, std::move(call), std::move(command));
 }
 

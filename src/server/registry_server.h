@@ -30,6 +30,7 @@ class RegistryServer final : public http::Handler {
   private:
     RegistryServerConfig config_;
     AnswerCache answers_;
+    AclGate acl_;
     Context context_;
 };
 

@@ -14,6 +14,7 @@ struct Route {
     std::string_view path;     // ends with "/": what follows is the call's name
     std::string_view methods;  // as Allow lists them, after OPTIONS
     Reply (*run)(Context, Call);
+    bool is_open = false;  // answered whatever token is shown
 };
 
 constexpr std::array kRoutes = {
@@ -47,8 +48,25 @@ constexpr std::array kRoutes = {
     Route{"/v1/health/node/", "GET", health_node},
     Route{"/v1/health/state/", "GET", health_state},
     Route{"/v1/kv/", "GET,PUT,DELETE", kv},
-    Route{"/v1/status/leader", "GET", status_leader},
-    Route{"/v1/status/peers", "GET", status_peers},
+    Route{"/v1/status/leader", "GET", status_leader, true},
+    Route{"/v1/status/peers", "GET", status_peers, true},
+    Route{"/v1/acl/bootstrap", "PUT", acl_bootstrap, true},
+    Route{"/v1/acl/tokens", "GET", acl_tokens},
+    Route{"/v1/acl/token", "PUT", acl_token_create},
+    Route{"/v1/acl/token/self", "GET", acl_token_self, true},
+    Route{"/v1/acl/token/", "GET,PUT,DELETE", acl_token},
+    Route{"/v1/acl/policies", "GET", acl_policies},
+    Route{"/v1/acl/policy", "PUT", acl_policy_create},
+    Route{"/v1/acl/policy/name/", "GET", acl_policy_by_name},
+    Route{"/v1/acl/policy/", "GET,PUT,DELETE", acl_policy},
+    Route{"/v1/acl/replication", "GET", acl_replication, true},
+    Route{"/v1/session/create", "PUT", session_create},
+    Route{"/v1/session/destroy/", "PUT", session_destroy},
+    Route{"/v1/session/renew/", "PUT", session_renew},
+    Route{"/v1/session/info/", "GET", session_info},
+    Route{"/v1/session/node/", "GET", session_node},
+    Route{"/v1/session/list", "GET", session_list},
+    Route{"/v1/txn", "PUT", txn},
 };
 
 const Route* find_route(std::string_view path) {
@@ -79,10 +97,17 @@ std::string without_double_slashes(std::string_view target) {
     return out + std::string(target.substr(end));
 }
 
-http::Response with_defaults(http::Response response) {
+http::Response with_defaults(http::Response response, const AclGate& acl) {
     response.headers.push_back({"Vary", "Accept-Encoding"});
-    response.headers.push_back({"X-Consul-Default-Acl-Policy", "allow"});
+    response.headers.push_back({"X-Consul-Default-Acl-Policy", std::string(acl.default_policy())});
     return response;
+}
+
+// Reads of the catalog answer with an index, also when they refuse a token.
+bool answers_with_index(std::string_view path, std::string_view method) {
+    return method == "GET" && path != "/v1/catalog/datacenters" &&
+           (path.starts_with("/v1/catalog/") || path.starts_with("/v1/health/") ||
+            path.starts_with("/v1/acl/"));
 }
 
 // A call that its route can answer, or the answer that says why not.
@@ -92,7 +117,7 @@ struct Routed {
     http::Response refusal;
 };
 
-Routed route_request(http::Request request) {
+Routed route_request(http::Request request, AclGate& acl, Duration since_1970) {
     Routed out;
     const std::string_view path = request.path();
     if (path.find("//") != std::string_view::npos) {
@@ -112,7 +137,7 @@ Routed route_request(http::Request request) {
         out.refusal = is_question ? http::Response{}
                                   : plain_answer(405, fmt::format("method {} not allowed", method));
         out.refusal.headers.push_back({"Allow", fmt::format("OPTIONS,{}", route->methods)});
-        out.refusal = with_defaults(std::move(out.refusal));
+        out.refusal = with_defaults(std::move(out.refusal), acl);
         return out;
     }
     std::string_view rest = path;
@@ -121,9 +146,20 @@ Routed route_request(http::Request request) {
     auto query = wire::Query::parse(request.query());
     if (!name || !query) {
         out.refusal = with_defaults(
-            plain_answer(400, name ? query.error().what : "invalid URL escape in the path")
+            plain_answer(400, name ? query.error().what : "invalid URL escape in the path"), acl
         );
         return out;
+    }
+    out.call.secret = secret_of(request, query->value("token"));
+    if (!route->is_open) {
+        auto access = acl.resolve(out.call.secret, since_1970);
+        if (!access) {
+            out.refusal = plain_answer(403, access.error().what);
+            if (answers_with_index(path, method)) add_plain_index(out.refusal, 1, false);
+            out.refusal = with_defaults(std::move(out.refusal), acl);
+            return out;
+        }
+        out.call.access = *std::move(access);
     }
     out.route = route;
     out.call.name = *std::move(name);
@@ -140,13 +176,14 @@ RegistryServer::RegistryServer(
 )
     : config_(std::move(config)),
       answers_(config_.answer_cache_bytes_max),
-      context_{&registry, &config_, &answers_} {}
+      acl_(registry.catalog(), config_.acl, config_.datacenter),
+      context_{&registry, &config_, &answers_, &acl_} {}
 
 io::Task<http::Response> RegistryServer::handle(http::Request request) {
-    Routed routed = route_request(std::move(request));
+    Routed routed = route_request(std::move(request), acl_, context_.since_1970());
     if (routed.route == nullptr) co_return std::move(routed.refusal);
     auto response = co_await routed.route->run(context_, std::move(routed.call));
-    co_return with_defaults(std::move(response));
+    co_return with_defaults(std::move(response), acl_);
 }
 
 }  // namespace datapunk::mesh::server

@@ -86,6 +86,59 @@ void write_texts(JsonWriter& json, const std::vector<std::string>& texts) {
     json.end_array();
 }
 
+void write_kv(
+    JsonWriter& json, std::string_view key, const catalog::KvRow& row, bool without_value
+) {
+    json.begin_object().key("LockIndex").number(row.lock_index).key("Key").string(key);
+    json.key("Flags").number(row.flags).key("Value");
+    if (row.value.empty() || without_value) {
+        json.null();
+    } else {
+        json.string(core::base64_encode(row.value));
+    }
+    if (!row.session.empty()) json.key("Session").string(row.session);
+    write_indexes(json, row.index);
+    json.end_object();
+}
+
+void write_session(JsonWriter& json, const catalog::SessionRow& session) {
+    json.begin_object().key("ID").string(session.id).key("Name").string(session.name);
+    json.key("Node").string(session.node);
+    json.key("LockDelay").number(session.lock_delay.count());
+    json.key("Behavior").string(to_string(session.behavior)).key("TTL").string(session.ttl);
+    json.key("NodeChecks");
+    write_texts(json, session.node_checks);
+    json.key("ServiceChecks");
+    if (session.service_checks.empty()) {
+        json.null();
+    } else {
+        json.begin_array();
+        for (const catalog::SessionServiceCheck& check : session.service_checks) {
+            json.begin_object().key("ID").string(check.id);
+            json.key("Namespace").string(check.name_space).end_object();
+        }
+        json.end_array();
+    }
+    if (!session.checks.empty()) {
+        json.key("Checks");
+        write_texts(json, session.checks);
+    }
+    write_indexes(json, session.index);
+    json.end_object();
+}
+
+namespace {
+
+void write_tags(JsonWriter& json, const std::vector<std::string>& tags, NoTags no_tags) {
+    if (tags.empty() && no_tags == NoTags::null) {
+        json.null();
+    } else {
+        write_texts(json, tags);
+    }
+}
+
+}  // namespace
+
 void write_node(JsonWriter& json, const catalog::NodeRow& node, std::string_view datacenter) {
     json.begin_object();
     json.key("ID").string(node.id).key("Node").string(node.name);
@@ -98,11 +151,11 @@ void write_node(JsonWriter& json, const catalog::NodeRow& node, std::string_view
     json.end_object();
 }
 
-void write_service(JsonWriter& json, const catalog::ServiceRow& service) {
+void write_service(JsonWriter& json, const catalog::ServiceRow& service, NoTags no_tags) {
     json.begin_object();
     json.key("ID").string(service.id).key("Service").string(service.name);
     json.key("Tags");
-    write_texts(json, service.tags);
+    write_tags(json, service.tags, no_tags);
     json.key("Address").string(service.address);
     write_tagged(json, "TaggedAddresses", service);
     json.key("Meta");
@@ -122,14 +175,15 @@ void write_check(
     JsonWriter& json,
     const catalog::NodeRow& node,
     const catalog::ServiceRow* service,
-    const catalog::CheckRow& check
+    const catalog::CheckRow& check,
+    NoTags no_tags
 ) {
     json.begin_object();
     write_check_head(json, node, check);
     json.key("Output").string(check.output);
     write_check_service(json, service);
     json.key("ServiceTags");
-    write_texts(json, service == nullptr ? std::vector<std::string>() : service->tags);
+    write_tags(json, service == nullptr ? std::vector<std::string>() : service->tags, no_tags);
     write_checks_tail(json, check, check.index);
     json.end_object();
 }

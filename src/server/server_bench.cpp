@@ -65,7 +65,7 @@ class World {
     static io::Task<void> count(io::Task<http::Response> task, World* self) {
         auto response = co_await std::move(task);
         if (response.status != 200) std::abort();
-        benchmark::DoNotOptimize(response.body.data());
+        benchmark::DoNotOptimize(response.content().data());
         --self->open_;
     }
 

@@ -30,6 +30,13 @@ inline registry::embedded::EmbeddedConfig test_registry_config() {
     return config;
 }
 
+// As a client receives it.
+inline http::Response as_received(http::Response response) {
+    response.body = response.content();
+    response.shared_body = nullptr;
+    return response;
+}
+
 // The handler's answers, without sockets.
 class Desk {
   public:
@@ -39,9 +46,24 @@ class Desk {
         http::Request request{
             .method = std::move(method), .target = std::move(target), .body = std::move(body)
         };
+        return ask(std::move(request));
+    }
+
+    http::Response ask(http::Request request) {
         auto response = sim::run_on(loop_, handler_.handle(std::move(request)));
         EXPECT_TRUE(response) << "no answer";
-        return response ? *std::move(response) : http::Response{.status = 0};
+        return response ? as_received(*std::move(response)) : http::Response{.status = 0};
+    }
+
+    // With a token.
+    http::Response ask_as(
+        const std::string& secret, std::string method, std::string target, std::string body = {}
+    ) {
+        http::Request request{
+            .method = std::move(method), .target = std::move(target), .body = std::move(body)
+        };
+        request.headers.push_back({"X-Consul-Token", secret});
+        return ask(std::move(request));
     }
 
     std::string get(std::string target) {
@@ -82,7 +104,8 @@ class PendingAsk {
 
   private:
     static io::Task<void> run(io::Task<http::Response> task, std::optional<http::Response>* out) {
-        *out = co_await std::move(task);
+        auto response = co_await std::move(task);
+        *out = as_received(std::move(response));
     }
 
     std::optional<http::Response> response_;
@@ -102,11 +125,12 @@ class ServerTest : public testing::Test {
         );
         ASSERT_TRUE(opened) << opened.error().what;
         registry_ = *std::move(opened);
-        server_ = std::make_unique<RegistryServer>(*registry_, RegistryServerConfig{});
+        server_ = std::make_unique<RegistryServer>(*registry_, config_);
         desk_ = std::make_unique<Desk>(loop_, *server_);
         loop_.run_for(std::chrono::milliseconds(1));
     }
 
+    RegistryServerConfig config_;
     sim::SimLoop loop_{sim::seed_for_test(1)};
     std::unique_ptr<registry::embedded::EmbeddedRegistry> registry_;
     std::unique_ptr<RegistryServer> server_;

@@ -10,6 +10,9 @@ namespace datapunk::mesh::registry::embedded {
 
 namespace {
 
+// Woken in one turn of the loop: a millisecond's work.
+constexpr std::size_t kWokenAtOnce = 64;
+
 Error too_late() {
     return {
         .code = Code::timeout,
@@ -17,6 +20,18 @@ Error too_late() {
         .source = Source::registry,
         .retryable = true,
     };
+}
+
+bool is_program(const catalog::CheckRegistration& check) {
+    return check.check.definition.kind == catalog::CheckKind::script;
+}
+
+bool registers_program(const catalog::Command& command) {
+    if (const auto* service = std::get_if<catalog::RegisterService>(&command)) {
+        return std::any_of(service->checks.begin(), service->checks.end(), &is_program);
+    }
+    const auto* check = std::get_if<catalog::RegisterCheck>(&command);
+    return check != nullptr && is_program(check->check);
 }
 
 }  // namespace
@@ -104,6 +119,45 @@ Result<> EmbeddedRegistry::replay() {
         applied_seq_ = entry.seq;
     }
     timers_.restart(catalog_, loop_.now());
+    session_timers_.restart(catalog_, loop_.now());
+    return Ok{};
+}
+
+Result<> EmbeddedRegistry::ready(catalog::Command& command) const {
+    if (auto prepared = catalog::prepare(command, config_.deregister_after_min); !prepared) {
+        return prepared;
+    }
+    if (!config_.exec_checks && registers_program(command)) {
+        return Error{
+            .code = Code::invalid,
+            .what =
+                "Invalid check: scripts are disabled on this agent; use an HTTP, TCP, gRPC or "
+                "TTL check",
+            .source = Source::downstream
+        };
+    }
+    return catalog_.check(command);
+}
+
+Result<> EmbeddedRegistry::room() const {
+    if (queue_.size() < config_.queued_commands_max) return Ok{};
+    return Error{
+        .code = Code::exhausted,
+        .what = fmt::format("{} changes wait to be written already", queue_.size()),
+        .source = Source::registry,
+        .retryable = true,
+    };
+}
+
+Result<> EmbeddedRegistry::report(catalog::UpdateCheck result) {
+    catalog::Command command = std::move(result);
+    if (auto verdict = ready(command); !verdict) return verdict;
+    if (!timers_.report(catalog_, std::get<catalog::UpdateCheck>(command), loop_.now())) {
+        run_due();
+        return Ok{};
+    }
+    if (auto verdict = room(); !verdict) return verdict;
+    enqueue(std::move(command));
     return Ok{};
 }
 
@@ -112,10 +166,7 @@ io::Task<Result<catalog::Applied>> EmbeddedRegistry::execute(
 ) {
     const bool has_node = co_await has_node_.wait(deadline);
     if (!has_node) co_return too_late();
-    if (auto ready = catalog::prepare(command, config_.deregister_after_min); !ready) {
-        co_return std::move(ready).error();
-    }
-    if (auto allowed = catalog_.check(command); !allowed) co_return std::move(allowed).error();
+    if (auto verdict = ready(command); !verdict) co_return std::move(verdict).error();
     if (const auto* result = std::get_if<catalog::UpdateCheck>(&command)) {
         const bool needs_log = timers_.report(catalog_, *result, loop_.now());
         if (!needs_log) {
@@ -123,14 +174,13 @@ io::Task<Result<catalog::Applied>> EmbeddedRegistry::execute(
             co_return catalog::Applied{.index = catalog_.index()};
         }
     }
-    if (queue_.size() >= config_.queued_commands_max) {
-        co_return Error{
-            .code = Code::exhausted,
-            .what = fmt::format("{} changes wait to be written already", queue_.size()),
-            .source = Source::registry,
-            .retryable = true,
-        };
+    if (const auto* renewal = std::get_if<catalog::RenewSession>(&command)) {
+        if (session_timers_.renew(renewal->session_id, loop_.now())) {
+            run_due();
+            co_return catalog::Applied{.index = catalog_.index()};
+        }
     }
+    if (auto verdict = room(); !verdict) co_return std::move(verdict).error();
     const PendingPtr pending = enqueue(std::move(command));
     const bool finished = co_await pending->done.wait(deadline);
     if (!finished) co_return too_late();
@@ -212,26 +262,35 @@ void EmbeddedRegistry::on_written(Result<std::uint64_t> last_seq) {
 
 void EmbeddedRegistry::apply(Pending& pending) {
     auto outcome = catalog_.apply(std::move(pending.command));
+    pending.done.set(
+    );  // before the waiters: a thousand of them must not delay the writer's answer
     if (outcome) {
         if (catalog_.local() != nullptr) has_node_.set();
         timers_.sync(catalog_, outcome->local_checks, loop_.now());
+        session_timers_.sync(catalog_, *outcome, loop_.now());
         wake(waiters_.wake(catalog_, outcome->touched));
         if (checks_changed_ && !outcome->local_checks.empty()) {
             checks_changed_(outcome->local_checks);
         }
     }
     pending.result = std::move(outcome);
-    pending.done.set();
 }
 
 void EmbeddedRegistry::wake(const std::vector<catalog::WaitToken>& tokens) {
-    for (const catalog::WaitToken token : tokens) {
-        const auto found = waiting_.find(token);
-        if (found == waiting_.end()) continue;
-        io::Event* event = found->second;
+    to_wake_.insert(to_wake_.end(), tokens.begin(), tokens.end());
+    if (!to_wake_.empty()) loop_.make_ready(waker_);
+}
+
+void EmbeddedRegistry::wake_some() {
+    for (std::size_t woken = 0; woken < kWokenAtOnce && !to_wake_.empty();) {
+        const auto found = waiting_.find(to_wake_.front());
+        to_wake_.pop_front();
+        if (found == waiting_.end()) continue;  // its wait was over before its turn came
+        found->second->set();
         waiting_.erase(found);
-        event->set();
+        ++woken;
     }
+    if (!to_wake_.empty()) loop_.make_ready(waker_);
 }
 
 void EmbeddedRegistry::end_waits() {
@@ -244,7 +303,9 @@ void EmbeddedRegistry::end_waits() {
 void EmbeddedRegistry::run_due() {
     catalog::CheckTimers::Due due = timers_.due(catalog_, loop_.now());
     for (catalog::Command& command : due.commands) enqueue(std::move(command));
-    loop_.timers().arm(due_, due.next);
+    catalog::SessionTimers::Due sessions = session_timers_.due(loop_.now());
+    for (catalog::Command& command : sessions.commands) enqueue(std::move(command));
+    loop_.timers().arm(due_, std::min(due.next, sessions.next));
     if (!queue_.empty() && !is_writing_) loop_.make_ready(flush_);
 }
 

@@ -15,15 +15,17 @@
 
 #include <datapunk/mesh/result.h>
 
+#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "catalog/catalog.h"
 #include "catalog/limits.h"
+#include "catalog/session_timers.h"
 #include "catalog/timers.h"
 #include "core/log.h"
 #include "io/loop.h"
@@ -39,6 +41,9 @@ struct EmbeddedConfig {
     Duration deregister_after_min = catalog::kDeregisterAfterMin;
     std::size_t queued_commands_max = 65'536;  // beyond: refused, as the log is too slow
     std::uint64_t snapshot_after_entries = store::kSnapshotAfterEntries;
+    // Whether checks that run programs may be registered: whoever may register could then run
+    // anything as this process's user.
+    bool exec_checks = false;
 };
 
 class EmbeddedRegistry {
@@ -59,6 +64,10 @@ class EmbeddedRegistry {
     // After the answer the change is durable and visible. Destroying the task does not withdraw a
     // command; code timeout means that it may still happen.
     io::Task<Result<catalog::Applied>> execute(catalog::Command command, Instant deadline);
+
+    // A check's result, from our own prober: execute() without waiting, so that the results of one
+    // turn are written together. Code::not_found: the check has gone.
+    Result<> report(catalog::UpdateCheck result);
 
     const catalog::Catalog& catalog() const noexcept { return catalog_; }
 
@@ -96,6 +105,17 @@ class EmbeddedRegistry {
         EmbeddedRegistry& registry;
     };
 
+    // Wakes the waiters of a change in slices, one a turn: ten thousand of them must not keep the
+    // loop from reading, writing and answering others.
+    class Waker final : public io::Ready {
+      public:
+        explicit Waker(EmbeddedRegistry& owner) : registry(owner) {}
+
+        void run() override { registry.wake_some(); }
+
+        EmbeddedRegistry& registry;
+    };
+
     class Due final : public io::Timer {
       public:
         explicit Due(EmbeddedRegistry& owner)
@@ -114,11 +134,15 @@ class EmbeddedRegistry {
         core::Logger logger
     );
     Result<> replay();
+    // Defaults, limits, and whether it may be done at all.
+    Result<> ready(catalog::Command& command) const;
+    Result<> room() const;
     PendingPtr enqueue(catalog::Command command);
     void flush();
     void on_written(Result<std::uint64_t> last_seq);
     void apply(Pending& pending);
     void wake(const std::vector<catalog::WaitToken>& tokens);
+    void wake_some();
     void run_due();
     void maybe_snapshot();
 
@@ -127,8 +151,10 @@ class EmbeddedRegistry {
     core::Logger logger_;
     catalog::Catalog catalog_;
     catalog::CheckTimers timers_;
+    catalog::SessionTimers session_timers_;
     catalog::WaiterTable waiters_;
-    std::map<catalog::WaitToken, io::Event*> waiting_;
+    std::unordered_map<catalog::WaitToken, io::Event*> waiting_;
+    std::deque<catalog::WaitToken> to_wake_;
     catalog::WaitToken next_token_ = 1;
     ChecksChanged checks_changed_;
     io::Event has_node_;  // commands wait for it: it is the log's first entry
@@ -140,6 +166,7 @@ class EmbeddedRegistry {
     std::uint64_t snapshot_seq_ = 0;
     bool is_snapshotting_ = false;
     Flush flush_{*this};
+    Waker waker_{*this};
     Due due_{*this};
     std::shared_ptr<EmbeddedRegistry*> alive_;  // what the log's callbacks hold; null when gone
     std::unique_ptr<store::CommandLog> log_;    // last: its thread ends before the rest
