@@ -174,6 +174,21 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
     consul.host = section.address.host;
     consul.port = section.address.port;
     consul.token = section.token.reveal();
+    consul.token_file = section.token_file;
+    consul.https = section.tls.enabled;
+    consul.verify = section.tls.verify;
+    consul.server_name = section.tls.server_name;
+    consul.ca = section.tls.ca;
+    consul.certificate = section.tls.certificate;
+    consul.private_key = section.tls.private_key;
+    consul.stale = section.stale;
+    consul.filter = section.filter;
+    consul.near = section.near;
+    if (section.destination == config::ConsulDestination::catalog) {
+        consul.registration = registry::consul::ConsulRegistration::catalog;
+        consul.node = config().node.name;
+        consul.node_address = config().node.address;
+    }
     consul.datacenter = section.datacenter;
     consul.wait_max = section.wait;
     auto backend = registry::consul::ConsulBackend::create(network_, consul);

@@ -57,11 +57,20 @@ struct NetworkAddress {
     friend bool operator==(const NetworkAddress&, const NetworkAddress&) = default;
 };
 
+// Where what this process announces to Consul goes.
+enum class ConsulDestination : std::uint8_t { agent, catalog };
+
 struct ConsulSection {
     NetworkAddress address = {.host = "127.0.0.1", .port = 8500};
     Secret token;
+    std::string token_file;
+    CheckTls tls;
     std::string datacenter;
     Duration wait = std::chrono::seconds(55);
+    bool stale = true;
+    std::string filter;
+    std::string near;
+    ConsulDestination destination = ConsulDestination::agent;
     friend bool operator==(const ConsulSection&, const ConsulSection&) = default;
 };
 

@@ -13,6 +13,9 @@ template <>
 const Table& table_of<ServicePolicy>();
 template <>
 const Table& table_of<ServiceConfig>();
+// In check_tables.cpp.
+template <>
+const Table& table_of<CheckTls>();
 
 template <>
 const EnumNames<core::Level>& names_of<core::Level>() {
@@ -39,6 +42,14 @@ const EnumNames<RegistryKind>& names_of<RegistryKind>() {
         {RegistryKind::embedded, "embedded"},
         {RegistryKind::consul, "consul"},
         {RegistryKind::fixed, "static"},
+    };
+    return names;
+}
+
+template <>
+const EnumNames<ConsulDestination>& names_of<ConsulDestination>() {
+    static const EnumNames<ConsulDestination> names = {
+        {ConsulDestination::agent, "agent"}, {ConsulDestination::catalog, "catalog"}
     };
     return names;
 }
@@ -116,7 +127,13 @@ const Table& table_of<ConsulSection>() {
         TableOf<C>("consul", "A Consul agent or server, used when kind is consul.")
             .field("address", &C::address, "host:port of its HTTP API.")
             .field("token", &C::token, "ACL token.")
+            .field("token_file", &C::token_file, "Holds the token instead; read again every 10 s and when Consul refuses the token, so that it may be replaced.")
+            .field("tls", &C::tls, "https to Consul, with certificates.")
             .field("datacenter", &C::datacenter, "Datacenter to ask; empty = the agent's own.")
+            .field("stale", &C::stale, "Whether any server may answer questions, not only the leader: they go on through an election.")
+            .field("filter", &C::filter, "Only instances that match, in Consul's filter language; empty = all.")
+            .field("near", &C::near, "Sort by distance from this node; _agent = the agent's; empty = no.")
+            .field("destination", &C::destination, "Where `register` goes. agent: the agent at `address`, which must be beside us and runs the checks. catalog: by way of any agent or server, as node node.name at node.address; we run the checks and renew. See operations.md.")
             .field("wait", &C::wait, "Longest wait of a blocking query. Under a minute: many middleboxes cut idle connections at 60 s.", between(1s, 10min))
             .table();
     return table;
