@@ -67,6 +67,18 @@ Dns choice_of(const config::DnsSection& section) {
     };
 }
 
+LocalDnsConfig dns_of(const config::EmbeddedDnsSection& section) {
+    LocalDnsConfig dns{
+        .enabled = section.enabled, .address = section.address, .port = section.port, .door = {}
+    };
+    dns.door.domain = section.domain;
+    dns.door.ttl = section.ttl;
+    dns.door.only_passing = section.only_passing;
+    dns.door.udp_answer_limit = section.udp_answer_limit;
+    dns.door.enable_truncate = section.enable_truncate;
+    return dns;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
@@ -107,6 +119,7 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
          .node_name = section.node_name.empty() ? node.name : section.node_name,
          .node_address = node.address,
          .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
+         .dns = dns_of(section.dns),
          .processes = section.exec_checks ? &processes_ : nullptr},
         log_
     );

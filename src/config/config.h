@@ -42,12 +42,25 @@ struct MetricsSection {
     friend bool operator==(const MetricsSection&, const MetricsSection&) = default;
 };
 
+struct EmbeddedDnsSection {
+    bool enabled = true;
+    std::string address;
+    std::uint16_t port = 8600;
+    std::string domain = "consul";
+    Duration ttl = Duration::zero();
+    bool only_passing = false;
+    std::uint32_t udp_answer_limit = 3;
+    bool enable_truncate = false;
+    friend bool operator==(const EmbeddedDnsSection&, const EmbeddedDnsSection&) = default;
+};
+
 struct EmbeddedSection {
     std::string address = "127.0.0.1";
     std::uint16_t port = 8500;
     std::string data_dir;
     std::string node_name;
     bool exec_checks = false;
+    EmbeddedDnsSection dns;
     friend bool operator==(const EmbeddedSection&, const EmbeddedSection&) = default;
 };
 

@@ -117,6 +117,23 @@ const Table& table_of<MetricsSection>() {
 }
 
 template <>
+const Table& table_of<EmbeddedDnsSection>() {
+    using D = EmbeddedDnsSection;
+    static const Table table =
+        TableOf<D>("dns", "The embedded registry's DNS server, by UDP and TCP: NAME.service.consul and the like.")
+            .field("enabled", &D::enabled, "Whether there is one.")
+            .field("address", &D::address, "Address to listen on; empty = the registry's.")
+            .field("port", &D::port, "Port; 0 = any free one. 8600 is Consul's; if somebody has it already, the registry runs without DNS and says so. Any other port that is taken is an error.", between(0, 65535))
+            .field("domain", &D::domain, "What all names end in.")
+            .field("ttl", &D::ttl, "Time to live of the records, in whole seconds; 0 = resolvers ask each time and see a change at once.", between(0s, 24h))
+            .field("only_passing", &D::only_passing, "Leave out instances with a warning, not only critical ones.")
+            .field("udp_answer_limit", &D::udp_answer_limit, "Most records in an answer of 512 bytes (no EDNS).", between(1, 1000))
+            .field("enable_truncate", &D::enable_truncate, "Mark answers that records were left out of, so that resolvers ask again by TCP. Off as in Consul: a few of many are enough for most.")
+            .table();
+    return table;
+}
+
+template <>
 const Table& table_of<EmbeddedSection>() {
     using E = EmbeddedSection;
     static const Table table =
@@ -126,6 +143,7 @@ const Table& table_of<EmbeddedSection>() {
             .field("data_dir", &E::data_dir, "Where it keeps its state; empty = in memory only, allowed with --dev.")
             .field("node_name", &E::node_name, "Name of the node it reports; empty = node.name.")
             .field("exec_checks", &E::exec_checks, "Whether checks may run programs on this machine. Off: whoever may register a service could run anything as this user.")
+            .field("dns", &E::dns, "Its DNS server.")
             .table();
     return table;
 }
