@@ -21,12 +21,21 @@ RegistryTls tls_of(const config::TlsSection& section) {
     };
 }
 
-Consul choice_of(const config::ConsulSection& section) {
+Consul choice_of(const config::ConsulSection& section, const config::NodeSection& node) {
+    const bool is_catalog = section.destination == config::ConsulDestination::catalog;
     return {
         .host = section.address.host,
         .port = section.address.port,
+        .tls = tls_of(section.tls),
         .token = section.token.reveal(),
+        .token_file = section.token_file,
         .datacenter = section.datacenter,
+        .stale = section.stale,
+        .filter = section.filter,
+        .near = section.near,
+        .catalog_node = is_catalog ? node.name : "",
+        .catalog_address = is_catalog ? node.address : "",
+        .use_environment = section.environment,
         .wait_max = section.wait
     };
 }
@@ -77,7 +86,7 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
     const internal::ConnectParts parts{.loop = loop_, .network = network_, .log = log_};
     switch (section.kind) {
         case config::RegistryKind::consul:
-            return connect(parts, choice_of(section.consul));
+            return connect(parts, choice_of(section.consul, config().node));
         case config::RegistryKind::etcd:
             return connect(parts, choice_of(section.etcd));
         case config::RegistryKind::dns:

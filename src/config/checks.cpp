@@ -192,6 +192,10 @@ class Checks {
     void registrations() {
         if (config_.registry.kind == RegistryKind::fixed && !config_.registrations.empty())
             fail("register", "there is no registry to announce to when registry.kind is static");
+        const bool is_catalog = config_.registry.kind == RegistryKind::consul &&
+                                config_.registry.consul.destination == ConsulDestination::catalog;
+        if (is_catalog && (config_.node.name.empty() || config_.node.address.empty()))
+            fail("registry.consul.destination", "catalog needs node.name and node.address");
         std::set<std::string> ids;
         for (std::size_t i = 0; i < config_.registrations.size(); ++i) {
             const std::string at = fmt::format("register[{}]", i);

@@ -71,14 +71,6 @@ struct NetworkAddress {
     friend bool operator==(const NetworkAddress&, const NetworkAddress&) = default;
 };
 
-struct ConsulSection {
-    NetworkAddress address = {.host = "127.0.0.1", .port = 8500};
-    Secret token;
-    std::string datacenter;
-    Duration wait = std::chrono::seconds(55);
-    friend bool operator==(const ConsulSection&, const ConsulSection&) = default;
-};
-
 struct TlsSection {
     bool enabled = false;
     bool verify = true;
@@ -87,6 +79,24 @@ struct TlsSection {
     std::string certificate;
     Secret private_key;
     friend bool operator==(const TlsSection&, const TlsSection&) = default;
+};
+
+// Where what this process announces to Consul goes.
+enum class ConsulDestination : std::uint8_t { agent, catalog };
+
+struct ConsulSection {
+    NetworkAddress address = {.host = "127.0.0.1", .port = 8500};
+    Secret token;
+    std::string token_file;
+    TlsSection tls;
+    std::string datacenter;
+    Duration wait = std::chrono::seconds(55);
+    bool stale = true;
+    std::string filter;
+    std::string near;
+    ConsulDestination destination = ConsulDestination::agent;
+    bool environment = false;
+    friend bool operator==(const ConsulSection&, const ConsulSection&) = default;
 };
 
 struct EtcdSection {

@@ -57,6 +57,14 @@ const EnumNames<Dns::Records>& names_of<Dns::Records>() {
 }
 
 template <>
+const EnumNames<ConsulDestination>& names_of<ConsulDestination>() {
+    static const EnumNames<ConsulDestination> names = {
+        {ConsulDestination::agent, "agent"}, {ConsulDestination::catalog, "catalog"}
+    };
+    return names;
+}
+
+template <>
 const EnumNames<ListenerProtocol>& names_of<ListenerProtocol>() {
     static const EnumNames<ListenerProtocol> names = {{ListenerProtocol::http, "http"}};
     return names;
@@ -141,19 +149,6 @@ const Table& table_of<EmbeddedSection>() {
 }
 
 template <>
-const Table& table_of<ConsulSection>() {
-    using C = ConsulSection;
-    static const Table table =
-        TableOf<C>("consul", "A Consul agent or server, used when kind is consul.")
-            .field("address", &C::address, "host:port of its HTTP API.")
-            .field("token", &C::token, "ACL token.")
-            .field("datacenter", &C::datacenter, "Datacenter to ask; empty = the agent's own.")
-            .field("wait", &C::wait, "Longest wait of a blocking query. Under a minute: many middleboxes cut idle connections at 60 s.", between(1s, 10min))
-            .table();
-    return table;
-}
-
-template <>
 const Table& table_of<TlsSection>() {
     using T = TlsSection;
     static const Table table =
@@ -164,6 +159,26 @@ const Table& table_of<TlsSection>() {
             .field("ca", &T::ca, "Who may have signed it, or a directory of PEM files; empty = the system's roots.")
             .field("certificate", &T::certificate, "Our certificate, for a registry that asks for one.")
             .field("private_key", &T::private_key, "Its key.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<ConsulSection>() {
+    using C = ConsulSection;
+    static const Table table =
+        TableOf<C>("consul", "A Consul agent or server, used when kind is consul.")
+            .field("address", &C::address, "host:port of its HTTP API.")
+            .field("token", &C::token, "ACL token.")
+            .field("token_file", &C::token_file, "Holds the token instead; read again every 10 s and when Consul refuses the token, so that it may be replaced.")
+            .field("tls", &C::tls, "https to Consul, with certificates.")
+            .field("datacenter", &C::datacenter, "Datacenter to ask; empty = the agent's own.")
+            .field("stale", &C::stale, "Whether any server may answer questions, not only the leader: they go on through an election.")
+            .field("filter", &C::filter, "Only instances that match, in Consul's filter language; empty = all.")
+            .field("near", &C::near, "Sort by distance from this node; _agent = the agent's; empty = no.")
+            .field("destination", &C::destination, "Where `register` goes. agent: the agent at `address`, which must be beside us and runs the checks. catalog: by way of any agent or server, as node node.name at node.address; we run the checks and renew. See operations.md.")
+            .field("environment", &C::environment, "Whether CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT and the other variables of Consul's own client count instead of what is written here.")
+            .field("wait", &C::wait, "Longest wait of a blocking query. Under a minute: many middleboxes cut idle connections at 60 s.", between(1s, 10min))
             .table();
     return table;
 }
