@@ -64,8 +64,8 @@ struct Maglev {
     friend bool operator==(const Maglev&, const Maglev&) = default;
 };
 
-using BalanceConfig = std::
-    variant<PeakEwma, RoundRobin, WeightedRoundRobin, Random, LeastRequest, RingHash, Maglev>;
+using BalanceConfig =
+    std::variant<PeakEwma, RoundRobin, WeightedRoundRobin, Random, LeastRequest, RingHash, Maglev>;
 
 // --- failure
 // --------------------------------------------------------------------------------------
