@@ -224,9 +224,13 @@ io::Task<void> MergedBackend::follow(
 ) {
     const Instant until = loop_.now() + longest;
     std::uint32_t failures = 0;
+    // The first wait ends before the one who waits for the sum does, or he would never hear what a
+    // member says when nothing has changed: that its index went backwards.
+    bool is_first = true;
     while (loop_.now() < until) {
         const std::uint64_t after = one->indexes[at];
-        const Duration wait_for = after == 0 ? Duration::zero() : until - loop_.now();
+        Duration wait_for = after == 0 ? Duration::zero() : until - loop_.now();
+        if (std::exchange(is_first, false)) wait_for = wait_for / 8 * 7;
         auto answer = co_await members_[at].backend->wait(one->name, after, wait_for, deadline);
         const bool is_good = answer.ok();
         note(*one, at, std::move(answer));
