@@ -110,6 +110,15 @@ struct EtcdSection {
     friend bool operator==(const EtcdSection&, const EtcdSection&) = default;
 };
 
+struct ZookeeperSection {
+    std::vector<std::string> servers = {"127.0.0.1:2181"};
+    std::string user;
+    Secret password;
+    std::string prefix = "/dpmesh";
+    Duration session_timeout = std::chrono::seconds(10);
+    friend bool operator==(const ZookeeperSection&, const ZookeeperSection&) = default;
+};
+
 struct DnsNotifySection {
     std::string address;
     std::uint16_t port = 0;
@@ -136,7 +145,16 @@ struct FileSection {
     friend bool operator==(const FileSection&, const FileSection&) = default;
 };
 
-enum class RegistryKind : std::uint8_t { embedded, consul, fixed, etcd, dns, file, merged };
+enum class RegistryKind : std::uint8_t {
+    embedded,
+    consul,
+    fixed,
+    etcd,
+    zookeeper,
+    dns,
+    file,
+    merged
+};
 enum class MergedMode : std::uint8_t { priority, all };
 enum class MergedHealth : std::uint8_t { worst, first };
 
@@ -167,6 +185,7 @@ struct RegistrySection {
     EmbeddedSection embedded;
     ConsulSection consul;
     EtcdSection etcd;
+    ZookeeperSection zookeeper;
     DnsSection dns;
     FileSection file;
     MergedSection merged;
