@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "config/discovery_sections.h"
 #include "config/secret.h"
 #include "core/log.h"
 
@@ -170,15 +171,6 @@ struct MergedSection {
     friend bool operator==(const MergedSection&, const MergedSection&) = default;
 };
 
-struct RegistryBreakerSection {
-    bool enabled = true;
-    std::uint32_t consecutive = 5;
-    double failure_rate = 0.5;
-    Duration open_for = std::chrono::seconds(1);
-    Duration open_max = std::chrono::seconds(10);
-    friend bool operator==(const RegistryBreakerSection&, const RegistryBreakerSection&) = default;
-};
-
 struct RegistrySection {
     RegistryKind kind = RegistryKind::embedded;
     bool exec_checks = false;
@@ -245,25 +237,6 @@ struct ServiceSection {
 struct DefaultsSection {
     ServicePolicy policy;
     friend bool operator==(const DefaultsSection&, const DefaultsSection&) = default;
-};
-
-struct SnapshotSection {
-    std::string file;
-    Duration delay = std::chrono::seconds(1);
-    Duration max_age = std::chrono::hours(24);
-    friend bool operator==(const SnapshotSection&, const SnapshotSection&) = default;
-};
-
-struct DiscoverySection {
-    Duration cache_ttl = std::chrono::seconds(30);
-    Duration negative_ttl = std::chrono::seconds(1);
-    Duration removal_grace = std::chrono::seconds(5);
-    double removal_share_max = 0.5;
-    Duration reset_grace = std::chrono::seconds(30);
-    Duration fallback_after = std::chrono::milliseconds(250);
-    double queries_per_second = 10;
-    SnapshotSection snapshot;
-    friend bool operator==(const DiscoverySection&, const DiscoverySection&) = default;
 };
 
 struct RedisSection {
