@@ -69,6 +69,17 @@ class Checks {
     void registry() {
         if (config_.registry.kind == RegistryKind::embedded)
             listen_address(config_.registry.embedded.address, "registry.embedded.address");
+        const AclSection& acl = config_.registry.acl;
+        if (acl.enabled && config_.registry.kind != RegistryKind::embedded) {
+            fail("registry.acl.enabled", "only the embedded registry has access control of ours");
+        }
+        if (!acl.enabled && !acl.initial_management.empty()) {
+            fail(
+                "registry.acl.initial_management",
+                "has no effect while registry.acl.enabled is false",
+                "set registry.acl.enabled"
+            );
+        }
     }
 
     // Adds what is not there yet; a second one of the same name is a problem.
