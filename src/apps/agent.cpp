@@ -95,6 +95,7 @@ Agent::Agent(io::EpollLoop& loop, config::Loaded loaded, bool dev, core::Logger 
       dev_(dev),
       log_(std::move(log)),
       network_(loop),
+      processes_(loop),
       metrics_page_(metrics_, build_info()),
       admin_(config().admin.token.reveal()),
       admin_server_(network_, admin_, {}, log_) {}
@@ -106,12 +107,14 @@ Result<> Agent::start() {
     if (auto registry = start_registry(); !registry) return registry;
     if (auto workers = start_workers(); !workers) return workers;
     if (auto admin = start_admin(); !admin) return admin;
-    for (const ServiceConfig& registration : config().registrations) {
-        // The configuration has passed the same check; here it fills in the id.
-        auto complete = checked(registration);
-        if (!complete) return std::move(complete).error();
+    for (ServiceConfig registration : config().registrations) {
         const std::string& zone = config().node.zone;
-        if (!zone.empty()) complete->meta.try_emplace("zone", zone);
+        if (registration.zone.empty() && !registration.meta.contains(meta_key::zone)) {
+            registration.zone = zone;
+        }
+        // The configuration has passed the same check; here it fills in what was left out.
+        auto complete = checked(std::move(registration));
+        if (!complete) return std::move(complete).error();
         tasks_.spawn(announce(*std::move(complete)));
     }
     tasks_.spawn(tick_loop());
@@ -163,7 +166,8 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
                  {.enabled = acl.enabled,
                   .is_default_allow = acl.default_policy == config::AclDefault::allow,
                   .initial_management = acl.initial_management.reveal()},
-             .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1)},
+             .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
+             .processes = section.exec_checks ? &processes_ : nullptr},
             log_
         );
         if (!local) return std::move(local).error();

@@ -21,6 +21,7 @@
 #include "discovery/service_discovery.h"
 #include "http/server.h"
 #include "io/epoll_loop.h"
+#include "io/process.h"
 #include "io/tcp.h"
 #include "mesh/observed_backend.h"
 #include "mesh/registrar.h"
@@ -75,6 +76,7 @@ class Agent {
     bool dev_;
     core::Logger log_;
     io::KernelNetwork network_;
+    io::KernelProcesses processes_;
     metrics::MetricRegistry metrics_;
     proxy::UpstreamServices services_;
     std::vector<std::unique_ptr<policy::ServiceCollector>> collectors_;  // in services_' order

@@ -3,6 +3,8 @@
 // The subcommands of dpmesh: what each is told, and its entry point. main.cpp reads the command
 // line into these; every entry point returns the exit code.
 
+#include <datapunk/mesh/filter.h>
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -50,6 +52,8 @@ struct RegistryAccess {
 struct EndpointsCommand {
     RegistryAccess access;
     std::string name;
+    DiscoveryFilter filter;
+    std::vector<std::string> meta;  // key=value, for the filter
 };
 
 struct RegisterCommand {
@@ -61,7 +65,13 @@ struct RegisterCommand {
     std::uint32_t weight = 1;
     std::vector<std::string> tags;
     std::vector<std::string> meta;  // key=value
-    std::string check = "http";     // http, tcp, ttl, none
+    std::string version;
+    std::string environment;
+    std::string region;
+    std::string zone;
+    std::vector<std::string> capabilities;
+    std::vector<std::string> dependencies;
+    std::string check = "http";  // http, tcp, ttl, none
     std::string check_path = "/health";
     std::string check_interval = "10s";
     std::string check_timeout = "5s";

@@ -50,6 +50,7 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
     embedded.node.id = node_uuid(embedded.node.name);
     embedded.node.address = config.node_address.empty() ? config.address : config.node_address;
     embedded.deregister_after_min = config.deregister_after_min;
+    embedded.exec_checks = config.processes != nullptr;
     auto opened = registry::embedded::EmbeddedRegistry::open(
         network.loop(), *std::move(command_log), embedded, log
     );
@@ -71,8 +72,9 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
         error.what = "registry: " + error.what;
         return error;
     }
-    local->checks_ =
-        std::make_unique<registry::embedded::CheckRunner>(*local->registry_, network, log);
+    local->checks_ = std::make_unique<registry::embedded::CheckRunner>(
+        *local->registry_, network, log, config.processes
+    );
     log.info(
         "registry",
         {{"address", local->http_->local().to_string()},

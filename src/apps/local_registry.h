@@ -4,7 +4,7 @@
 // it:
 //
 //     store (SQLite file or memory) -> EmbeddedRegistry -> RegistryServer -> http::Server on 8500
-//                                  └── HTTP and TCP checks: CheckRunner
+//                                  └── HTTP, TCP, gRPC, exec checks: CheckRunner
 //
 // Control loop's object.
 
@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "http/server.h"
 #include "io/network.h"
+#include "io/process.h"
 #include "registry/embedded/check_runner.h"
 #include "registry/embedded/embedded_registry.h"
 #include "server/registry_server.h"
@@ -33,6 +34,7 @@ struct LocalRegistryConfig {
     server::AclConfig acl;
     // Shorter deregistration times of checks are raised to this (Consul's is a minute).
     Duration deregister_after_min = std::chrono::minutes(1);
+    io::Processes* processes = nullptr;  // given: checks may run programs
 };
 
 class LocalRegistry {

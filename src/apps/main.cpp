@@ -23,6 +23,21 @@ void add_output(CLI::App& command, Output& output) {
         ->option_text("table|json");
 }
 
+void add_filter(CLI::App& command, EndpointsCommand& wanted) {
+    command.add_option("--tag", wanted.filter.tags, "Only those with this tag; may be repeated");
+    command.add_option("--meta", wanted.meta, "Only those with this key=value; may be repeated");
+    command.add_option("--version", wanted.filter.version, "Only those of this version");
+    command.add_option(
+        "--environment", wanted.filter.environment, "Only those of this environment"
+    );
+    command.add_option("--region", wanted.filter.region, "Only those in this region");
+    command.add_option("--zone", wanted.filter.zone, "Only those in this zone");
+    command.add_option(
+        "--capability", wanted.filter.capabilities, "Only those that can do this; may be repeated"
+    );
+    command.add_flag("--healthy", wanted.filter.healthy, "Without those that are critical");
+}
+
 void add_access(CLI::App& command, RegistryAccess& access) {
     command.add_option(
         "--registry",
@@ -126,6 +141,7 @@ int main(int argc, char** argv) {
     auto* endpoints_cli =
         app.add_subcommand("endpoints", "List the endpoints of a service, with their health");
     endpoints_cli->add_option("name", endpoints.name, "Service")->required();
+    add_filter(*endpoints_cli, endpoints);
     add_access(*endpoints_cli, endpoints.access);
     endpoints_cli->callback([&] { code = run_endpoints(endpoints); });
 
@@ -134,6 +150,7 @@ int main(int argc, char** argv) {
         "watch", "Print every change of a service's endpoints until interrupted"
     );
     watch_cli->add_option("name", watch.name, "Service")->required();
+    add_filter(*watch_cli, watch);
     add_access(*watch_cli, watch.access);
     watch_cli->callback([&] { code = run_watch(watch); });
 
@@ -149,6 +166,12 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     register_cli->add_option("--tag", reg.tags, "Tag; may be repeated");
     register_cli->add_option("--meta", reg.meta, "Metadata key=value; may be repeated");
+    register_cli->add_option("--version", reg.version, "Version of what runs there");
+    register_cli->add_option("--environment", reg.environment, "Environment");
+    register_cli->add_option("--region", reg.region, "Region");
+    register_cli->add_option("--zone", reg.zone, "Zone");
+    register_cli->add_option("--capability", reg.capabilities, "Capability; may be repeated");
+    register_cli->add_option("--dependency", reg.dependencies, "Service it calls; may be repeated");
     register_cli->add_option("--check", reg.check, "Health check: http, tcp, ttl or none")
         ->capture_default_str()
         ->check(CLI::IsMember({"http", "tcp", "ttl", "none"}));

@@ -108,6 +108,33 @@ void print_change(
     }
 }
 
+// "k=v" texts into `out`. The error names the one that is not.
+Result<> read_pairs(const std::vector<std::string>& texts, Metadata& out) {
+    for (const std::string& pair : texts) {
+        const std::size_t equals = pair.find('=');
+        if (equals == std::string::npos) {
+            return Error{
+                .code = Code::invalid, .what = fmt::format("--meta \"{}\" is not key=value", pair)
+            };
+        }
+        out[pair.substr(0, equals)] = pair.substr(equals + 1);
+    }
+    return Ok{};
+}
+
+Result<DiscoveryFilter> filter_of(const EndpointsCommand& command) {
+    DiscoveryFilter filter = command.filter;
+    if (auto read = read_pairs(command.meta, filter.metadata); !read) {
+        return std::move(read).error();
+    }
+    if (auto good = check(filter); !good) return std::move(good).error();
+    return filter;
+}
+
+void keep_matching(std::vector<ServiceEndpoint>& endpoints, const DiscoveryFilter& filter) {
+    std::erase_if(endpoints, [&](const ServiceEndpoint& one) { return !filter.matches(one); });
+}
+
 }  // namespace
 
 int run_services(const RegistryAccess& access) {
@@ -135,6 +162,8 @@ int run_services(const RegistryAccess& access) {
 }
 
 int run_endpoints(const EndpointsCommand& command) {
+    const auto filter = filter_of(command);
+    if (!filter) return report(filter.error());
     auto session = RegistrySession::open(command.access);
     if (!session) return report(session.error());
     auto answer = (*session)->run(
@@ -145,11 +174,25 @@ int run_endpoints(const EndpointsCommand& command) {
         fmt::print(stderr, "dpmesh: the registry knows no endpoint of {}\n", command.name);
         return exit_failed;
     }
+    const std::size_t known = answer->endpoints.size();
+    keep_matching(answer->endpoints, *filter);
+    if (answer->endpoints.empty()) {
+        fmt::print(
+            stderr,
+            "dpmesh: none of the {} endpoints of {} matches {}\n",
+            known,
+            command.name,
+            to_string(*filter)
+        );
+        return exit_failed;
+    }
     print_endpoints(answer->endpoints, command.access.output);
     return exit_ok;
 }
 
 int run_watch(const EndpointsCommand& command) {
+    const auto filter = filter_of(command);
+    if (!filter) return report(filter.error());
     auto session = RegistrySession::open(command.access);
     if (!session) return report(session.error());
     constexpr Duration kWait = std::chrono::seconds(55);
@@ -162,6 +205,7 @@ int run_watch(const EndpointsCommand& command) {
         auto answer =
             (*session)->run((*session)->backend().wait(command.name, index, kWait, deadline));
         if (!answer) return report(answer.error());
+        keep_matching(answer->endpoints, *filter);
         print_change(known, answer->endpoints, command.access.output);
         if (first && answer->endpoints.empty())
             fmt::print(stderr, "no endpoint yet; waiting for changes of {}\n", command.name);
@@ -180,14 +224,13 @@ int run_register(const RegisterCommand& command) {
         .weight = command.weight,
         .tags = command.tags
     };
-    for (const std::string& pair : command.meta) {
-        const std::size_t equals = pair.find('=');
-        if (equals == std::string::npos) {
-            fmt::print(stderr, "dpmesh: --meta \"{}\" is not key=value\n", pair);
-            return exit_usage;
-        }
-        config.meta[pair.substr(0, equals)] = pair.substr(equals + 1);
-    }
+    config.version = command.version;
+    config.environment = command.environment;
+    config.region = command.region;
+    config.zone = command.zone;
+    config.capabilities = command.capabilities;
+    config.dependencies = command.dependencies;
+    if (auto read = read_pairs(command.meta, config.meta); !read) return report(read.error());
     using Kind = HealthCheck::Kind;
     config.check.kind = command.check == "http"  ? Kind::http
                         : command.check == "tcp" ? Kind::tcp

@@ -8,6 +8,7 @@
 
 #include "config/load.h"
 #include "config/schema.h"
+#include "core/metadata.h"
 
 namespace datapunk::mesh::config {
 
@@ -19,6 +20,7 @@ class Checks {
         : config_(config), tree_(tree), problems_(problems) {}
 
     void run() {
+        node();
         admin();
         registry();
         listeners();
@@ -50,6 +52,11 @@ class Checks {
             fmt::format("\"{}\" is not an IP address", address),
             address == "localhost" ? "write 127.0.0.1" : "0.0.0.0 listens on all"
         );
+    }
+
+    void node() {
+        const auto problem = core::meta_problem(meta_key::zone, config_.node.zone);
+        if (!problem.empty()) fail("node.zone", problem);
     }
 
     void admin() {

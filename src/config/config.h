@@ -47,6 +47,7 @@ struct EmbeddedSection {
     std::string data_dir;
     std::string node_name;
     std::uint32_t connections_per_client = 2'000;
+    bool exec_checks = false;
     friend bool operator==(const EmbeddedSection&, const EmbeddedSection&) = default;
 };
 

@@ -13,7 +13,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 constexpr const char* kText = R"(
-node: {zone: "a \"b\" # c"}
+node: {name: "a \"b\" # c"}
 admin: {address: 0.0.0.0, token: "hunter2"}
 listeners:
   - {name: web, port: 8080}

@@ -98,10 +98,10 @@ TEST(Environment, RefusesValuesLikeAFileDoes) {
 }
 
 TEST(Environment, RefusesTextThatIsNotUtf8) {
-    EXPECT_EQ(problems_of("", {{"MESH_NODE__ZONE", "caf\xc3\xa9"}}), "");
+    EXPECT_EQ(problems_of("", {{"MESH_NODE__NAME", "caf\xc3\xa9"}}), "");
     EXPECT_EQ(
-        problems_of("", {{"MESH_NODE__ZONE", "caf\xe9"}}),
-        "  env MESH_NODE__ZONE: node.zone: is not UTF-8\n"
+        problems_of("", {{"MESH_NODE__NAME", "caf\xe9"}}),
+        "  env MESH_NODE__NAME: node.name: is not UTF-8\n"
     );
 }
 

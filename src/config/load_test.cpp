@@ -312,6 +312,18 @@ TEST(Load, PoliciesAndRegistrationsAreCheckedByTheirOwnRules) {
         problems_of("register: [{name: a, host: h, port: 1}, {name: a, host: h, port: 1}]"),
         HasSubstr("register[1].id: \"a-h-1\" is here twice")
     );
+    EXPECT_EQ(problems_of("register: [{name: a, host: h, port: 1, zone: z, meta: {zone: z}}]"), "");
+    EXPECT_THAT(
+        problems_of("register: [{name: a, host: h, port: 1, zone: z, meta: {zone: y}}]"),
+        HasSubstr("zone is \"z\", but \"y\" in the metadata")
+    );
+    EXPECT_THAT(
+        problems_of("node: {zone: a b}"), HasSubstr("mesh.yaml:1:14: node.zone: zone \"a b\"")
+    );
+    EXPECT_THAT(
+        problems_of("services: {a: {policy: {subset: {capabilities: ['a,b']}}}}"),
+        HasSubstr("services.a.policy: policy: subset: filter: capability")
+    );
 }
 
 TEST(Load, AMistakeInDefaultsIsToldOnceAndNotForEveryService) {

@@ -265,6 +265,23 @@ const Table& table_of<LimitsConfig>() {
 }
 
 template <>
+const Table& table_of<DiscoveryFilter>() {
+    using D = DiscoveryFilter;
+    static const Table table =
+        TableOf<D>("subset", "Which of a service's endpoints are called. Everything that is set must hold.")
+            .field("tags", &D::tags, "Tags, all of them; empty = any.")
+            .field("metadata", &D::metadata, "Metadata, each with exactly this value.")
+            .field("version", &D::version, "Version; empty = any.")
+            .field("environment", &D::environment, "Environment; empty = any.")
+            .field("region", &D::region, "Region; empty = any.")
+            .field("zone", &D::zone, "Zone; empty = any.")
+            .field("capabilities", &D::capabilities, "Capabilities, all of them; empty = any.")
+            .field("healthy", &D::healthy, "Whether endpoints that the registry calls critical are left out even if it calls all of them so.")
+            .table();
+    return table;
+}
+
+template <>
 const Table& table_of<ServicePolicy>() {
     using P = ServicePolicy;
     static const Table table =
@@ -274,6 +291,7 @@ const Table& table_of<ServicePolicy>() {
             .field("outlier", &P::outlier, "Ejection of endpoints that fail.")
             .field("retry", &P::retry, "Retries.")
             .field("limits", &P::limits, "Concurrency limits.")
+            .field("subset", &P::subset, "Which endpoints are called at all; empty = all.")
             .field("deadline", &P::deadline, "Time limit of a whole call, retries included. 15 s: longer than people wait.", between(1ms, 1h))
             .table();
     return table;
@@ -291,6 +309,12 @@ const Table& table_of<ServiceConfig>() {
             .field("weight", &S::weight, "Relative share of traffic.", between(1, 65535))
             .field("tags", &S::tags, "Labels to select by, at most 64.")
             .field("meta", &S::meta, "Key and value pairs, such as zone and version; at most 64.")
+            .field("version", &S::version, "Version of what runs there, such as 1.4.2. This and the next five stand in `meta` under their names.")
+            .field("environment", &S::environment, "Environment, such as production.")
+            .field("region", &S::region, "Region, such as eu-west.")
+            .field("zone", &S::zone, "Zone; empty = node.zone.")
+            .field("capabilities", &S::capabilities, "What it can do, as words to select by.")
+            .field("dependencies", &S::dependencies, "Services that it calls.")
             .field("check", &S::check, "Its health check.")
             .table();
     return table;

@@ -64,7 +64,7 @@ const Table& table_of<NodeSection>() {
     static const Table table =
         TableOf<N>("node", "The machine or container that this process runs on.")
             .field("name", &N::name, "Its name in the embedded registry; empty = the host name.")
-            .field("zone", &N::zone, "Where it is, such as a data centre or a rack: added to what `register` announces as metadata `zone`, unless that has one.")
+            .field("zone", &N::zone, "Where it is, such as a data centre or a rack: that of what `register` announces, unless it has one.")
             .field("address", &N::address, "Address of the node in the embedded registry, for services that give none; empty = the one the registry listens on.")
             .table();
     return table;
@@ -113,6 +113,7 @@ const Table& table_of<EmbeddedSection>() {
             .field("data_dir", &E::data_dir, "Where it keeps its state; empty = in memory only, allowed with --dev.")
             .field("node_name", &E::node_name, "Name of the node it reports; empty = node.name.")
             .field("connections_per_client", &E::connections_per_client, "Open connections of one address; more are answered 429. Consul's limit is 200; an agent holds one for each service that it follows. 0 = no limit.", between(0, 65535))
+            .field("exec_checks", &E::exec_checks, "Whether checks may run programs on this machine. Off: whoever may register a service could run anything as this user.")
             .table();
     return table;
 }

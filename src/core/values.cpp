@@ -10,6 +10,7 @@
 #include <cmath>
 
 #include "core/health_check.h"
+#include "core/metadata.h"
 
 namespace datapunk::mesh {
 
@@ -191,6 +192,9 @@ Result<ServiceConfig> checked(ServiceConfig config) {
             tag.substr(0, 80)
         );
     }
+    for (const std::string& problem : core::settle_metadata(config)) {
+        problems.need(false, "{}", problem);
+    }
     problems.need(
         config.meta.size() <= kMetaPairsMax,
         "{} metadata pairs, at most {}",
@@ -262,6 +266,8 @@ Result<> check(const ServicePolicy& policy) {
         b.half_open_probes >= 1 && b.half_open_probes <= 1000,
         "breaker.half_open_probes must be 1..1000"
     );
+    const auto subset = check(policy.subset);
+    problems.need(subset.ok(), "subset: {}", subset ? "" : subset.error().what);
     const auto& o = policy.outlier;
     problems.need(o.interval > Duration::zero(), "outlier.interval must be positive");
     problems.need(

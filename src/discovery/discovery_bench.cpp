@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "discovery/endpoint_diff.h"
+#include "discovery/endpoint_index.h"
 #include "discovery/removal_hold.h"
 
 namespace datapunk::mesh::discovery {
@@ -18,7 +19,7 @@ std::vector<ServiceEndpoint> endpoints(std::int64_t count) {
              .host = "10.0.0.1",
              .port = 80,
              .tags = {"v1"},
-             .metadata = {{"zone", "a"}},
+             .metadata = {{"zone", fmt::format("z{}", i % 100)}},
              .node = "n1"}
         );
     }
@@ -45,6 +46,47 @@ void OneOfManyChanged(benchmark::State& state) {
 }
 
 BENCHMARK(OneOfManyChanged)->Arg(10)->Arg(1'000)->Arg(10'000);
+
+// A filter that was not asked before, in a set that is indexed already: 1 in 100 matches.
+void SelectByZone(benchmark::State& state) {
+    const auto set = std::make_shared<EndpointSet>();
+    set->endpoints = endpoints(state.range(0));
+    EndpointIndex index;
+    std::uint64_t round = 0;
+    for (auto _ : state) {
+        DiscoveryFilter filter{.zone = fmt::format("z{}", round++ % 100)};
+        benchmark::DoNotOptimize(index.select(set, filter)->endpoints.size());
+    }
+}
+
+BENCHMARK(SelectByZone)->Arg(1'000)->Arg(10'000);
+
+// The same by looking at each endpoint.
+void ScanForZone(benchmark::State& state) {
+    const auto all = endpoints(state.range(0));
+    std::uint64_t round = 0;
+    for (auto _ : state) {
+        const DiscoveryFilter filter{.zone = fmt::format("z{}", round++ % 100)};
+        std::vector<ServiceEndpoint> found;
+        for (const ServiceEndpoint& endpoint : all) {
+            if (filter.matches(endpoint)) found.push_back(endpoint);
+        }
+        benchmark::DoNotOptimize(found.size());
+    }
+}
+
+BENCHMARK(ScanForZone)->Arg(1'000)->Arg(10'000);
+
+void IndexAndSelect(benchmark::State& state) {
+    const auto set = std::make_shared<EndpointSet>();
+    set->endpoints = endpoints(state.range(0));
+    for (auto _ : state) {
+        EndpointIndex index;
+        benchmark::DoNotOptimize(index.select(set, {.zone = "z1"})->endpoints.size());
+    }
+}
+
+BENCHMARK(IndexAndSelect)->Arg(10'000);
 
 }  // namespace
 }  // namespace datapunk::mesh::discovery

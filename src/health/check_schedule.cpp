@@ -4,9 +4,9 @@
 
 namespace datapunk::mesh::health {
 
-CheckSchedule::CheckSchedule(Duration interval, Instant now, core::Rng& rng) noexcept
-    : interval_(interval) {
-    MESH_ASSERT(interval > Duration::zero());
+CheckSchedule::CheckSchedule(Duration interval, Instant now, core::Rng& rng, double jitter) noexcept
+    : interval_(interval), jitter_(jitter) {
+    MESH_ASSERT(interval > Duration::zero() && jitter >= 0 && jitter <= 0.5);
     const auto phase = rng.below(static_cast<std::uint64_t>(interval.count()));
     grid_ = next_at_ = now + Duration(static_cast<std::int64_t>(phase));
 }
@@ -21,7 +21,7 @@ bool CheckSchedule::take_due(Instant now, core::Rng& rng) noexcept {
 }
 
 void CheckSchedule::aim(core::Rng& rng) noexcept {
-    const double offset = (2 * rng.unit() - 1) * kJitter;
+    const double offset = (2 * rng.unit() - 1) * jitter_;
     const auto shift = static_cast<std::int64_t>(static_cast<double>(interval_.count()) * offset);
     next_at_ = grid_ + Duration(shift);
 }

@@ -5,7 +5,8 @@
 //
 //   start     phase                 phase + interval       phase + 2 x interval
 //     ├─────────┼───────────────────────┼───────────────────────┼──────────►
-//     phase is uniform in [0, interval)   each run ± 10 % of the interval around its grid point
+//     phase is uniform in [0, interval)   each run ± jitter (10 %) of the interval off its grid
+//     point
 //
 // Runs are counted from the grid, never from the last run: no drift. A run missed by a whole
 // interval or more is not made up for: the check waits for its next grid point, which is as spread
@@ -22,10 +23,10 @@ namespace datapunk::mesh::health {
 
 class CheckSchedule {
   public:
-    static constexpr double kJitter = 0.1;  // of the interval, either way
+    static constexpr double kJitter = 0.1;  // of the interval, either way, unless told otherwise
 
-    // `interval` is positive.
-    CheckSchedule(Duration interval, Instant now, core::Rng& rng) noexcept;
+    // `interval` is positive; `jitter` is a share of it, 0 .. 0.5.
+    CheckSchedule(Duration interval, Instant now, core::Rng& rng, double jitter = kJitter) noexcept;
 
     Instant next_at() const noexcept { return next_at_; }
 
@@ -36,6 +37,7 @@ class CheckSchedule {
     void aim(core::Rng& rng) noexcept;
 
     Duration interval_;
+    double jitter_;
     Instant grid_;  // the point that next_at_ is jittered around
     Instant next_at_;
 };

@@ -109,7 +109,8 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
 
 // The pid, or a negative errno.
 int spawn(ProcessSpec spec, int output, int errors) {
-    std::vector<std::string> environment = merged_environment(spec.environment);
+    std::vector<std::string> environment =
+        spec.inherits_environment ? merged_environment(spec.environment) : spec.environment;
     const std::vector<char*> argv = pointers(spec.arguments);
     const std::vector<char*> envp = pointers(environment);
     posix_spawn_file_actions_t files;

@@ -22,6 +22,7 @@ class EpollLoop;
 struct ProcessSpec {
     std::vector<std::string> arguments;    // the program first; without a slash, found by PATH
     std::vector<std::string> environment;  // "NAME=value", added to ours or replacing it
+    bool inherits_environment = true;      // false: `environment` is all there is
     // Kept of standard output and of standard error, each; the rest is read and dropped. What
     // Consul keeps of a check's output.
     std::size_t output_bytes_max = 4'096;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "discovery/endpoint_diff.h"
+
 namespace datapunk::mesh::internal {
 
 namespace {
@@ -11,6 +13,8 @@ using std::chrono::seconds;
 constexpr Duration kTickInterval = seconds(1);  // what ServicePolicies::tick asks for
 // Between questions that only want to know whether the registry is there.
 constexpr Duration kAskAgainInterval = seconds(5);
+// Services that are looked up with filters, and indexed for it, at a time.
+constexpr std::size_t kIndexesMax = 1000;
 
 }  // namespace
 
@@ -101,23 +105,44 @@ io::Task<void> Control::learn_first(ServiceState* service) {
     }
 }
 
-void Control::discover(std::string name, bool use_cache, Done<EndpointSetPtr> done) {
+void Control::discover(
+    std::string name, DiscoveryFilter filter, bool use_cache, Done<EndpointSetPtr> done
+) {
     if (is_stopping_) return;  // `done` says so
-    tasks_.spawn(answer_discover(std::move(name), use_cache, std::move(done)));
+    tasks_.spawn(answer_discover(std::move(name), std::move(filter), use_cache, std::move(done)));
 }
 
 io::Task<void> Control::answer_discover(
-    std::string name, bool use_cache, Done<EndpointSetPtr> done
+    std::string name, DiscoveryFilter filter, bool use_cache, Done<EndpointSetPtr> done
 ) {
     const Instant latest = deadline();
     auto set = co_await discovery_.discover(std::move(name), use_cache, latest);
+    if (set) set = select(*std::move(set), filter);
     done(std::move(set));
 }
 
-Result<> Control::watch(const std::string& name, const std::shared_ptr<WatchState>& watch) {
+EndpointSetPtr Control::select(EndpointSetPtr set, const DiscoveryFilter& filter) {
+    if (filter.empty()) return set;
+    // They hold sets that discovery may have forgotten.
+    if (indexes_.size() >= kIndexesMax && !indexes_.contains(set->service)) indexes_.clear();
+    const std::string name = set->service;
+    return indexes_[name].select(std::move(set), filter);
+}
+
+Result<> Control::watch(
+    const std::string& name, const DiscoveryFilter& filter, const std::shared_ptr<WatchState>& watch
+) {
     if (is_stopping_) return stopping_error();
-    auto begun =
-        discovery_.watch(name, [watch](const EndpointChange& change) { watch->call(change); });
+    auto tell = [this, watch, filter, told = EndpointSetPtr()](const EndpointChange& change
+                ) mutable {
+        if (filter.empty()) return watch->call(change);
+        const EndpointSetPtr now = select(change.all, filter);
+        const EndpointSetPtr before = std::exchange(told, now);
+        const EndpointChange seen = discovery::difference(before.get(), now);
+        const bool is_news = !seen.added.empty() || !seen.removed.empty() || !seen.changed.empty();
+        if (is_news || before == nullptr) watch->call(seen);
+    };
+    auto begun = discovery_.watch(name, std::move(tell));
     if (!begun) return std::move(begun).error();
     watches_.emplace(watch.get(), *std::move(begun));
     return Ok{};

@@ -17,6 +17,7 @@
 
 #include "core/log.h"
 #include "discovery/discovery_collector.h"
+#include "discovery/endpoint_index.h"
 #include "discovery/service_discovery.h"
 #include "io/loop.h"
 #include "io/task.h"
@@ -51,8 +52,14 @@ class Control {
     // Discovers the service for as long as the mesh lives.
     void follow(ServiceState& service);
 
-    void discover(std::string name, bool use_cache, Done<EndpointSetPtr> done);
-    Result<> watch(const std::string& name, const std::shared_ptr<WatchState>& watch);
+    void discover(
+        std::string name, DiscoveryFilter filter, bool use_cache, Done<EndpointSetPtr> done
+    );
+    Result<> watch(
+        const std::string& name,
+        const DiscoveryFilter& filter,
+        const std::shared_ptr<WatchState>& watch
+    );
     void unwatch(const WatchState* watch);
 
     void register_service(ServiceConfig config, Done<Registrar::Ticket> done);
@@ -72,7 +79,10 @@ class Control {
     io::Task<void> tick_each_second();
     io::Task<void> ask_until_answered();
     io::Task<void> learn_first(ServiceState* service);
-    io::Task<void> answer_discover(std::string name, bool use_cache, Done<EndpointSetPtr> done);
+    io::Task<void> answer_discover(
+        std::string name, DiscoveryFilter filter, bool use_cache, Done<EndpointSetPtr> done
+    );
+    EndpointSetPtr select(EndpointSetPtr set, const DiscoveryFilter& filter);
     io::Task<void> answer_register(ServiceConfig config, Done<Registrar::Ticket> done);
     io::Task<void> answer_withdraw(Registrar::Ticket ticket, Done<Ok> done);
     io::Task<void> answer_withdraw_id(std::string id, Done<Ok> done);
@@ -92,6 +102,7 @@ class Control {
     discovery::ServiceDiscovery discovery_;
     discovery::DiscoveryCollector discovery_collector_;
     Registrar registrar_;
+    std::map<std::string, discovery::EndpointIndex, std::less<>> indexes_;  // by service
     std::vector<Watch> followed_;
     std::map<const WatchState*, Watch> watches_;
     bool is_stopping_ = false;

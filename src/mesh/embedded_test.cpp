@@ -193,5 +193,74 @@ TEST(EmbeddedMesh, ProbesItsServicesWithTheirChecks) {
     }));
 }
 
+TEST(EmbeddedMesh, EndpointsAreSelectedByWhatTheySayAboutThemselves) {
+    ServiceMesh mesh = ServiceMesh::create(embedded()).value();
+    std::vector<ServiceRegistration> all;
+    const auto add = [&](std::uint16_t port, std::string zone, std::string version) {
+        ServiceConfig config = unchecked(port);
+        config.meta.clear();
+        config.zone = std::move(zone);
+        config.version = std::move(version);
+        all.push_back(mesh.register_service(config).value());
+    };
+    add(1, "a", "1");
+    add(2, "b", "1");
+    add(3, "a", "2");
+    const auto in_a = mesh.discover_service("web", DiscoveryFilter{.zone = "a"}, false).value();
+    ASSERT_EQ(in_a->endpoints.size(), 2U);
+    EXPECT_EQ(in_a->endpoints[0].port, 1);
+    EXPECT_EQ(in_a->endpoints[1].zone(), "a");
+    EXPECT_TRUE(
+        mesh.discover_service("web", DiscoveryFilter{.zone = "c"}).value()->endpoints.empty()
+    );
+    const auto bad = mesh.discover_service("web", DiscoveryFilter{.zone = "no zone"});
+    ASSERT_FALSE(bad);
+    EXPECT_EQ(bad.error().code, Code::invalid);
+
+    Seen seen;
+    const DiscoveryFilter newest{.version = "2"};
+    const Watch watch =
+        mesh.watch_service("web", newest, [&](const EndpointChange& c) { seen.note(c); }).value();
+    const auto ports = [](const EndpointSet& set) {
+        std::vector<int> found;
+        for (const ServiceEndpoint& endpoint : set.endpoints) found.push_back(endpoint.port);
+        return found;
+    };
+    EXPECT_TRUE(seen.wait([&](const EndpointSet& set) { return ports(set) == std::vector{3}; }));
+    add(4, "b", "2");
+    EXPECT_TRUE(seen.wait([&](const EndpointSet& set) { return ports(set) == std::vector{3, 4}; }));
+}
+
+TEST(EmbeddedMesh, CallsOnlyTheSubsetThatItsPolicyNames) {
+    ServiceMesh mesh = ServiceMesh::create(embedded()).value();
+    ServiceConfig config = unchecked(1);
+    config.tags = {"stable"};
+    const auto stable = mesh.register_service(config).value();
+    config.port = 2;
+    config.tags = {"canary"};
+    const auto canary = mesh.register_service(config).value();
+    const Service service = mesh.service("web", {.subset = {.tags = {"canary"}}}).value();
+    for (int i = 0; i < 10; ++i) {
+        auto lease = service.get_service_instance();
+        ASSERT_TRUE(lease) << lease.error().what;
+        EXPECT_EQ(lease->endpoint().port, 2);
+        lease->report(Outcome::success);
+    }
+    EXPECT_FALSE(mesh.service("web", {.subset = {.tags = {"stable"}}})) << "one subset a service";
+    EXPECT_FALSE(mesh.service("other", {.subset = {.tags = {""}}}));
+    // Nobody is in this one, and the error says so.
+    const auto third = mesh.register_service({.name = "api",
+                                              .host = "127.0.0.1",
+                                              .port = 3,
+                                              .check = {.kind = HealthCheck::Kind::none}}
+    ).value();
+    const Service nobody = mesh.service("api", {.subset = {.zone = "z"}}).value();
+    const auto lease = nobody.get_service_instance();
+    ASSERT_FALSE(lease);
+    EXPECT_THAT(
+        lease.error().what, HasSubstr("no endpoint is known in the subset, 1 outside of it")
+    );
+}
+
 }  // namespace
 }  // namespace datapunk::mesh

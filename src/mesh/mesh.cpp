@@ -182,11 +182,23 @@ Result<> ServiceMesh::deregister_service(std::string_view id) {
 }
 
 Result<EndpointSetPtr> ServiceMesh::discover_service(std::string_view name, bool use_cache) {
-    return core_->discover_service(name, use_cache);
+    return core_->discover_service(name, {}, use_cache);
+}
+
+Result<EndpointSetPtr> ServiceMesh::discover_service(
+    std::string_view name, const DiscoveryFilter& filter, bool use_cache
+) {
+    return core_->discover_service(name, filter, use_cache);
 }
 
 Result<Watch> ServiceMesh::watch_service(std::string_view name, WatchCallback callback) {
-    return core_->watch_service(name, std::move(callback));
+    return core_->watch_service(name, {}, std::move(callback));
+}
+
+Result<Watch> ServiceMesh::watch_service(
+    std::string_view name, const DiscoveryFilter& filter, WatchCallback callback
+) {
+    return core_->watch_service(name, filter, std::move(callback));
 }
 
 Result<Service> ServiceMesh::service(std::string_view name) {

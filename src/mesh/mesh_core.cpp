@@ -227,9 +227,13 @@ void MeshCore::forget(Registrar::Ticket ticket) {
     world_.loop->post([this, ticket] { control_->registrar().forget(ticket); });
 }
 
-Result<EndpointSetPtr> MeshCore::discover_service(std::string_view name, bool use_cache) {
-    return ask<EndpointSetPtr>([this, use_cache, copy = std::string(name)](Done<EndpointSetPtr> done
-                               ) { control_->discover(copy, use_cache, std::move(done)); });
+Result<EndpointSetPtr> MeshCore::discover_service(
+    std::string_view name, const DiscoveryFilter& filter, bool use_cache
+) {
+    if (auto good = mesh::check(filter); !good) return std::move(good).error();
+    return ask<EndpointSetPtr>([this, use_cache, filter, copy = std::string(name)](
+                                   Done<EndpointSetPtr> done
+                               ) { control_->discover(copy, filter, use_cache, std::move(done)); });
 }
 
 void MeshCore::discover_service_async(
@@ -238,14 +242,17 @@ void MeshCore::discover_service_async(
     const Gate::Pass pass(gate_);
     world_.loop->post(
         [this, copy = std::string(name), done = Done<EndpointSetPtr>(std::move(callback))](
-        ) mutable { control_->discover(std::move(copy), true, std::move(done)); }
+        ) mutable { control_->discover(std::move(copy), {}, true, std::move(done)); }
     );
 }
 
-Result<Watch> MeshCore::watch_service(std::string_view name, WatchCallback callback) {
+Result<Watch> MeshCore::watch_service(
+    std::string_view name, const DiscoveryFilter& filter, WatchCallback callback
+) {
+    if (auto good = mesh::check(filter); !good) return std::move(good).error();
     const auto state = std::make_shared<WatchState>(std::move(callback));
-    auto begun = ask<Ok>([this, state, copy = std::string(name)](Done<Ok> done) {
-        done(control_->watch(copy, state));
+    auto begun = ask<Ok>([this, state, filter, copy = std::string(name)](Done<Ok> done) {
+        done(control_->watch(copy, filter, state));
     });
     if (!begun) return std::move(begun).error();
     return Watch([state, link = link_] {

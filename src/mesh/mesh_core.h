@@ -93,11 +93,15 @@ class MeshCore {
     Result<> set_health(Registrar::Ticket ticket, Health health, std::string_view note);
     void forget(Registrar::Ticket ticket);
 
-    Result<EndpointSetPtr> discover_service(std::string_view name, bool use_cache);
+    Result<EndpointSetPtr> discover_service(
+        std::string_view name, const DiscoveryFilter& filter, bool use_cache
+    );
     void discover_service_async(
         std::string_view name, std::function<void(Result<EndpointSetPtr>)> callback
     );
-    Result<Watch> watch_service(std::string_view name, WatchCallback callback);
+    Result<Watch> watch_service(
+        std::string_view name, const DiscoveryFilter& filter, WatchCallback callback
+    );
 
     Result<Service> service(std::string_view name, const ServicePolicy* policy);
     Result<Lease> lease(std::string_view name);

@@ -36,6 +36,9 @@ Error to_error(const NoEndpoint& why, std::string_view service, Instant now) {
             error.code = Code::not_found;
             error.source = Source::registry;
             error.what += "no endpoint is known";
+            if (why.outside > 0) {
+                error.what += " in the subset, " + std::to_string(why.outside) + " outside of it";
+            }
             return error;
         case NoEndpoint::Reason::none_available:
             break;

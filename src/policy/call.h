@@ -49,6 +49,7 @@ struct NoEndpoint {
     std::uint32_t critical = 0;   // by the registry's checks
     std::uint32_t ejected = 0;    // by their own results
     std::uint32_t open = 0;       // circuit breakers, waiting or with all probes out
+    std::uint32_t outside = 0;    // of the policy's subset; not among the known
     std::uint32_t in_flight = 0;  // of this service, when limited
     Instant next_at = kNever;     // when the first of them may be asked again
 

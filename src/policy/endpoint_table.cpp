@@ -39,8 +39,13 @@ void ServicePolicies::update(const EndpointSet& set, Instant now) {
     std::vector<std::unique_ptr<Cell>> unlisted;
     listed.reserve(set.endpoints.size());
     std::size_t old = 0;
+    std::uint32_t outside = 0;
     // Both are sorted by id: one walk finds who stays, who leaves and who is new.
     for (const ServiceEndpoint& endpoint : set.endpoints) {
+        if (!policy_.subset.matches(endpoint)) {
+            ++outside;
+            continue;
+        }
         while (old < cells_.size() && cells_[old]->endpoint.id < endpoint.id) {
             unlisted.push_back(std::move(cells_[old++]));
         }
@@ -72,11 +77,11 @@ void ServicePolicies::update(const EndpointSet& set, Instant now) {
     std::sort(leaving_.begin(), leaving_.end(), [](const auto& a, const auto& b) {
         return a->endpoint.id < b->endpoint.id;
     });
-    publish_table(std::move(gone));
+    publish_table(std::move(gone), outside);
     collect();
 }
 
-void ServicePolicies::publish_table(std::vector<Cell*> unlisted) {
+void ServicePolicies::publish_table(std::vector<Cell*> unlisted, std::uint32_t outside) {
     std::vector<Cell*> usable;
     usable.reserve(cells_.size());
     for (const auto& cell : cells_) {
@@ -97,6 +102,7 @@ void ServicePolicies::publish_table(std::vector<Cell*> unlisted) {
         .balancer = balance::Balancer(policy_.balance, std::move(candidates)),
         .known = static_cast<std::uint32_t>(cells_.size()),
         .critical = critical,
+        .outside = outside,
     });
     const Table* old = table_.exchange(table.release(), std::memory_order_acq_rel);
     // Tables go in order of age: once this one is gone, nobody can find the unlisted any more.

@@ -146,7 +146,8 @@ resilience::RetryDecision ServicePolicies::after_attempt(
 
 NoEndpoint ServicePolicies::explain(const Table* table) const noexcept {
     if (table == nullptr || table->known == 0) {
-        return {.reason = NoEndpoint::Reason::unknown_service};
+        const std::uint32_t outside = table == nullptr ? 0 : table->outside;
+        return {.reason = NoEndpoint::Reason::unknown_service, .outside = outside};
     }
     NoEndpoint why{.known = table->known, .critical = table->critical};
     std::int64_t next = std::numeric_limits<std::int64_t>::max();

@@ -11,11 +11,11 @@
 //
 //   control thread: update(set) on every change of membership; tick() about once a second
 //
-// Who is left out of a pick: endpoints that the registry calls critical, unless it calls all of
-// them so (then its checks are more likely broken than the whole service); ejected ones; those
-// whose breaker is open or has all its probes out; those this call has tried, while another is
-// left. Outlier ejection never takes the last usable one; a breaker may: then calls fail at once
-// and say why.
+// Who is left out of a pick: endpoints outside of the policy's subset; endpoints that the registry
+// calls critical, unless it calls all of them so (then its checks are more likely broken than the
+// whole service); ejected ones; those whose breaker is open or has all its probes out; those this
+// call has tried, while another is left. Outlier ejection never takes the last usable one; a
+// breaker may: then calls fail at once and say why.
 //
 // Threads: everything may be called from any thread. begin, finish and after take no lock that is
 // shared between endpoints, copy no shared_ptr and allocate nothing (but on errors, events, and a
@@ -127,6 +127,7 @@ class ServicePolicies {
         balance::Balancer balancer;
         std::uint32_t known = 0;
         std::uint32_t critical = 0;
+        std::uint32_t outside = 0;
     };
 
     friend class HeldEndpoint;
@@ -139,7 +140,7 @@ class ServicePolicies {
 
     // Writer, under mutex_: endpoint_table.cpp and ejection.cpp.
     std::unique_ptr<Cell> cell_for(const ServiceEndpoint& endpoint, Instant now);
-    void publish_table(std::vector<Cell*> unlisted);
+    void publish_table(std::vector<Cell*> unlisted, std::uint32_t outside);
     void collect();
     void eject_suspect(const Cell& suspect, Instant now);
     void eject_suspects(Instant now);

@@ -3,192 +3,164 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <string_view>
+#include <exception>
 #include <utility>
 
-#include "core/strings.h"
-#include "http/message_reader.h"
-#include "wire/http1/chars.h"
-#include "wire/http1/encode.h"
+#include "core/assert.h"
+#include "core/health_check.h"
+#include "probe/connection.h"
 #include "wire/url.h"
 
 namespace datapunk::mesh::probe {
 
 namespace {
 
-using wire::http1::Method;
-using wire::http1::ResponseHead;
+constexpr std::string_view kHidden = "<redacted>";
 
-constexpr std::size_t kHeadBytesMax = 16 * 1024;  // no health page has a larger one
+// What a service says may repeat what it was told.
+void hide(std::string& output, const std::string& secret) {
+    if (secret.empty()) return;
+    for (std::size_t at = output.find(secret); at != std::string::npos;
+         at = output.find(secret, at + kHidden.size())) {
+        output.replace(at, secret.size(), kHidden);
+    }
+    // Cut in the middle of it?
+    for (std::size_t part = std::min(secret.size() - 1, output.size()); part >= 4; --part) {
+        if (!output.ends_with(std::string_view(secret).substr(0, part))) continue;
+        output.replace(output.size() - part, part, kHidden);
+        return;
+    }
+}
+
+// The embedder's exceptions end here.
+ProbeResult call(const CheckFunction& function) {
+    try {
+        return function();
+    } catch (const std::exception& error) {
+        return {Health::critical, error.what()};
+    } catch (...) {
+        return {Health::critical, "the check threw something that is no std::exception"};
+    }
+}
+
+io::Task<ProbeResult> probe_custom(ProbeDefinition definition) {
+    ProbeResult result = call(*definition.custom);
+    co_return verdict(result.status, std::move(result.output));
+}
+
+io::Task<ProbeResult> run(ProbeTools tools, ProbeDefinition definition, Instant deadline) {
+    using Kind = ProbeDefinition::Kind;
+    switch (definition.kind) {
+        case Kind::http:
+            return probe_http(tools, std::move(definition), deadline);
+        case Kind::tcp:
+            return probe_tcp(tools, std::move(definition), deadline);
+        case Kind::grpc:
+            return probe_grpc(tools, std::move(definition), deadline);
+        case Kind::exec:
+            return probe_exec(tools, std::move(definition), deadline);
+        case Kind::custom:
+            break;
+    }
+    return probe_custom(std::move(definition));
+}
+
+}  // namespace
 
 ProbeResult verdict(Health status, std::string output) {
     if (output.size() > kOutputBytesMax) output.resize(kOutputBytesMax);
     return {status, std::move(output)};
 }
 
-Health status_of(int http_status) {
-    if (http_status >= 200 && http_status <= 299) return Health::passing;
-    return http_status == 429 ? Health::warning : Health::critical;
-}
-
-bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) {
-    return std::any_of(names.begin(), names.end(), [name](std::string_view other) {
-        return core::equals_ignoring_case(name, other);
-    });
-}
-
-std::string host_field(const ProbeDefinition& definition) {
-    const std::string_view wanted = http::find_header(definition.headers, "Host");
-    if (!wanted.empty()) return std::string(wanted);
-    wire::HostPort at{.host = definition.host, .port = definition.port};
-    if (definition.port == (definition.is_tls ? 443 : 80)) at.port.reset();
-    return at.text();
-}
-
-// The request up to its body. What is in a definition comes from whoever registered it: nothing of
-// it may break the framing.
-Result<std::string> request_head(const ProbeDefinition& definition) {
-    const Error unfit{
-        .code = Code::invalid, .what = "method, path or headers are not fit for HTTP"
-    };
-    if (!wire::http1::is_field_name(definition.method) || definition.target.empty() ||
-        !wire::http1::all_in(definition.target, wire::http1::kTarget)) {
-        return unfit;
-    }
-    std::string head;
-    wire::http1::append_request_line(head, definition.method, definition.target);
-    bool is_fit = wire::http1::try_append_field(head, "Host", host_field(definition));
-    for (const http::HeaderLine& line : definition.headers) {
-        if (is_one_of(line.name, {"Host", "Connection", "Content-Length", "Transfer-Encoding"})) {
-            continue;
-        }
-        is_fit = is_fit && wire::http1::try_append_field(head, line.name, line.value);
-    }
-    if (!is_fit) return unfit;
-    if (http::find_header(definition.headers, "User-Agent").empty()) {
-        wire::http1::append_field(head, "User-Agent", "Consul Health Check");
-    }
-    if (http::find_header(definition.headers, "Accept").empty()) {
-        wire::http1::append_field(head, "Accept", "text/plain, text/*, */*");
-    }
-    wire::http1::append_field(head, "Connection", "close");
-    const Method method = wire::http1::method_of(definition.method);
-    if (!definition.body.empty() || method == Method::post || method == Method::put) {
-        wire::http1::append_field(head, "Content-Length", definition.body.size());
-    }
-    head += wire::http1::kHeadEnd;
-    return head;
-}
-
-struct HttpAnswer {
-    int status = 0;
-    std::string reason;
-    std::string body;  // its beginning
-};
-
-io::Task<Result<HttpAnswer>> read_answer(io::Stream& stream, Method method, Instant deadline) {
-    http::MessageReader reader(stream, {.head_bytes_max = kHeadBytesMax});
-    ResponseHead head;
-    do {
-        const http::HeadRead read = co_await reader.read_response(head, method, deadline);
-        if (read == http::HeadRead::failed) co_return reader.error();
-        if (read == http::HeadRead::closed) {
-            co_return Error{.code = Code::unavailable, .what = "closed without an answer"};
-        }
-        if (read == http::HeadRead::rejected) {
-            co_return Error{
-                .code = Code::invalid,
-                .what = fmt::format("the answer is not HTTP/1.1 ({})", to_string(reader.why()))
-            };
-        }
-    } while (head.is_interim());
-    HttpAnswer answer{.status = head.status, .reason = std::string(head.reason), .body = {}};
-    if (answer.reason.empty()) answer.reason = wire::http1::reason_phrase(answer.status);
-    while (!reader.body_done() && answer.body.size() < kOutputBytesMax) {
-        auto piece = co_await reader.next_piece(deadline);
-        if (!piece) break;  // the status has been said, and only that counts
-        answer.body += piece->bytes;
-    }
-    co_return std::move(answer);
-}
-
 io::Task<Result<io::StreamPtr>> open_stream(
-    io::Network& network, TlsContexts& tls, const ProbeDefinition& definition, Instant deadline
+    ProbeTools tools,
+    std::string host,
+    std::uint16_t port,
+    CheckTls tls,
+    std::string alpn,
+    Instant deadline
 ) {
-    auto connected = co_await io::connect_to(network, definition.host, definition.port, deadline);
-    if (!connected || !definition.is_tls) co_return std::move(connected);
-    auto context = tls.get(!definition.tls_skip_verify);
+    auto connected = co_await io::connect_to(tools.network, host, port, deadline);
+    if (!connected || !tls.enabled) co_return std::move(connected);
+    auto context = tools.tls.get(tls, alpn, tools.network.loop().now());
     if (!context) co_return std::move(context).error();
-    const std::string& name =
-        definition.tls_server_name.empty() ? definition.host : definition.tls_server_name;
+    const std::string& name = tls.server_name.empty() ? host : tls.server_name;
     auto secure = io::TlsStream::client(*std::move(connected), *context, name);
     auto agreed = co_await secure->handshake(deadline);
     if (!agreed) co_return std::move(agreed).error();
+    if (alpn == "h2" && secure->alpn() != alpn) {
+        co_return Error{.code = Code::invalid, .what = "the server does not speak HTTP/2"};
+    }
     co_return io::StreamPtr(std::move(secure));
 }
 
-io::Task<Result<HttpAnswer>> ask(
-    io::Network& network, TlsContexts& tls, const ProbeDefinition& definition, Instant deadline
-) {
-    auto head = request_head(definition);
-    if (!head) co_return std::move(head).error();
-    auto opened = co_await open_stream(network, tls, definition, deadline);
-    if (!opened) co_return std::move(opened).error();
-    const io::StreamPtr stream = *std::move(opened);
-    io::Slices slices(*head);
-    slices.add(definition.body);
-    auto written = co_await stream->write(slices, deadline);
-    if (!written) co_return std::move(written).error();
-    const Method method = wire::http1::method_of(definition.method);
-    auto answer = co_await read_answer(*stream, method, deadline);
-    co_return std::move(answer);
+io::Task<ProbeResult> probe(ProbeTools tools, ProbeDefinition definition, Instant deadline) {
+    const std::string secret = definition.bearer_token;
+    auto result = co_await run(tools, std::move(definition), deadline);
+    hide(result.output, secret);
+    co_return verdict(result.status, std::move(result.output));
 }
 
-io::Task<ProbeResult> probe_http(
-    io::Network& network, TlsContexts& tls, ProbeDefinition definition, Instant deadline
-) {
-    auto answer = co_await ask(network, tls, definition, deadline);
-    if (!answer) {
-        co_return verdict(
-            Health::critical,
-            fmt::format("{} \"{}\": {}", definition.method, definition.display, answer.error().what)
-        );
+ProbeDefinition definition_of(const ServiceConfig& config) {
+    const HealthCheck& check = config.check;
+    ProbeDefinition out;
+    out.host = config.host;
+    out.port = config.port;
+    if (const auto at = wire::parse_host_port(check.target); at && at->port) {
+        out.host = at->host;
+        out.port = *at->port;
+    } else if (!check.target.empty()) {
+        out.host.clear();  // never answers, and the output shows what was asked for
+        out.port = 0;
     }
-    co_return verdict(
-        status_of(answer->status),
-        fmt::format(
-            "HTTP {} {}: {} {} Output: {}",
-            definition.method,
-            definition.display,
-            answer->status,
-            answer->reason,
-            answer->body
-        )
-    );
-}
-
-io::Task<ProbeResult> probe_tcp(
-    io::Network& network, ProbeDefinition definition, Instant deadline
-) {
-    auto stream = co_await io::connect_to(network, definition.host, definition.port, deadline);
-    if (!stream) {
-        co_return verdict(
-            Health::critical,
-            fmt::format("dial tcp {}: {}", definition.display, stream.error().what)
-        );
+    const ServiceEndpoint self{.host = config.host, .port = config.port};
+    const std::string place = check.target.empty() ? self.address() : check.target;
+    out.display = place;
+    out.tls = check.tls;
+    out.bearer_token = check.bearer_token;
+    switch (check.kind) {
+        case HealthCheck::Kind::tcp:
+            out.kind = ProbeDefinition::Kind::tcp;
+            out.send = check.send;
+            out.expect = check.expect;
+            break;
+        case HealthCheck::Kind::grpc:
+            out.kind = ProbeDefinition::Kind::grpc;
+            out.grpc_service = check.grpc_service;
+            break;
+        case HealthCheck::Kind::exec:
+            out.kind = ProbeDefinition::Kind::exec;
+            out.command = check.command;
+            break;
+        case HealthCheck::Kind::custom:
+            out.kind = ProbeDefinition::Kind::custom;
+            out.custom = check.custom;
+            break;
+        default:
+            MESH_ASSERT(check.kind == HealthCheck::Kind::http);
+            out.display =
+                fmt::format("{}://{}{}", check.tls.enabled ? "https" : "http", place, check.path);
+            out.method = check.method;
+            out.target = check.path;
+            out.body = check.body;
+            out.redirects_max = check.follow_redirects ? check.redirects_max : 0;
+            out.expected_body = check.expected_body;
+            if (!check.host.empty()) out.headers.push_back({"Host", check.host});
+            for (const auto& [name, value] : check.headers) out.headers.push_back({name, value});
+            for (const std::string& range : check.expected_status) {
+                if (const auto parsed = core::parse_status_range(range)) {
+                    out.expected_status.push_back(*parsed);
+                }
+            }
     }
-    co_return verdict(Health::passing, fmt::format("TCP connect {}: Success", definition.display));
-}
-
-}  // namespace
-
-io::Task<ProbeResult> probe(
-    io::Network& network, TlsContexts& tls, ProbeDefinition definition, Instant deadline
-) {
-    if (definition.kind == ProbeDefinition::Kind::tcp) {
-        return probe_tcp(network, std::move(definition), deadline);
-    }
-    return probe_http(network, tls, std::move(definition), deadline);
+    out.interval = check.interval;
+    out.timeout = check.timeout;
+    out.grace = check.grace;
+    out.jitter = check.jitter;
+    out.successes_before_passing = check.successes_before_passing;
+    out.failures_before_warning = check.failures_before_warning;
+    out.failures_before_critical = check.failures_before_critical;
+    return out;
 }
 
 }  // namespace datapunk::mesh::probe

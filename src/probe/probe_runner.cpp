@@ -12,8 +12,7 @@ namespace {
 
 HealthCheck thresholds(const ProbeDefinition& definition) {
     HealthCheck check;
-    check.kind = definition.kind == ProbeDefinition::Kind::http ? HealthCheck::Kind::http
-                                                                : HealthCheck::Kind::tcp;
+    check.kind = HealthCheck::Kind::http;  // or any other that is probed: the counts apply
     check.interval = definition.interval;
     check.timeout = definition.timeout;
     check.successes_before_passing = std::max(definition.successes_before_passing, 1U);
@@ -31,8 +30,8 @@ class ProbeRunner::Check final : public core::ListNode {
           id_(std::move(id)),
           definition_(std::move(definition)),
           loop_(runner.network_.loop()),
-          schedule_(definition_.interval, loop_.now(), loop_.rng()),
-          state_(thresholds(definition_), initial, loop_.now()) {
+          schedule_(definition_.interval, loop_.now(), loop_.rng(), definition_.jitter),
+          state_(thresholds(definition_), initial, loop_.now(), definition_.grace) {
         loop_.timers().arm(due_, schedule_.next_at());
     }
 
@@ -72,8 +71,10 @@ class ProbeRunner::Check final : public core::ListNode {
 
     static io::Task<void> run(Check* self) {
         const Instant deadline = self->loop_.now() + self->definition_.timeout;
-        auto result =
-            co_await probe(self->runner_.network_, self->runner_.tls_, self->definition_, deadline);
+        const ProbeTools tools{
+            self->runner_.network_, self->runner_.tls_, self->runner_.processes_
+        };
+        auto result = co_await probe(tools, self->definition_, deadline);
         self->result_ = std::move(result);
         self->loop_.make_ready(self->done_);
     }
@@ -107,8 +108,13 @@ class ProbeRunner::Check final : public core::ListNode {
     io::TaskGroup task_;
 };
 
-ProbeRunner::ProbeRunner(io::Network& network, Report report, std::size_t concurrent_max)
-    : network_(network), report_(std::move(report)), concurrent_max_(concurrent_max) {}
+ProbeRunner::ProbeRunner(
+    io::Network& network, Report report, std::size_t concurrent_max, io::Processes* processes
+)
+    : network_(network),
+      report_(std::move(report)),
+      concurrent_max_(concurrent_max),
+      processes_(processes) {}
 
 ProbeRunner::~ProbeRunner() {
     concurrent_max_ = 0;  // what ends now starts nothing

@@ -31,7 +31,13 @@ class ProbeRunner {
 
     static constexpr std::size_t kConcurrentMax = 256;  // sockets for probes; thousands are queued
 
-    ProbeRunner(io::Network& network, Report report, std::size_t concurrent_max = kConcurrentMax);
+    // Without `processes` no program is run: such checks are critical. They outlive the runner.
+    ProbeRunner(
+        io::Network& network,
+        Report report,
+        std::size_t concurrent_max = kConcurrentMax,
+        io::Processes* processes = nullptr
+    );
     ~ProbeRunner();
     ProbeRunner(const ProbeRunner&) = delete;
     ProbeRunner& operator=(const ProbeRunner&) = delete;
@@ -55,6 +61,7 @@ class ProbeRunner {
     Report report_;
     std::size_t concurrent_max_;
     TlsContexts tls_;
+    io::Processes* processes_;
     std::size_t running_ = 0;
     core::IntrusiveList<Check> waiting_;
     std::map<std::string, std::unique_ptr<Check>, std::less<>> checks_;

@@ -56,7 +56,9 @@ class ProbeTest : public testing::Test {
 
     ProbeResult once(ProbeDefinition definition) {
         const Instant deadline = world_.loop().now() + definition.timeout;
-        return *sim::run_on(world_.loop(), probe(here_, tls_, std::move(definition), deadline));
+        return *sim::run_on(
+            world_.loop(), probe(ProbeTools{here_, tls_}, std::move(definition), deadline)
+        );
     }
 
     sim::SimWorld world_;

@@ -6,6 +6,7 @@
 #include "io/test_certificates.h"
 #include "io/tls.h"
 #include "sim/run.h"
+#include "sim/sim_processes.h"
 #include "sim/sim_world.h"
 
 namespace datapunk::mesh::probe {
@@ -84,7 +85,9 @@ class Probe : public testing::Test {
     ProbeResult run(const ProbeDefinition& definition) {
         const Instant deadline = world_.loop().now() + definition.timeout;
         auto result = sim::run_on(
-            world_.loop(), probe(world_.host("10.0.0.1"), tls_, definition, deadline), 1min
+            world_.loop(),
+            probe(ProbeTools{world_.host("10.0.0.1"), tls_, &processes_}, definition, deadline),
+            1min
         );
         EXPECT_TRUE(result);
         return result.value_or(ProbeResult{});
@@ -92,6 +95,7 @@ class Probe : public testing::Test {
 
     sim::SimWorld world_{1};
     TlsContexts tls_;
+    sim::SimProcesses processes_{world_.loop()};
 };
 
 TEST_F(Probe, DoesNotReadAnEndlessBody) {
@@ -193,23 +197,13 @@ TEST_F(Probe, TlsIsVerifiedUnlessTheCheckSaysOtherwise) {
     const std::string fine = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
     Canned canned(world_.host(kThere), fine, true, *context);
     ProbeDefinition definition = page();
-    definition.is_tls = true;
+    definition.tls.enabled = true;
     EXPECT_EQ(run(definition).status, Health::critical);
     EXPECT_EQ(canned.asked, "");
-    definition.tls_skip_verify = true;
+    definition.tls.verify = false;
     const ProbeResult result = run(definition);
     EXPECT_EQ(result.status, Health::passing) << result.output;
     EXPECT_THAT(canned.asked, HasSubstr("Host: 10.0.0.2:80\r\n")) << "80 is not TLS's own port";
-}
-
-TEST(TlsContextsTest, AreMadeOnce) {
-    TlsContexts contexts;
-    const auto verified = contexts.get(true);
-    const auto unverified = contexts.get(false);
-    ASSERT_TRUE(verified && unverified);
-    EXPECT_EQ(*contexts.get(true), *verified);
-    EXPECT_EQ(*contexts.get(false), *unverified);
-    EXPECT_NE(*verified, *unverified);
 }
 
 }  // namespace

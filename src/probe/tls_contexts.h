@@ -1,12 +1,17 @@
 #pragma once
 
 // TlsContexts: what probes over TLS share, made when first asked for and then kept: reading the
-// system's roots takes tens of milliseconds, which a loop cannot spend on every probe. New roots
-// count after a restart. One loop's object.
+// system's roots takes tens of milliseconds, which a loop cannot spend on every probe. Certificates
+// of a check's own are read again every kReload, so that a renewed one counts without a restart; if
+// that fails the old ones go on. New roots of the system count after a restart. One loop's object.
 
+#include <datapunk/mesh/health_check.h>
 #include <datapunk/mesh/result.h>
 
+#include <map>
 #include <memory>
+#include <string>
+#include <tuple>
 
 #include "io/tls.h"
 
@@ -16,22 +21,23 @@ class TlsContexts {
   public:
     using Context = std::shared_ptr<const io::TlsContext>;
 
-    // Without verification any certificate will do.
-    Result<Context> get(bool verifies) {
-        Context& kept = verifies ? verified_ : unverified_;
-        if (kept == nullptr) {
-            io::TlsClientConfig config;
-            config.verify_peer = verifies;
-            auto made = io::TlsContext::client(config);
-            if (!made) return std::move(made).error();
-            kept = *std::move(made);
-        }
-        return kept;
-    }
+    static constexpr Duration kReload = std::chrono::minutes(1);
+    // As many checks with certificates of their own; beyond, all are read again.
+    static constexpr std::size_t kKeptMax = 1000;
+
+    // `alpn`: the protocol offered; may be empty.
+    Result<Context> get(const CheckTls& tls, const std::string& alpn, Instant now);
 
   private:
-    Context verified_;
-    Context unverified_;
+    // verify, ca, certificate, private key, alpn
+    using Key = std::tuple<bool, std::string, std::string, std::string, std::string>;
+
+    struct Kept {
+        Context context;
+        Instant made_at;
+    };
+
+    std::map<Key, Kept> kept_;
 };
 
 }  // namespace datapunk::mesh::probe

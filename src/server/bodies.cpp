@@ -90,23 +90,18 @@ Result<catalog::CheckRegistration> finish_check(CheckText text) {
         out.check.status = *status;
     }
     catalog::CheckDefinition& d = out.check.definition;
-    if (!d.args.empty() || !text.docker.empty()) {
-        return bad_request(
-            "Invalid check: scripts are disabled on this agent; use an HTTP, TCP or TTL check"
-        );
-    }
     const std::array<std::pair<std::string_view, const std::string*>, 5> others = {{
+        {"Docker", &text.docker},
         {"UDP", &text.udp},
         {"H2PING", &text.h2ping},
-        {"GRPC", &d.grpc},
         {"OSService", &text.os_service},
         {"Alias", d.alias_service.empty() ? &d.alias_node : &d.alias_service},
     }};
     for (const auto& [name, value] : others) {
         if (value->empty()) continue;
         return bad_request(fmt::format(
-            "Invalid check: {} checks are not supported by this registry; use an HTTP, TCP or TTL "
-            "check",
+            "Invalid check: {} checks are not supported by this registry; use an HTTP, TCP, "
+            "gRPC or TTL check",
             name
         ));
     }
@@ -114,6 +109,10 @@ Result<catalog::CheckRegistration> finish_check(CheckText text) {
         d.kind = catalog::CheckKind::http;
     } else if (!d.tcp.empty()) {
         d.kind = catalog::CheckKind::tcp;
+    } else if (!d.grpc.empty()) {
+        d.kind = catalog::CheckKind::grpc;
+    } else if (!d.args.empty()) {
+        d.kind = catalog::CheckKind::script;  // which the registry may refuse to run
     } else if (d.ttl > Duration::zero()) {
         d.kind = catalog::CheckKind::ttl;
     }

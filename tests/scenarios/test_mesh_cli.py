@@ -55,6 +55,26 @@ class CommandLine(Scenario):
             self.dpmesh('register', 'api', '--host', '127.0.0.1', '--port', '8081', '--id', 'one', '--weight', weight, '--check', 'none')
         self.assertEqual([endpoint['weight'] for endpoint in self.json('endpoints', 'api')], [7])
 
+    def test_endpoints_can_be_selected(self):
+        for port, words in ((1, '--tag v1 --zone a --version 1.0'), (2, '--tag v1 --tag canary --zone b --meta rack=7'),
+                            (3, '--tag v2 --zone a --capability grpc --capability http/2 --environment test --region eu')):
+            self.dpmesh('register', 'api', '--host', '127.0.0.1', '--port', port, '--id', f'api-{port}', '--check', 'none', *words.split())
+        self.registry.put('/v1/agent/service/maintenance/api-3?enable=true')
+
+        def selected(words):
+            return [endpoint['id'] for endpoint in self.json('endpoints', 'api', *words.split())]
+
+        self.assertEqual(selected('--tag v1'), ['api-1', 'api-2'])
+        self.assertEqual(selected('--tag v1 --tag canary'), ['api-2'])
+        self.assertEqual(selected('--meta rack=7'), ['api-2'])
+        self.assertEqual(selected('--zone a'), ['api-1', 'api-3'])
+        self.assertEqual(selected('--zone a --healthy'), ['api-1'])
+        self.assertEqual(selected('--version 1.0'), ['api-1'])
+        self.assertEqual(selected('--capability grpc --environment test --region eu'), ['api-3'])
+        self.assertIn('none of the 3 endpoints of api matches zone=nowhere', self.dpmesh('endpoints', 'api', '--zone', 'nowhere', code=1).stderr)
+        self.assertIn('zone "a b" must be', self.dpmesh('endpoints', 'api', '--zone', 'a b', code=2).stderr)
+        self.assertIn('not key=value', self.dpmesh('endpoints', 'api', '--meta', 'rack', code=2).stderr)
+
     def test_watch_prints_every_change_as_a_line(self):
         self.registry.register('api', 8081)
         watch = self.start(binary('dpmesh'), 'watch', 'api', '-o', 'json', '--registry', self.registry.address)

@@ -27,6 +27,22 @@ DATAPUNK_MESH_API std::string_view to_string(Health health) noexcept;
 
 using Metadata = std::map<std::string, std::string, std::less<>>;
 
+// Metadata that the mesh itself reads and that ServiceConfig has fields for. Values that a
+// registration may have: version 1..64 of [A-Za-z0-9._+~:-]; environment, region and zone 1..63 of
+// [A-Za-z0-9._-]; capabilities and dependencies: words separated by commas, a capability 1..63 of
+// [A-Za-z0-9._:/-], a dependency a service name.
+namespace meta_key {
+inline constexpr std::string_view version = "version";
+inline constexpr std::string_view environment = "environment";
+inline constexpr std::string_view region = "region";
+inline constexpr std::string_view zone = "zone";
+inline constexpr std::string_view capabilities = "capabilities";
+inline constexpr std::string_view dependencies = "dependencies";
+// Written by the mesh: who announced it (MeshOptions::owner), and which run of it.
+inline constexpr std::string_view owner = "mesh-owner";
+inline constexpr std::string_view incarnation = "mesh-incarnation";
+}  // namespace meta_key
+
 struct ServiceEndpoint {
     std::string id{};          // unique among the service's endpoints; default "name-host-port"
     std::string service{};     // the name callers use
@@ -43,6 +59,22 @@ struct ServiceEndpoint {
     DATAPUNK_MESH_API std::string address() const;
 
     bool healthy() const noexcept { return health != Health::critical; }
+
+    // What the metadata says under meta_key; empty if nothing. Valid as long as the endpoint.
+    DATAPUNK_MESH_API std::string_view meta(std::string_view key) const noexcept;
+
+    std::string_view version() const noexcept { return meta(meta_key::version); }
+
+    std::string_view environment() const noexcept { return meta(meta_key::environment); }
+
+    std::string_view region() const noexcept { return meta(meta_key::region); }
+
+    std::string_view zone() const noexcept { return meta(meta_key::zone); }
+
+    DATAPUNK_MESH_API std::vector<std::string_view> capabilities() const;
+    DATAPUNK_MESH_API bool has_capability(std::string_view capability) const noexcept;
+    // The services that it calls.
+    DATAPUNK_MESH_API std::vector<std::string_view> dependencies() const;
 
     friend bool operator==(const ServiceEndpoint&, const ServiceEndpoint&) = default;
 };

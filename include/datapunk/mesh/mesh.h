@@ -23,6 +23,7 @@
 #include <datapunk/mesh/discovery.h>
 #include <datapunk/mesh/endpoint.h>
 #include <datapunk/mesh/export.h>
+#include <datapunk/mesh/filter.h>
 #include <datapunk/mesh/policy.h>
 #include <datapunk/mesh/registration.h>
 #include <datapunk/mesh/registry.h>
@@ -126,10 +127,18 @@ class DATAPUNK_MESH_API ServiceMesh {
     // The endpoints as known now; `use_cache` false asks the registry. Last known good while the
     // registry is away (EndpointSet::stale).
     Result<EndpointSetPtr> discover_service(std::string_view name, bool use_cache = true);
+    // Those of them that match. Found by an index, not by looking at each.
+    Result<EndpointSetPtr> discover_service(
+        std::string_view name, const DiscoveryFilter& filter, bool use_cache = true
+    );
     // Calls back at once with what is known, then after every real change. Watch::stop() may be
     // called from any thread; when it has returned no callback runs or begins, except that a
     // callback may stop its own watch: that call is then the last.
     Result<Watch> watch_service(std::string_view name, WatchCallback callback);
+    // Of those that match: an endpoint that begins to match was added, one that ceases was removed.
+    Result<Watch> watch_service(
+        std::string_view name, const DiscoveryFilter& filter, WatchCallback callback
+    );
 
     // The handle of a service, under MeshOptions::services[name] or else MeshOptions::policy.
     // Starts to discover it; waits for nothing. Fails on a bad name, or beyond kServicesMax.

@@ -4,6 +4,7 @@
 // when to try again. Defaults are the product's defaults; docs/config.md has the reasons.
 
 #include <datapunk/mesh/export.h>
+#include <datapunk/mesh/filter.h>
 #include <datapunk/mesh/result.h>
 #include <datapunk/mesh/time.h>
 
@@ -134,6 +135,7 @@ struct ServicePolicy {
     OutlierConfig outlier{};
     RetryConfig retry{};
     LimitsConfig limits{};
+    DiscoveryFilter subset{};                      // only these endpoints are called; empty = all
     Duration deadline = std::chrono::seconds(15);  // of a whole call, retries included
     friend bool operator==(const ServicePolicy&, const ServicePolicy&) = default;
 };

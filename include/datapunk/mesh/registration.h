@@ -23,8 +23,16 @@ struct ServiceConfig {
     std::uint16_t port = 0;    // 1..65535
     std::uint32_t weight = 1;  // 1..65535
     std::vector<std::string> tags{};
-    Metadata meta{};      // at most 64 pairs, key <= 128 bytes of [A-Za-z0-9_-], value <= 512
-    HealthCheck check{};  // default: HTTP GET /health every 10 s
+    Metadata meta{};  // at most 64 pairs, key <= 128 bytes of [A-Za-z0-9_-], value <= 512
+    // What the mesh reads itself. Stands in the metadata, too, under meta_key (endpoint.h), and may
+    // be given either way; checked() makes both say the same.
+    std::string version{};
+    std::string environment{};
+    std::string region{};
+    std::string zone{};
+    std::vector<std::string> capabilities{};
+    std::vector<std::string> dependencies{};  // the services that it calls
+    HealthCheck check{};                      // default: HTTP GET /health every 10 s
 
     friend bool operator==(const ServiceConfig&, const ServiceConfig&) = default;
 };
@@ -33,7 +41,8 @@ struct ServiceConfig {
 // [a-z0-9]([a-z0-9_-]*[a-z0-9])?, at most 63 bytes, ASCII. The error names the first bad character.
 [[nodiscard]] DATAPUNK_MESH_API Result<> check_service_name(std::string_view name);
 
-// Checks every field and fills in the default id. The error names every bad field.
+// Checks every field, fills in the default id, and writes the fields that have a place in the
+// metadata there. The error names every bad field. Doing it twice changes nothing.
 [[nodiscard]] DATAPUNK_MESH_API Result<ServiceConfig> checked(ServiceConfig config);
 
 }  // namespace datapunk::mesh

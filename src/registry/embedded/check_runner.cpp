@@ -8,52 +8,97 @@ namespace datapunk::mesh::registry::embedded {
 
 namespace {
 
-constexpr Duration kTimeoutDefault = std::chrono::seconds(10);  // Consul's, for http and tcp
-// A result that cannot be written in this time is dropped: the next probe brings another.
-constexpr Duration kWriteTimeout = std::chrono::seconds(10);
+using catalog::CheckDefinition;
+using catalog::CheckKind;
+using probe::ProbeDefinition;
 
-}  // namespace
+// Consul's.
+constexpr Duration kTimeoutDefault = std::chrono::seconds(10);
+constexpr Duration kProgramTimeoutDefault = std::chrono::seconds(30);
+constexpr std::uint32_t kRedirectsMax = 10;
 
-std::optional<probe::ProbeDefinition> probe_definition(const catalog::CheckDefinition& definition) {
-    probe::ProbeDefinition out;
-    out.interval = definition.interval;
-    out.timeout = definition.timeout > Duration::zero() ? definition.timeout : kTimeoutDefault;
-    out.successes_before_passing = definition.success_before_passing;
-    out.failures_before_warning = definition.failures_before_warning;
-    out.failures_before_critical = definition.failures_before_critical;
-    if (definition.kind == catalog::CheckKind::tcp) {
-        out.kind = probe::ProbeDefinition::Kind::tcp;
-        out.display = definition.tcp;
-        if (const auto at = wire::parse_host_port(definition.tcp); at && at->port) {
-            out.host = at->host;
-            out.port = *at->port;
-        }
-        return out;
+void aim(ProbeDefinition& out, std::string_view place) {
+    if (const auto at = wire::parse_host_port(place); at && at->port) {
+        out.host = at->host;
+        out.port = *at->port;
     }
-    if (definition.kind != catalog::CheckKind::http) return std::nullopt;
+}
+
+void describe_http(const CheckDefinition& definition, ProbeDefinition& out) {
+    out.kind = ProbeDefinition::Kind::http;
     out.display = definition.url;
     if (const auto url = wire::parse_url(definition.url)) {
         out.host = url->host;
         out.port = url->port;
-        out.is_tls = url->scheme == "https";
+        out.tls.enabled = url->scheme == "https";
         out.target = url->query.empty() ? url->path : url->path + "?" + url->query;
     }
     if (!definition.method.empty()) out.method = definition.method;
     out.body = definition.body;
-    out.tls_skip_verify = definition.tls_skip_verify;
-    out.tls_server_name = definition.tls_server_name;
+    out.redirects_max = definition.disable_redirects ? 0 : kRedirectsMax;
     for (const auto& [name, values] : definition.header) {
         for (const std::string& value : values) out.headers.push_back({name, value});
     }
+}
+
+// "host:port" or "host:port/service".
+void describe_grpc(const CheckDefinition& definition, ProbeDefinition& out) {
+    out.kind = ProbeDefinition::Kind::grpc;
+    const std::size_t slash = definition.grpc.find('/');
+    out.display = definition.grpc.substr(0, slash);
+    if (slash != std::string::npos) out.grpc_service = definition.grpc.substr(slash + 1);
+    out.tls.enabled = definition.grpc_use_tls;
+    aim(out, out.display);
+}
+
+}  // namespace
+
+std::optional<ProbeDefinition> probe_definition(const CheckDefinition& definition) {
+    ProbeDefinition out;
+    switch (definition.kind) {
+        case CheckKind::http:
+            describe_http(definition, out);
+            break;
+        case CheckKind::tcp:
+            out.kind = ProbeDefinition::Kind::tcp;
+            out.display = definition.tcp;
+            aim(out, definition.tcp);
+            break;
+        case CheckKind::grpc:
+            describe_grpc(definition, out);
+            break;
+        case CheckKind::script:
+            out.kind = ProbeDefinition::Kind::exec;
+            out.command = definition.args;
+            break;
+        default:
+            return std::nullopt;
+    }
+    const bool is_program = definition.kind == CheckKind::script;
+    out.timeout = is_program ? kProgramTimeoutDefault : kTimeoutDefault;
+    if (definition.timeout > Duration::zero()) out.timeout = definition.timeout;
+    out.interval = definition.interval;
+    out.tls.verify = !definition.tls_skip_verify;
+    out.tls.server_name = definition.tls_server_name;
+    out.successes_before_passing = definition.success_before_passing;
+    out.failures_before_warning = definition.failures_before_warning;
+    out.failures_before_critical = definition.failures_before_critical;
     return out;
 }
 
-CheckRunner::CheckRunner(EmbeddedRegistry& registry, io::Network& network, core::Logger logger)
+CheckRunner::CheckRunner(
+    EmbeddedRegistry& registry, io::Network& network, core::Logger logger, io::Processes* processes
+)
     : registry_(registry),
       logger_(std::move(logger)),
-      probes_(network, [this](const std::string& id, Health status, std::string output) {
-          writes_.spawn(write(id, status, std::move(output)));
-      }) {
+      probes_(
+          network,
+          [this](const std::string& id, Health status, std::string output) {
+              write(id, status, std::move(output));
+          },
+          probe::ProbeRunner::kConcurrentMax,
+          processes
+      ) {
     registry_.on_checks_changed([this](const std::vector<std::string>& ids) { sync(ids); });
     std::vector<std::string> ids;
     if (const catalog::CatalogNode* node = registry_.catalog().local(); node != nullptr) {
@@ -78,19 +123,19 @@ void CheckRunner::sync(const std::vector<std::string>& check_ids) {
     }
 }
 
-io::Task<void> CheckRunner::write(std::string check_id, Health status, std::string output) {
-    catalog::UpdateCheck command{
-        .check_id = std::move(check_id), .status = status, .output = std::move(output)
-    };
-    const std::string id = command.check_id;
-    const Instant deadline = registry_.loop().now() + kWriteTimeout;
-    auto outcome = co_await registry_.execute(std::move(command), deadline);
-    // A check that went meanwhile is nothing to tell anybody.
-    if (!outcome && outcome.error().code != Code::not_found) {
+void CheckRunner::write(const std::string& check_id, Health status, std::string output) {
+    const auto written =
+        registry_.report({.check_id = check_id, .status = status, .output = std::move(output)});
+    // A check that went meanwhile is nothing to tell anybody; neither is each of a thousand results
+    // that a full log cannot take: the next probe brings another.
+    const bool is_refused = !written && written.error().code != Code::not_found;
+    if (is_refused && !is_dropping_) {
         logger_.warn(
-            "a check's result is not written", {{"check", id}, {"error", outcome.error().what}}
+            "results of checks are not written",
+            {{"check", check_id}, {"error", written.error().what}}
         );
     }
+    is_dropping_ = is_refused;
 }
 
 }  // namespace datapunk::mesh::registry::embedded

@@ -1,13 +1,12 @@
 #pragma once
 
-// CheckRunner: runs the HTTP and TCP checks that services registered, and writes their results
-// back.
+// CheckRunner: runs the HTTP, TCP, gRPC and (if enabled) exec checks that services registered, and
+// writes their results back.
 //
-//     catalog ── checks changed ──> definitions ──> ProbeRunner ── report ──> UpdateCheck ──>
-//     registry
+//     catalog ── checks changed ──> definitions ──> ProbeRunner ── report ──> the registry's log
 //
-// A status that flips goes through the log; one that stays costs no write (CheckTimers). One loop's
-// object; registry and network must outlive it.
+// A status that flips goes through the log, together with all others of the same turn; one that
+// stays costs no write (CheckTimers). One loop's object; what it is given must outlive it.
 
 #include <optional>
 #include <string>
@@ -26,7 +25,13 @@ std::optional<probe::ProbeDefinition> probe_definition(const catalog::CheckDefin
 class CheckRunner {
   public:
     // Starts with the checks that the registry has already; takes its on_checks_changed().
-    CheckRunner(EmbeddedRegistry& registry, io::Network& network, core::Logger logger);
+    // Without `processes` exec checks are critical.
+    CheckRunner(
+        EmbeddedRegistry& registry,
+        io::Network& network,
+        core::Logger logger,
+        io::Processes* processes = nullptr
+    );
     ~CheckRunner();
     CheckRunner(const CheckRunner&) = delete;
     CheckRunner& operator=(const CheckRunner&) = delete;
@@ -35,12 +40,12 @@ class CheckRunner {
 
   private:
     void sync(const std::vector<std::string>& check_ids);
-    io::Task<void> write(std::string check_id, Health status, std::string output);
+    void write(const std::string& check_id, Health status, std::string output);
 
     EmbeddedRegistry& registry_;
     core::Logger logger_;
+    bool is_dropping_ = false;  // results, since the registry cannot take them
     probe::ProbeRunner probes_;
-    io::TaskGroup writes_;
 };
 
 }  // namespace datapunk::mesh::registry::embedded

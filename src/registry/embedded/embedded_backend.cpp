@@ -85,8 +85,6 @@ catalog::CheckRegistration check_of(const ServiceConfig& config) {
 
 std::optional<Error> not_runnable(const HealthCheck& check) {
     std::string_view what = core::beyond_registry(check);
-    if (check.kind == HealthCheck::Kind::grpc) what = "a gRPC check";
-    if (check.kind == HealthCheck::Kind::exec) what = "an exec check";
     if (check.kind == HealthCheck::Kind::alias) what = "an alias check";
     if (what.empty()) return std::nullopt;
     return Error{

@@ -22,6 +22,18 @@ Error too_late() {
     };
 }
 
+bool is_program(const catalog::CheckRegistration& check) {
+    return check.check.definition.kind == catalog::CheckKind::script;
+}
+
+bool registers_program(const catalog::Command& command) {
+    if (const auto* service = std::get_if<catalog::RegisterService>(&command)) {
+        return std::any_of(service->checks.begin(), service->checks.end(), &is_program);
+    }
+    const auto* check = std::get_if<catalog::RegisterCheck>(&command);
+    return check != nullptr && is_program(check->check);
+}
+
 }  // namespace
 
 struct EmbeddedRegistry::Pending {
@@ -111,15 +123,50 @@ Result<> EmbeddedRegistry::replay() {
     return Ok{};
 }
 
+Result<> EmbeddedRegistry::ready(catalog::Command& command) const {
+    if (auto prepared = catalog::prepare(command, config_.deregister_after_min); !prepared) {
+        return prepared;
+    }
+    if (!config_.exec_checks && registers_program(command)) {
+        return Error{
+            .code = Code::invalid,
+            .what =
+                "Invalid check: scripts are disabled on this agent; use an HTTP, TCP, gRPC or "
+                "TTL check",
+            .source = Source::downstream
+        };
+    }
+    return catalog_.check(command);
+}
+
+Result<> EmbeddedRegistry::room() const {
+    if (queue_.size() < config_.queued_commands_max) return Ok{};
+    return Error{
+        .code = Code::exhausted,
+        .what = fmt::format("{} changes wait to be written already", queue_.size()),
+        .source = Source::registry,
+        .retryable = true,
+    };
+}
+
+Result<> EmbeddedRegistry::report(catalog::UpdateCheck result) {
+    catalog::Command command = std::move(result);
+    if (auto verdict = ready(command); !verdict) return verdict;
+    if (!timers_.report(catalog_, std::get<catalog::UpdateCheck>(command), loop_.now())) {
+        run_due();
+        return Ok{};
+    }
+    if (auto verdict = room(); !verdict) return verdict;
+    enqueue(std::move(command));
+    return Ok{};
+}
+
 io::Task<Result<catalog::Applied>> EmbeddedRegistry::execute(
     catalog::Command command, Instant deadline
 ) {
     const bool has_node = co_await has_node_.wait(deadline);
     if (!has_node) co_return too_late();
-    if (auto ready = catalog::prepare(command, config_.deregister_after_min); !ready) {
-        co_return std::move(ready).error();
-    }
-    if (auto allowed = catalog_.check(command); !allowed) co_return std::move(allowed).error();
+    if (auto verdict = ready(command); !verdict) co_return std::move(verdict).error();
     if (const auto* result = std::get_if<catalog::UpdateCheck>(&command)) {
         const bool needs_log = timers_.report(catalog_, *result, loop_.now());
         if (!needs_log) {
@@ -133,14 +180,7 @@ io::Task<Result<catalog::Applied>> EmbeddedRegistry::execute(
             co_return catalog::Applied{.index = catalog_.index()};
         }
     }
-    if (queue_.size() >= config_.queued_commands_max) {
-        co_return Error{
-            .code = Code::exhausted,
-            .what = fmt::format("{} changes wait to be written already", queue_.size()),
-            .source = Source::registry,
-            .retryable = true,
-        };
-    }
+    if (auto verdict = room(); !verdict) co_return std::move(verdict).error();
     const PendingPtr pending = enqueue(std::move(command));
     const bool finished = co_await pending->done.wait(deadline);
     if (!finished) co_return too_late();

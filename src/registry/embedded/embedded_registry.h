@@ -41,6 +41,9 @@ struct EmbeddedConfig {
     Duration deregister_after_min = catalog::kDeregisterAfterMin;
     std::size_t queued_commands_max = 65'536;  // beyond: refused, as the log is too slow
     std::uint64_t snapshot_after_entries = store::kSnapshotAfterEntries;
+    // Whether checks that run programs may be registered: whoever may register could then run
+    // anything as this process's user.
+    bool exec_checks = false;
 };
 
 class EmbeddedRegistry {
@@ -61,6 +64,10 @@ class EmbeddedRegistry {
     // After the answer the change is durable and visible. Destroying the task does not withdraw a
     // command; code timeout means that it may still happen.
     io::Task<Result<catalog::Applied>> execute(catalog::Command command, Instant deadline);
+
+    // A check's result, from our own prober: execute() without waiting, so that the results of one
+    // turn are written together. Code::not_found: the check has gone.
+    Result<> report(catalog::UpdateCheck result);
 
     const catalog::Catalog& catalog() const noexcept { return catalog_; }
 
@@ -127,6 +134,9 @@ class EmbeddedRegistry {
         core::Logger logger
     );
     Result<> replay();
+    // Defaults, limits, and whether it may be done at all.
+    Result<> ready(catalog::Command& command) const;
+    Result<> room() const;
     PendingPtr enqueue(catalog::Command command);
     void flush();
     void on_written(Result<std::uint64_t> last_seq);

@@ -30,7 +30,14 @@ EtcdBackend::EtcdBackend(
     core::Logger log
 )
     : client_(network, std::move(config), std::move(tls), std::move(log)),
-      registrations_(client_) {}
+      store_(client_, [this] { registrations_.lost_all(); }),
+      registrations_(
+          network.loop(),
+          store_,
+          client_.config().node,
+          2 * client_.config().request_timeout,
+          client_.log()
+      ) {}
 
 io::Task<Result<>> EtcdBackend::register_service(ServiceConfig config, Instant deadline) {
     return registrations_.put(std::move(config), deadline);
@@ -41,7 +48,7 @@ io::Task<Result<>> EtcdBackend::deregister_service(std::string id, Instant deadl
 }
 
 io::Task<Result<bool>> EtcdBackend::has_service(std::string id, Instant deadline) {
-    return registrations_.has(std::move(id), deadline);
+    return store_.has(std::move(id), deadline);
 }
 
 io::Task<Result<>> EtcdBackend::heartbeat(

@@ -23,8 +23,9 @@
 #include "registry/backend.h"
 #include "registry/etcd/etcd_client.h"
 #include "registry/etcd/etcd_config.h"
-#include "registry/etcd/leased_registrations.h"
+#include "registry/etcd/lease_store.h"
 #include "registry/etcd/watched_service.h"
+#include "registry/held_registrations.h"
 
 namespace datapunk::mesh::registry::etcd {
 
@@ -60,7 +61,8 @@ class EtcdBackend final : public Backend {
     );
 
     EtcdClient client_;
-    LeasedRegistrations registrations_;
+    LeaseStore store_;
+    HeldRegistrations registrations_;
     std::map<std::string, std::shared_ptr<WatchedService>, std::less<>> views_;
 };
 
