@@ -63,6 +63,12 @@ sanitize: deps-test ## Unit tests with the second compiler (g++-12) under ASan a
 	@cmake --build build/gcc-asan -j $(JOBS)
 	@ctest --preset gcc-asan -j $(JOBS) -L unit
 
+.PHONY: kills
+kills: build-test ## 1,000 kills at any moment of store and registry, and a flip of every byte of the state
+	@KILLS=1000 $(RELEASE)/store_test --gtest_filter='KillTest.*'
+	@KILLS=1000 $(RELEASE)/registry_test --gtest_filter='EmbeddedKill.*'
+	@FLIPS=1 TEST_TMPDIR=/dev/shm/ $(RELEASE)/store_test --gtest_filter='DamageTest.AFlippedBit*'
+
 .PHONY: bench
 bench: deps-test ## Measure against HAProxy and nginx, and the library against the clock
 	@cmake --preset release -DMESH_TESTS=ON -DMESH_BENCH=ON --log-level=WARNING >/dev/null

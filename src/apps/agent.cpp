@@ -51,6 +51,42 @@ Result<routing::RouteTable> routes_of(const config::Config& config) {
     return routing::RouteTable::create(std::move(routes));
 }
 
+ServiceDiscoveryConfig discovery_of(const config::Config& config) {
+    const config::DiscoverySection& section = config.discovery;
+    ServiceDiscoveryConfig out;
+    out.cache_ttl = section.cache_ttl;
+    out.negative_ttl = section.negative_ttl;
+    out.removal_grace = section.removal_grace;
+    out.removal_share_max = section.removal_share_max;
+    out.reset_grace = section.reset_grace;
+    out.fallback_after = section.fallback_after;
+    out.queries_per_second = section.queries_per_second;
+    const config::RegistryBreakerSection& breaker = config.registry.breaker;
+    out.registry_breaker.enabled = breaker.enabled;
+    out.registry_breaker.consecutive = breaker.consecutive;
+    out.registry_breaker.failure_rate = breaker.failure_rate;
+    out.registry_breaker.open_for = breaker.open_for;
+    out.registry_breaker.open_max = breaker.open_max;
+    out.snapshot_file = section.snapshot.file;
+    out.snapshot_delay = section.snapshot.delay;
+    out.snapshot_max_age = section.snapshot.max_age;
+    const config::RedisSection& redis = config.redis;
+    if (!redis.enabled) return out;
+    out.shared_cache = {
+        .host = redis.address.host,
+        .port = redis.address.port,
+        .username = redis.username,
+        .password = redis.password.reveal(),
+        .database = redis.database,
+        .tls = redis.tls,
+        .tls_ca = redis.tls_ca,
+        .prefix = redis.prefix,
+        .timeout = redis.timeout,
+        .keep = redis.keep
+    };
+    return out;
+}
+
 EndpointSet fixed_set(
     const std::string& name, const std::vector<config::NetworkAddress>& endpoints
 ) {
@@ -194,13 +230,19 @@ Result<> Agent::start_registry() {
     auto observed =
         std::make_unique<internal::ObservedBackend>(loop_, *std::move(backend), metrics_);
     observed_ = observed.get();
-    ServiceDiscoveryConfig discovery;
+    const ServiceDiscoveryConfig discovery = discovery_of(config());
     backend_ = std::make_unique<registry::BreakerBackend>(
         loop_, std::move(observed), discovery.registry_breaker, metrics_, log_
     );
-    discovery.cache_ttl = config().discovery.cache_ttl;
-    discovery.removal_grace = config().discovery.removal_grace;
     discovery_ = std::make_unique<discovery::ServiceDiscovery>(loop_, *backend_, discovery, log_);
+    if (!discovery.shared_cache.host.empty()) {
+        auto shared =
+            discovery::SharedCache::create(network_, discovery.shared_cache, metrics_, log_);
+        if (!shared) return std::move(shared).error();
+        shared_cache_ = *std::move(shared);
+        discovery_->use(*shared_cache_);
+    }
+    discovery_->use_snapshot(files_, discovery::SnapshotWriter::Where::thread);
     discovery_collector_ =
         std::make_unique<discovery::DiscoveryCollector>(metrics_, backend_->kind());
     registrar_ = std::make_unique<internal::Registrar>(internal::RegistrarParts{
@@ -283,7 +325,7 @@ io::Task<void> Agent::announce(ServiceConfig registration) {
 }
 
 void Agent::collect() {
-    if (discovery_ != nullptr) discovery_collector_->update(discovery_->stats());
+    if (discovery_ != nullptr) discovery_collector_->update(*discovery_);
     std::size_t at = 0;
     services_.for_each([&](policy::ServicePolicies& service) {
         std::vector<policy::PolicyEvent> events = service.drain_events();

@@ -23,6 +23,7 @@ class Checks {
         node();
         admin();
         registry();
+        redis();
         listeners();
         routes();
         registrations();
@@ -74,6 +75,9 @@ class Checks {
     }
 
     void registry() {
+        const RegistryBreakerSection& breaker = config_.registry.breaker;
+        if (breaker.open_max < breaker.open_for)
+            fail("registry.breaker.open_max", "must not be below open_for");
         if (config_.registry.kind == RegistryKind::embedded)
             listen_address(config_.registry.embedded.address, "registry.embedded.address");
         const AclSection& acl = config_.registry.acl;
@@ -87,6 +91,19 @@ class Checks {
                 "set registry.acl.enabled"
             );
         }
+    }
+
+    void redis() {
+        const RedisSection& redis = config_.redis;
+        if (!redis.username.empty() && redis.password.empty())
+            fail("redis.username", "needs a password", "set redis.password");
+        if (!redis.tls && !redis.tls_ca.empty())
+            fail("redis.tls_ca", "has no effect without redis.tls", "set redis.tls: true");
+        const bool is_printable = std::all_of(redis.prefix.begin(), redis.prefix.end(), [](char c) {
+            return c > ' ' && c <= '~';
+        });
+        if (redis.prefix.empty() || redis.prefix.size() > 64 || !is_printable)
+            fail("redis.prefix", "must have 1 to 64 printable bytes");
     }
 
     // Adds what is not there yet; a second one of the same name is a problem.

@@ -77,11 +77,21 @@ struct ConsulSection {
 
 enum class RegistryKind : std::uint8_t { embedded, consul, fixed };
 
+struct RegistryBreakerSection {
+    bool enabled = true;
+    std::uint32_t consecutive = 5;
+    double failure_rate = 0.5;
+    Duration open_for = std::chrono::seconds(1);
+    Duration open_max = std::chrono::seconds(30);
+    friend bool operator==(const RegistryBreakerSection&, const RegistryBreakerSection&) = default;
+};
+
 struct RegistrySection {
     RegistryKind kind = RegistryKind::embedded;
     EmbeddedSection embedded;
     AclSection acl;
     ConsulSection consul;
+    RegistryBreakerSection breaker;
     friend bool operator==(const RegistrySection&, const RegistrySection&) = default;
 };
 
@@ -130,10 +140,37 @@ struct DefaultsSection {
     friend bool operator==(const DefaultsSection&, const DefaultsSection&) = default;
 };
 
+struct SnapshotSection {
+    std::string file;
+    Duration delay = std::chrono::seconds(1);
+    Duration max_age = std::chrono::hours(24);
+    friend bool operator==(const SnapshotSection&, const SnapshotSection&) = default;
+};
+
 struct DiscoverySection {
     Duration cache_ttl = std::chrono::seconds(30);
+    Duration negative_ttl = std::chrono::seconds(1);
     Duration removal_grace = std::chrono::seconds(5);
+    double removal_share_max = 0.5;
+    Duration reset_grace = std::chrono::seconds(30);
+    Duration fallback_after = std::chrono::milliseconds(250);
+    double queries_per_second = 10;
+    SnapshotSection snapshot;
     friend bool operator==(const DiscoverySection&, const DiscoverySection&) = default;
+};
+
+struct RedisSection {
+    bool enabled = false;
+    NetworkAddress address = {.host = "127.0.0.1", .port = 6379};
+    std::string username;
+    Secret password;
+    std::uint32_t database = 0;
+    bool tls = false;
+    std::string tls_ca;
+    std::string prefix = "dpmesh:";
+    Duration timeout = std::chrono::milliseconds(100);
+    Duration keep = std::chrono::hours(24);
+    friend bool operator==(const RedisSection&, const RedisSection&) = default;
 };
 
 struct Config {
@@ -144,6 +181,7 @@ struct Config {
     MetricsSection metrics;
     RegistrySection registry;
     DiscoverySection discovery;
+    RedisSection redis;
     std::uint32_t workers = 1;
     Duration drain_timeout = std::chrono::seconds(30);
     std::vector<ListenerSection> listeners;

@@ -144,6 +144,20 @@ const Table& table_of<ConsulSection>() {
 }
 
 template <>
+const Table& table_of<RegistryBreakerSection>() {
+    using B = RegistryBreakerSection;
+    static const Table table =
+        TableOf<B>("breaker", "A circuit breaker in front of the registry: one that keeps failing is left in peace, then probed.")
+            .field("enabled", &B::enabled, "Whether it acts.")
+            .field("consecutive", &B::consecutive, "Failures in a row that open it; 0 = off.", between(0, 10'000))
+            .field("failure_rate", &B::failure_rate, "Share of failures in the last 50 requests that opens it, once there were 20.", between(0.01, 1))
+            .field("open_for", &B::open_for, "How long it stays open the first time; doubles each time. A second: the registry's return is waited for.", between(1ms, 24h))
+            .field("open_max", &B::open_max, "Longest time open, at least open_for.", between(1ms, 24h))
+            .table();
+    return table;
+}
+
+template <>
 const Table& table_of<RegistrySection>() {
     using R = RegistrySection;
     static const Table table =
@@ -152,6 +166,38 @@ const Table& table_of<RegistrySection>() {
             .field("embedded", &R::embedded, "The embedded registry.")
             .field("acl", &R::acl, "Access control of the embedded registry.")
             .field("consul", &R::consul, "Consul.")
+            .field("breaker", &R::breaker, "Circuit breaker in front of the registry: one that keeps failing is left in peace, then probed.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<SnapshotSection>() {
+    using S = SnapshotSection;
+    static const Table table =
+        TableOf<S>("snapshot", "The last good sets in a file, so that a restart while the registry is away still routes.")
+            .field("file", &S::file, "Path; its directory must exist, and no other process may use it. Empty = none.")
+            .field("delay", &S::delay, "Changes within it are one write. A write is a few megabytes at most and an fsync.", between(10ms, 1min))
+            .field("max_age", &S::max_age, "Sets that no registry has confirmed for so long are not used; addresses are given to others in time. The same for sets from Redis.", between(1min, 720h))
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<RedisSection>() {
+    using R = RedisSection;
+    static const Table table =
+        TableOf<R>("redis", "A cache that the processes of a site share. Nothing depends on it: without it, or when it fails, every process works with what it knows itself.")
+            .field("enabled", &R::enabled, "Whether it is used.")
+            .field("address", &R::address, "host:port of the Redis server, 5.0 or later.")
+            .field("username", &R::username, "ACL user; empty = the default user.")
+            .field("password", &R::password, "Password, for AUTH.")
+            .field("database", &R::database, "Number of the database.", between(0, 1023))
+            .field("tls", &R::tls, "Whether to speak TLS; the certificate must be for the address's host.")
+            .field("tls_ca", &R::tls_ca, "PEM file of the authority that signed it; empty = the system's roots.")
+            .field("prefix", &R::prefix, "In front of every key and channel. Processes that ask different registries need different ones.")
+            .field("timeout", &R::timeout, "What a look-up may cost the first question about a service. Redis answers in under a millisecond when it is well.", between(5ms, 5s))
+            .field("keep", &R::keep, "How long a set is kept there unconfirmed, for those that cannot ask the registry.", between(1min, 168h))
             .table();
     return table;
 }
@@ -161,8 +207,14 @@ const Table& table_of<DiscoverySection>() {
     using D = DiscoverySection;
     static const Table table =
         TableOf<D>("discovery", "How answers of the registry are kept.")
-            .field("cache_ttl", &D::cache_ttl, "How long an answer that is not watched is believed.", between(0s, 24h))
+            .field("cache_ttl", &D::cache_ttl, "How long an answer that is not watched is believed; a watched one is read again that often even if no change was announced.", between(1s, 10min))
+            .field("negative_ttl", &D::negative_ttl, "How long \"there is none\" and failures are repeated without asking again: stops a stampede.", between(0s, 1min))
             .field("removal_grace", &D::removal_grace, "How long an endpoint that vanished is kept; additions take effect at once. Outlasts a registry's hiccup.", between(0s, 10min))
+            .field("removal_share_max", &D::removal_share_max, "An answer that has lost more than this share of a service's endpoints at once is confirmed by a second one first.", between(0, 1))
+            .field("reset_grace", &D::reset_grace, "The same for any removal after the registry was away or lost its data: services need a moment to register again.", between(0s, 10min))
+            .field("fallback_after", &D::fallback_after, "How long the first answer about a service may take before an older one is used meanwhile, from Redis or the snapshot.", between(10ms, 1min))
+            .field("queries_per_second", &D::queries_per_second, "Questions about one service, at most; changes in between come together.", between(0.1, 1000))
+            .field("snapshot", &D::snapshot, "The disk snapshot.")
             .table();
     return table;
 }
@@ -246,6 +298,7 @@ const Table& table_of<Config>() {
             .field("metrics", &C::metrics, "Metrics.")
             .field("registry", &C::registry, "Registry.")
             .field("discovery", &C::discovery, "Discovery.")
+            .field("redis", &C::redis, "Shared cache.")
             .field("workers", &C::workers, "Worker threads, each with an event loop of its own. One serves tens of thousands of requests a second.", between(1, 64))
             .field("drain_timeout", &C::drain_timeout, "How long calls in flight may take to end on shutdown. The time an orchestrator gives before it kills.", between(0s, 1h))
             .field("listeners", &C::listeners, "Where callers connect.")

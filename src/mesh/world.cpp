@@ -7,6 +7,7 @@
 
 #include "io/epoll_loop.h"
 #include "io/tcp.h"
+#include "io/tls.h"
 #include "mesh/custom_backend.h"
 #include "mesh/fixed_backend.h"
 #include "registry/consul/consul_backend.h"
@@ -95,6 +96,10 @@ Result<> check(const MeshOptions& options) {
         add(fmt::format("services[\"{}\"]", name), mesh::check(policy));
     }
     add("discovery", mesh::check(options.discovery));
+    if (const SharedCacheConfig& shared = options.discovery.shared_cache; shared.tls) {
+        const auto context = io::TlsContext::client({.ca = shared.tls_ca});
+        if (!context) add("discovery.shared_cache.tls_ca", context.error());
+    }
     const auto add_time = [&](const char* field, Duration time) {
         if (time > Duration::zero()) return;
         add(field, Error{.what = "must be positive"});

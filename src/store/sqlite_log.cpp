@@ -48,9 +48,10 @@ Error damage_at(const std::string& path, std::string_view what) {
     return {
         .code = Code::internal,
         .what = fmt::format(
-            "{}: {}; restore a backup, or move {} and {}-wal away to start empty",
+            "{}: {}; restore a backup, or move {}, {}-wal and {}-acked away to start empty",
             path,
             what,
+            path,
             path,
             path
         )
@@ -90,6 +91,9 @@ Error SqliteLog::damage(std::string_view what) const {
 Result<> SqliteLog::create(const std::string& path) {
     if (std::filesystem::exists(path + "-wal")) {
         return damage_at(path, "the file is missing, but its -wal is there");
+    }
+    if (Witness::read(path + "-acked").value_or(0) > 0) {
+        return damage_at(path, "the file is missing, but records in it were acknowledged");
     }
     const std::string fresh = path + ".new";
     std::remove(fresh.c_str());
@@ -185,6 +189,17 @@ Result<StoredState> SqliteLog::load() {
     if (Result<> head = read_head(); !head) return std::move(head).error();
     if (Result<> snapshot = read_snapshot(state); !snapshot) return std::move(snapshot).error();
     if (Result<> entries = read_entries(state); !entries) return std::move(entries).error();
+    const std::string beside = config_.path + "-acked";
+    if (const std::uint64_t acknowledged = Witness::read(beside).value_or(0);
+        acknowledged > last_seq_) {
+        return damage(fmt::format(
+            "record {} was acknowledged, but the last one here is {}", acknowledged, last_seq_
+        ));
+    }
+    Result<Witness> witness = Witness::open(beside);
+    if (!witness) return std::move(witness).error();
+    witness_.emplace(std::move(witness).value());
+    witness_->put(last_seq_);
     writer_ = std::thread([this] { write_loop(); });
     return state;
 }
@@ -375,6 +390,7 @@ Result<> SqliteLog::commit_snapshot(const Job& job) {
     result = finish(std::move(result), last_seq_, job.up_to_seq);
     // The large transaction is in the WAL: bring it home. If that fails, a later one does it.
     if (result) (void)database_->ask("PRAGMA wal_checkpoint(TRUNCATE)").ok();
+    witness_->sync();  // rare enough here
     return result;
 }
 
@@ -390,6 +406,7 @@ Result<> SqliteLog::finish(Result<> so_far, std::uint64_t last_seq, std::uint64_
     if (so_far) {
         last_seq_ = last_seq;
         snapshot_seq_ = snapshot_seq;
+        witness_->put(last_seq);
         commits_.fetch_add(1, std::memory_order_relaxed);
         return so_far;
     }

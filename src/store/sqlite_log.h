@@ -8,9 +8,10 @@
 // number of waiting writers while a single one pays one fsync.
 //
 // Never trusts the file: application id and version, SQLite's integrity check, the WAL (wal.h), a
-// hash of every record with its seq, no gap, and the head row, which knows the last seq. Anything
-// wrong is an error that names the file and what to do; the file is left as it is, and the log
-// never starts empty where something was. Two processes on one file: the second is refused.
+// hash of every record with its seq, no gap, the head row, which knows the last seq, and the
+// witness (witness.h), which knows the last acknowledged one. Anything wrong is an error that names
+// the file and what to do; the file is left as it is, and the log never starts empty where
+// something was. Two processes on one file: the second is refused.
 //
 // A commit that fails for lack of space or by a write error fails its batches only; later ones are
 // tried again. After a failed fsync nothing is known about the disk: everything is refused until a
@@ -29,6 +30,7 @@
 
 #include "store/command_log.h"
 #include "store/database.h"
+#include "store/witness.h"
 
 namespace datapunk::mesh::store {
 
@@ -96,6 +98,7 @@ class SqliteLog final : public CommandLog {
     SqliteLogConfig config_;
     std::unique_ptr<FileLock> lock_;
     std::optional<Database> database_;  // after load() the writer thread's
+    std::optional<Witness> witness_;
     std::optional<Statement> insert_;
     std::optional<Statement> put_head_;
     std::optional<Statement> put_snapshot_;

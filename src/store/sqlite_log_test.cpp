@@ -168,6 +168,7 @@ TEST_F(SqliteLogTest, NoticesMissingRecordsAndRows) {
     };
     for (const auto& [loss, message] : losses) {
         std::filesystem::remove(path);
+        std::filesystem::remove(path + "-acked");
         auto log = opened(path);
         (void)log->load().ok();
         (void)append_and_wait(*log, {"a", "b", "c"}).ok();

@@ -9,7 +9,8 @@
 //                                                     the first one: damage, refused
 //
 // One unfinished transaction behind the last good one is what a crash leaves: accepted. That a bit
-// flipped in the very last transaction of an unclean stop cannot be told from that.
+// flipped in the very last transaction of an unclean stop cannot be told from that here; witness.h
+// can.
 // Source: sqlite.org/fileformat2.html §4.
 
 #include <datapunk/mesh/result.h>
