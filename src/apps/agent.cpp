@@ -6,8 +6,6 @@
 
 #include "apps/build_info.h"
 #include "config/effective.h"
-#include "registry/consul/consul_backend.h"
-#include "registry/embedded/embedded_backend.h"
 
 namespace datapunk::mesh::apps {
 
@@ -174,53 +172,6 @@ Result<> Agent::make_services() {
         }
     }
     return Ok{};
-}
-
-Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
-    registry::consul::ConsulConfig consul;
-    if (config().registry.kind == config::RegistryKind::embedded) {
-        const auto& section = config().registry.embedded;
-        if (section.data_dir.empty() && !dev_) {
-            return Error{
-                .code = Code::invalid,
-                .what =
-                    "registry.embedded.data_dir is not set: say where the registry's state goes, "
-                    "or --dev to keep it in memory"
-            };
-        }
-        const config::NodeSection& node = config().node;
-        const config::AclSection& acl = config().registry.acl;
-        auto local = LocalRegistry::start(
-            network_,
-            {.address = section.address,
-             .port = section.port,
-             .data_dir = section.data_dir,
-             .node_name = section.node_name.empty() ? node.name : section.node_name,
-             .node_address = node.address,
-             .connections_per_client = section.connections_per_client,
-             .acl =
-                 {.enabled = acl.enabled,
-                  .is_default_allow = acl.default_policy == config::AclDefault::allow,
-                  .initial_management = acl.initial_management.reveal()},
-             .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
-             .processes = section.exec_checks ? &processes_ : nullptr},
-            log_
-        );
-        if (!local) return std::move(local).error();
-        local_registry_ = *std::move(local);
-        return std::unique_ptr<registry::Backend>(
-            std::make_unique<registry::embedded::EmbeddedBackend>(local_registry_->registry())
-        );
-    }
-    const auto& section = config().registry.consul;
-    consul.host = section.address.host;
-    consul.port = section.address.port;
-    consul.token = section.token.reveal();
-    consul.datacenter = section.datacenter;
-    consul.wait_max = section.wait;
-    auto backend = registry::consul::ConsulBackend::create(network_, consul);
-    if (!backend) return std::move(backend).error();
-    return std::unique_ptr<registry::Backend>(*std::move(backend));
 }
 
 Result<> Agent::start_registry() {

@@ -62,6 +62,7 @@ class Agent {
     Result<> start_admin();
     Result<> start_registry();
     Result<std::unique_ptr<registry::Backend>> connect_registry();
+    Result<std::unique_ptr<registry::Backend>> start_local_registry();
     void follow_services();
     void on_change(policy::ServicePolicies& service, const EndpointChange& change);
     io::Task<void> ask_until_answered();

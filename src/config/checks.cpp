@@ -91,6 +91,14 @@ class Checks {
                 "set registry.acl.enabled"
             );
         }
+        if (config_.registry.kind == RegistryKind::file && config_.registry.file.path.empty())
+            fail("registry.file.path", "must say where the services are written");
+        const DnsSection& dns = config_.registry.dns;
+        if (dns.ttl_max < dns.ttl_min)
+            fail("registry.dns.ttl_max", "must be at least registry.dns.ttl_min");
+        if (config_.registry.kind == RegistryKind::dns && dns.records == Dns::Records::address &&
+            dns.port == 0)
+            fail("registry.dns.port", "is needed for records: address");
     }
 
     void redis() {

@@ -5,6 +5,7 @@
 
 #include <datapunk/mesh/policy.h>
 #include <datapunk/mesh/registration.h>
+#include <datapunk/mesh/registries.h>
 
 #include <cstdint>
 #include <map>
@@ -75,7 +76,53 @@ struct ConsulSection {
     friend bool operator==(const ConsulSection&, const ConsulSection&) = default;
 };
 
-enum class RegistryKind : std::uint8_t { embedded, consul, fixed };
+struct TlsSection {
+    bool enabled = false;
+    bool verify = true;
+    std::string server_name;
+    std::string ca;
+    std::string certificate;
+    Secret private_key;
+    friend bool operator==(const TlsSection&, const TlsSection&) = default;
+};
+
+struct EtcdSection {
+    std::vector<std::string> endpoints = {"127.0.0.1:2379"};
+    TlsSection tls;
+    std::string user;
+    Secret password;
+    std::string prefix = "/dpmesh";
+    Duration lease_ttl = std::chrono::seconds(15);
+    friend bool operator==(const EtcdSection&, const EtcdSection&) = default;
+};
+
+struct DnsNotifySection {
+    std::string address;
+    std::uint16_t port = 0;
+    std::vector<std::string> from;
+    std::string key_name;
+    Secret key_secret;
+    friend bool operator==(const DnsNotifySection&, const DnsNotifySection&) = default;
+};
+
+struct DnsSection {
+    std::vector<std::string> servers = {"127.0.0.1:53"};
+    std::string name = "{service}.service.consul";
+    Dns::Records records = Dns::Records::srv;
+    std::uint16_t port = 0;
+    Duration ttl_min = std::chrono::seconds(2);
+    Duration ttl_max = std::chrono::minutes(5);
+    DnsNotifySection notify;
+    friend bool operator==(const DnsSection&, const DnsSection&) = default;
+};
+
+struct FileSection {
+    std::string path;
+    Duration poll = std::chrono::seconds(10);
+    friend bool operator==(const FileSection&, const FileSection&) = default;
+};
+
+enum class RegistryKind : std::uint8_t { embedded, consul, fixed, etcd, dns, file };
 
 struct RegistryBreakerSection {
     bool enabled = true;
@@ -91,6 +138,9 @@ struct RegistrySection {
     EmbeddedSection embedded;
     AclSection acl;
     ConsulSection consul;
+    EtcdSection etcd;
+    DnsSection dns;
+    FileSection file;
     RegistryBreakerSection breaker;
     friend bool operator==(const RegistrySection&, const RegistrySection&) = default;
 };

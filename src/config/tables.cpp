@@ -39,6 +39,19 @@ const EnumNames<RegistryKind>& names_of<RegistryKind>() {
         {RegistryKind::embedded, "embedded"},
         {RegistryKind::consul, "consul"},
         {RegistryKind::fixed, "static"},
+        {RegistryKind::etcd, "etcd"},
+        {RegistryKind::dns, "dns"},
+        {RegistryKind::file, "file"},
+    };
+    return names;
+}
+
+template <>
+const EnumNames<Dns::Records>& names_of<Dns::Records>() {
+    static const EnumNames<Dns::Records> names = {
+        {Dns::Records::srv, "srv"},
+        {Dns::Records::address, "address"},
+        {Dns::Records::dns_sd, "dns-sd"},
     };
     return names;
 }
@@ -144,6 +157,77 @@ const Table& table_of<ConsulSection>() {
 }
 
 template <>
+const Table& table_of<TlsSection>() {
+    using T = TlsSection;
+    static const Table table =
+        TableOf<T>("tls", "TLS towards the registry. Certificates and keys are PEM text or the path of a file.")
+            .field("enabled", &T::enabled, "Whether it is spoken. Off: registries listen on loopback beside us.")
+            .field("verify", &T::verify, "Whether the certificate must be good. Off only for debugging: whoever answers is believed.")
+            .field("server_name", &T::server_name, "What the certificate must be for; empty = the host.")
+            .field("ca", &T::ca, "Who may have signed it, or a directory of PEM files; empty = the system's roots.")
+            .field("certificate", &T::certificate, "Our certificate, for a registry that asks for one.")
+            .field("private_key", &T::private_key, "Its key.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<EtcdSection>() {
+    using E = EtcdSection;
+    static const Table table =
+        TableOf<E>("etcd", "etcd v3, used when kind is etcd. What is registered hangs on a lease of this process.")
+            .field("endpoints", &E::endpoints, "Members of one cluster, host:port, at most 16; the first that answers is used until it fails.")
+            .field("tls", &E::tls, "TLS towards them.")
+            .field("user", &E::user, "User; empty = no authentication.")
+            .field("password", &E::password, "Password.")
+            .field("prefix", &E::prefix, "What all keys begin with.")
+            .field("lease_ttl", &E::lease_ttl, "How long after this process its registrations end, whole seconds. Shorter makes a busy machine lose them.", between(5s, 1h))
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<DnsNotifySection>() {
+    using N = DnsNotifySection;
+    static const Table table =
+        TableOf<N>("notify", "NOTIFY (RFC 1996): the zone's primary says that something changed, and it is asked at once.")
+            .field("address", &N::address, "Address to listen on; empty = not at all.")
+            .field("port", &N::port, "Port; 0 = any free one. Primaries send to 53 unless told otherwise.", between(0, 65535))
+            .field("from", &N::from, "Who may send it, besides the servers: IP addresses.")
+            .field("key_name", &N::key_name, "Name of a TSIG key (hmac-sha256). With one, only signed notifications count.")
+            .field("key_secret", &N::key_secret, "The key, base64.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<DnsSection>() {
+    using D = DnsSection;
+    static const Table table =
+        TableOf<D>("dns", "DNS servers that know the services, used when kind is dns. Read-only.")
+            .field("servers", &D::servers, "ip or ip:port, at most 8; the first that answers is used until it fails.")
+            .field("name", &D::name, "The name asked for; {service} stands for the service. For dns-sd the name to browse, such as _{service}._tcp.example.org.")
+            .field("records", &D::records, "srv: SRV records; address: A and AAAA, with port; dns-sd: PTR, SRV and TXT (RFC 6763).")
+            .field("port", &D::port, "Port of every endpoint, for records: address.", between(0, 65535))
+            .field("ttl_min", &D::ttl_min, "A record's time to live counts as at least this: 0 would mean to ask all the time.", between(100ms, 24h))
+            .field("ttl_max", &D::ttl_max, "And as at most this: longer would mean not to notice a change.", between(100ms, 24h))
+            .field("notify", &D::notify, "Being told of changes.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<FileSection>() {
+    using F = FileSection;
+    static const Table table =
+        TableOf<F>("file", "Services written in a file, used when kind is file; changes are followed. Read-only.")
+            .field("path", &F::path, "A .json file, another file (YAML), or a directory of them.")
+            .field("poll", &F::poll, "Looked at also without a change being told: network file systems tell none.", between(1s, 1h))
+            .table();
+    return table;
+}
+
+template <>
 const Table& table_of<RegistryBreakerSection>() {
     using B = RegistryBreakerSection;
     static const Table table =
@@ -166,6 +250,9 @@ const Table& table_of<RegistrySection>() {
             .field("embedded", &R::embedded, "The embedded registry.")
             .field("acl", &R::acl, "Access control of the embedded registry.")
             .field("consul", &R::consul, "Consul.")
+            .field("etcd", &R::etcd, "etcd.")
+            .field("dns", &R::dns, "DNS.")
+            .field("file", &R::file, "A file.")
             .field("breaker", &R::breaker, "Circuit breaker in front of the registry: one that keeps failing is left in peace, then probed.")
             .table();
     return table;
