@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "catalog/apply.h"
 #include "catalog/limits.h"
+#include "catalog/txn_stage.h"
 #include "core/assert.h"
 
 namespace datapunk::mesh::catalog {
@@ -129,7 +129,17 @@ class TxnRun {
 
     const KvRow* row(const TxnOp& op) const { return catalog_.kv_get(op.key).data; }
 
+    // Operations are few, but each may ask for everything there is.
+    Result<> take_bytes(std::size_t more) {
+        result_bytes_ += more;
+        if (result_bytes_ <= kTxnResultBytesMax) return Ok{};
+        return refusal(fmt::format("the transaction reads more than {} bytes", kTxnResultBytesMax));
+    }
+
     Result<> show_key(const TxnOp& op, bool with_value) {
+        if (with_value) {
+            if (Result<> fits = take_bytes(row(op)->value.size()); !fits) return fits;
+        }
         TxnResult result{.kind = TxnKind::key, .key = op.key};
         const KvRow& found = *row(op);
         result.row = {
@@ -207,6 +217,8 @@ class TxnRun {
                 return Ok{};
             case Verb::get_tree:
                 for (const KvStore::Item& item : catalog_.kv_list(op.key).data) {
+                    Result<> fits = take_bytes(item.key.size() + item.row->value.size());
+                    if (!fits) return fits;
                     outcome_.results.push_back(
                         {.kind = TxnKind::key, .key = std::string(item.key), .row = *item.row}
                     );
@@ -406,144 +418,7 @@ class TxnRun {
     TxnOutcome& outcome_;
     Apply apply_;
     bool accepted_ = true;
-};
-
-// Copies of what a transaction can read or change, at their indexes. What it does not hold, the
-// operations do not look at: a node's other services and checks, other keys, other sessions.
-class TxnStage {
-  public:
-    TxnStage(const Catalog& from, const Txn& txn) : from_(from) {
-        for (const TxnOp& op : txn.ops) add(op);
-        for (const std::string& id : sessions_) add_keys_of(id);
-        for (const auto& [key, row] : rows_) {
-            if (from_.sessions_.is_delayed(key)) {
-                stage_.sessions_.delay(key, from_.lock_delays().find(key)->second);
-            }
-        }
-        for (const std::string& key : absent_keys_) {
-            if (from_.sessions_.is_delayed(key)) {
-                stage_.sessions_.delay(key, from_.lock_delays().find(key)->second);
-            }
-        }
-        for (const std::string& id : sessions_) {
-            stage_.sessions_.add(*from_.sessions_.get(id), from_.sessions_.index());
-        }
-        for (const auto& [key, row] : rows_) {
-            if (!row.session.empty()) stage_.sessions_.hold(row.session, key);
-        }
-        stage_.kv_.restore({.rows = std::move(rows_), .tombstones = {}, .index = from_.kv_.index()}
-        );
-        stage_.index_ = from_.index_;
-    }
-
-    Catalog& catalog() { return stage_; }
-
-  private:
-    void add(const TxnOp& op) {
-        switch (op.kind) {
-            case TxnKind::key:
-                return add_key_op(op);
-            case TxnKind::node:
-                return add_node(
-                    op.node_row->name, op.verb == Verb::erase || op.verb == Verb::erase_cas
-                );
-            case TxnKind::service:
-                add_node(op.node, false);
-                return add_service(
-                    op.node, op.service->id.empty() ? op.service->name : op.service->id
-                );
-            case TxnKind::check:
-                add_node(op.node, false);
-                add_service(op.node, op.check->service_id);
-                return add_check(op.node, op.check->id);
-            case TxnKind::session:
-                return add_session(op.session);
-        }
-    }
-
-    void add_key_op(const TxnOp& op) {
-        add_session(op.session);
-        if (op.verb == Verb::get_tree || op.verb == Verb::erase_tree) {
-            for (const KvStore::Item& item : from_.kv_.list(op.key)) add_key(std::string(item.key));
-        } else {
-            add_key(op.key);
-        }
-    }
-
-    void add_key(const std::string& key) {
-        const KvRow* row = from_.kv_.get(key);
-        if (row == nullptr) {
-            absent_keys_.insert(key);
-            return;
-        }
-        if (!rows_.emplace(key, *row).second) return;
-        add_session(row->session);
-    }
-
-    void add_keys_of(const std::string& id) {
-        for (const std::string& key : from_.sessions_.keys_of(id)) add_key(key);
-    }
-
-    void add_session(const std::string& id) {
-        if (from_.sessions_.get(id) != nullptr) sessions_.insert(id);
-    }
-
-    const CatalogNode* source(const std::string& node) const {
-        const auto found = from_.nodes_.find(node);
-        return found == from_.nodes_.end() ? nullptr : &found->second;
-    }
-
-    void add_node(const std::string& name, bool with_sessions) {
-        const CatalogNode* node = source(name);
-        if (node == nullptr) return;
-        if (with_sessions) {
-            for (const std::string& id : from_.sessions_.ids_of_node(name)) add_session(id);
-        }
-        const auto [at, is_new] = stage_.nodes_.try_emplace(name);
-        if (!is_new) return;
-        at->second.row = node->row;
-        at->second.index = node->index;
-        if (node == from_.local_) stage_.local_ = &at->second;
-    }
-
-    void add_service(const std::string& node_name, const std::string& id) {
-        const CatalogNode* node = source(node_name);
-        if (node == nullptr) return;
-        const auto found = node->services.find(id);
-        if (found == node->services.end()) return;
-        CatalogNode& copy = stage_.nodes_.find(node_name)->second;
-        const auto [at, is_new] = copy.services.try_emplace(id, found->second);
-        if (!is_new) return;
-        ++stage_.service_count_;
-        stage_.by_name_[at->second.row.name].instances.insert_or_assign(
-            {node_name, id}, Catalog::Placed{&copy, &at->second}
-        );
-        for (const auto& [check_id, check] : at->second.checks) own_check(copy, check_id, id);
-    }
-
-    void add_check(const std::string& node_name, const std::string& id) {
-        const CatalogNode* node = source(node_name);
-        if (node == nullptr) return;
-        const auto owner = node->check_owner.find(id);
-        if (owner == node->check_owner.end()) return;
-        if (!owner->second.empty()) return add_service(node_name, owner->second);
-        CatalogNode& copy = stage_.nodes_.find(node_name)->second;
-        if (copy.checks.emplace(id, node->checks.find(id)->second).second) own_check(copy, id, {});
-    }
-
-    void own_check(CatalogNode& copy, const std::string& id, const std::string& owner) {
-        copy.check_owner.emplace(id, owner);
-        ++stage_.check_count_;
-        for (const std::string& session : from_.sessions_.ids_of_check(copy.row.name, id)) {
-            add_session(session);
-        }
-    }
-
-    const Catalog& from_;
-    Catalog stage_;
-    KvStore::Rows rows_;
-    std::set<std::string> absent_keys_;
-    std::set<std::string> sessions_;
+    std::size_t result_bytes_ = 0;
 };
 
 TxnOutcome Catalog::rehearse(const Txn& txn) const {

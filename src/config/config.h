@@ -42,6 +42,18 @@ struct MetricsSection {
     friend bool operator==(const MetricsSection&, const MetricsSection&) = default;
 };
 
+struct EmbeddedDnsSection {
+    bool enabled = true;
+    std::string address;
+    std::uint16_t port = 8600;
+    std::string domain = "consul";
+    Duration ttl = Duration::zero();
+    bool only_passing = false;
+    std::uint32_t udp_answer_limit = 3;
+    bool enable_truncate = false;
+    friend bool operator==(const EmbeddedDnsSection&, const EmbeddedDnsSection&) = default;
+};
+
 struct EmbeddedSection {
     std::string address = "127.0.0.1";
     std::uint16_t port = 8500;
@@ -49,6 +61,7 @@ struct EmbeddedSection {
     std::string node_name;
     std::uint32_t connections_per_client = 2'000;
     bool exec_checks = false;
+    EmbeddedDnsSection dns;
     friend bool operator==(const EmbeddedSection&, const EmbeddedSection&) = default;
 };
 
@@ -68,14 +81,6 @@ struct NetworkAddress {
     friend bool operator==(const NetworkAddress&, const NetworkAddress&) = default;
 };
 
-struct ConsulSection {
-    NetworkAddress address = {.host = "127.0.0.1", .port = 8500};
-    Secret token;
-    std::string datacenter;
-    Duration wait = std::chrono::seconds(55);
-    friend bool operator==(const ConsulSection&, const ConsulSection&) = default;
-};
-
 struct TlsSection {
     bool enabled = false;
     bool verify = true;
@@ -84,6 +89,24 @@ struct TlsSection {
     std::string certificate;
     Secret private_key;
     friend bool operator==(const TlsSection&, const TlsSection&) = default;
+};
+
+// Where what this process announces to Consul goes.
+enum class ConsulDestination : std::uint8_t { agent, catalog };
+
+struct ConsulSection {
+    NetworkAddress address = {.host = "127.0.0.1", .port = 8500};
+    Secret token;
+    std::string token_file;
+    TlsSection tls;
+    std::string datacenter;
+    Duration wait = std::chrono::seconds(55);
+    bool stale = true;
+    std::string filter;
+    std::string near;
+    ConsulDestination destination = ConsulDestination::agent;
+    bool environment = false;
+    friend bool operator==(const ConsulSection&, const ConsulSection&) = default;
 };
 
 struct EtcdSection {

@@ -65,6 +65,14 @@ const EnumNames<AclDefault>& names_of<AclDefault>() {
 }
 
 template <>
+const EnumNames<ConsulDestination>& names_of<ConsulDestination>() {
+    static const EnumNames<ConsulDestination> names = {
+        {ConsulDestination::agent, "agent"}, {ConsulDestination::catalog, "catalog"}
+    };
+    return names;
+}
+
+template <>
 const EnumNames<ListenerProtocol>& names_of<ListenerProtocol>() {
     static const EnumNames<ListenerProtocol> names = {{ListenerProtocol::http, "http"}};
     return names;
@@ -117,6 +125,23 @@ const Table& table_of<MetricsSection>() {
 }
 
 template <>
+const Table& table_of<EmbeddedDnsSection>() {
+    using D = EmbeddedDnsSection;
+    static const Table table =
+        TableOf<D>("dns", "The embedded registry's DNS server, by UDP and TCP: NAME.service.consul and the like.")
+            .field("enabled", &D::enabled, "Whether there is one.")
+            .field("address", &D::address, "Address to listen on; empty = the registry's.")
+            .field("port", &D::port, "Port; 0 = any free one. 8600 is Consul's; if somebody has it already, the registry runs without DNS and says so. Any other port that is taken is an error.", between(0, 65535))
+            .field("domain", &D::domain, "What all names end in.")
+            .field("ttl", &D::ttl, "Time to live of the records, in whole seconds; 0 = resolvers ask each time and see a change at once.", between(0s, 24h))
+            .field("only_passing", &D::only_passing, "Leave out instances with a warning, not only critical ones.")
+            .field("udp_answer_limit", &D::udp_answer_limit, "Most records in an answer of 512 bytes (no EDNS).", between(1, 1000))
+            .field("enable_truncate", &D::enable_truncate, "Mark answers that records were left out of, so that resolvers ask again by TCP. Off as in Consul: a few of many are enough for most.")
+            .table();
+    return table;
+}
+
+template <>
 const Table& table_of<EmbeddedSection>() {
     using E = EmbeddedSection;
     static const Table table =
@@ -127,6 +152,7 @@ const Table& table_of<EmbeddedSection>() {
             .field("node_name", &E::node_name, "Name of the node it reports; empty = node.name.")
             .field("connections_per_client", &E::connections_per_client, "Open connections of one address; more are answered 429. Consul's limit is 200; an agent holds one for each service that it follows. 0 = no limit.", between(0, 65535))
             .field("exec_checks", &E::exec_checks, "Whether checks may run programs on this machine. Off: whoever may register a service could run anything as this user.")
+            .field("dns", &E::dns, "Its DNS server.")
             .table();
     return table;
 }
@@ -144,19 +170,6 @@ const Table& table_of<AclSection>() {
 }
 
 template <>
-const Table& table_of<ConsulSection>() {
-    using C = ConsulSection;
-    static const Table table =
-        TableOf<C>("consul", "A Consul agent or server, used when kind is consul.")
-            .field("address", &C::address, "host:port of its HTTP API.")
-            .field("token", &C::token, "ACL token.")
-            .field("datacenter", &C::datacenter, "Datacenter to ask; empty = the agent's own.")
-            .field("wait", &C::wait, "Longest wait of a blocking query. Under a minute: many middleboxes cut idle connections at 60 s.", between(1s, 10min))
-            .table();
-    return table;
-}
-
-template <>
 const Table& table_of<TlsSection>() {
     using T = TlsSection;
     static const Table table =
@@ -167,6 +180,26 @@ const Table& table_of<TlsSection>() {
             .field("ca", &T::ca, "Who may have signed it, or a directory of PEM files; empty = the system's roots.")
             .field("certificate", &T::certificate, "Our certificate, for a registry that asks for one.")
             .field("private_key", &T::private_key, "Its key.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<ConsulSection>() {
+    using C = ConsulSection;
+    static const Table table =
+        TableOf<C>("consul", "A Consul agent or server, used when kind is consul.")
+            .field("address", &C::address, "host:port of its HTTP API.")
+            .field("token", &C::token, "ACL token.")
+            .field("token_file", &C::token_file, "Holds the token instead; read again every 10 s and when Consul refuses the token, so that it may be replaced.")
+            .field("tls", &C::tls, "https to Consul, with certificates.")
+            .field("datacenter", &C::datacenter, "Datacenter to ask; empty = the agent's own.")
+            .field("stale", &C::stale, "Whether any server may answer questions, not only the leader: they go on through an election.")
+            .field("filter", &C::filter, "Only instances that match, in Consul's filter language; empty = all.")
+            .field("near", &C::near, "Sort by distance from this node; _agent = the agent's; empty = no.")
+            .field("destination", &C::destination, "Where `register` goes. agent: the agent at `address`, which must be beside us and runs the checks. catalog: by way of any agent or server, as node node.name at node.address; we run the checks and renew. See operations.md.")
+            .field("environment", &C::environment, "Whether CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT and the other variables of Consul's own client count instead of what is written here.")
+            .field("wait", &C::wait, "Longest wait of a blocking query. Under a minute: many middleboxes cut idle connections at 60 s.", between(1s, 10min))
             .table();
     return table;
 }

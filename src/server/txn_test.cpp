@@ -199,6 +199,20 @@ TEST_F(TxnTest, HasLimits) {
     );
 }
 
+TEST_F(TxnTest, ReadsNoMoreThanTheWholeStoreOnce) {
+    for (int i = 0; i < 33; ++i) {
+        desk_->put(fmt::format("/v1/kv/big/{}", i), std::string(500'000, 'x'));
+    }
+    const std::string tree = R"({"KV":{"Verb":"get-tree","Key":"big/"}})";
+    EXPECT_EQ(txn("[" + tree + "," + tree + "," + tree + "," + tree + "]").status, 200);
+    expect_conflict(
+        "[" + tree + "," + tree + "," + tree + "," + tree + "," + tree + "]",
+        4,
+        "the transaction reads more than 67108864 bytes",
+        true
+    );
+}
+
 TEST_F(TxnTest, WakesOnceForEachKeyAndNotForWhatFailed) {
     desk_->put("/v1/kv/a", "1");
     const std::uint64_t index = desk_->index("/v1/kv/a");
