@@ -126,7 +126,7 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
               .initial_management = acl.initial_management.reveal()},
          .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
          .dns = dns_of(section.dns),
-         .processes = section.exec_checks ? &processes_ : nullptr},
+         .processes = config().registry.exec_checks ? &processes_ : nullptr},
         log_
     );
     if (!local) return std::move(local).error();

@@ -60,7 +60,6 @@ struct EmbeddedSection {
     std::string data_dir;
     std::string node_name;
     std::uint32_t connections_per_client = 2'000;
-    bool exec_checks = false;
     EmbeddedDnsSection dns;
     friend bool operator==(const EmbeddedSection&, const EmbeddedSection&) = default;
 };
@@ -158,6 +157,7 @@ struct RegistryBreakerSection {
 
 struct RegistrySection {
     RegistryKind kind = RegistryKind::embedded;
+    bool exec_checks = false;
     EmbeddedSection embedded;
     AclSection acl;
     ConsulSection consul;
