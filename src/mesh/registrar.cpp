@@ -178,11 +178,10 @@ Result<> Registrar::prepare_check(RegistrationEntry& entry) const {
 void Registrar::on_checked(const std::string& id, Health health, std::string note) {
     const EntryPtr entry = kept(id);
     if (entry == nullptr || !entry->runs_here || entry->is_leaving) return;
-    // What the first run said, and every change, is told at once; the rest with the next heartbeat.
-    const bool is_news = entry->health != health || entry->note.empty();
+    const bool flips = entry->health != health;
     entry->health = health;
     entry->note = std::move(note);
-    if (!is_news) return;
+    if (!flips) return;  // the next heartbeat tells what it said
     entry->next_heartbeat = parts_.loop.now();
     entry->changed.set();
 }
