@@ -71,10 +71,7 @@ class PythonConsul(Scenario):
             self.client.session.create(checks=['service:worker-1'])
 
 
-    def test_transactions_and_events(self):
-        value = 'dg=='
-        self.assertTrue(self.client.txn.put([{'KV': {'Verb': 'set', 'Key': 'a', 'Value': value}}, {'KV': {'Verb': 'get', 'Key': 'a'}}])['Results'])
-        self.assertEqual(self.client.kv.get('a')[1]['Value'], b'v')
+    def test_events(self):
         fired = self.client.event.fire('deploy', 'payload')
         self.assertEqual(fired['Name'], 'deploy')
         index, events = self.client.event.list('deploy')
