@@ -40,6 +40,7 @@ const EnumNames<RegistryKind>& names_of<RegistryKind>() {
         {RegistryKind::consul, "consul"},
         {RegistryKind::fixed, "static"},
         {RegistryKind::etcd, "etcd"},
+        {RegistryKind::zookeeper, "zookeeper"},
         {RegistryKind::dns, "dns"},
         {RegistryKind::file, "file"},
     };
@@ -142,7 +143,6 @@ const Table& table_of<EmbeddedSection>() {
             .field("port", &E::port, "Port; 0 = any free one. 8500 is where Consul's clients look.", between(0, 65535))
             .field("data_dir", &E::data_dir, "Where it keeps its state; empty = in memory only, allowed with --dev.")
             .field("node_name", &E::node_name, "Name of the node it reports; empty = node.name.")
-            .field("exec_checks", &E::exec_checks, "Whether checks may run programs on this machine. Off: whoever may register a service could run anything as this user.")
             .field("dns", &E::dns, "Its DNS server.")
             .table();
     return table;
@@ -194,6 +194,20 @@ const Table& table_of<EtcdSection>() {
             .field("password", &E::password, "Password.")
             .field("prefix", &E::prefix, "What all keys begin with.")
             .field("lease_ttl", &E::lease_ttl, "How long after this process its registrations end, whole seconds. Shorter makes a busy machine lose them.", between(5s, 1h))
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<ZookeeperSection>() {
+    using Z = ZookeeperSection;
+    static const Table table =
+        TableOf<Z>("zookeeper", "ZooKeeper, used when kind is zookeeper and the program was built with it. What is registered ends with this process's session.")
+            .field("servers", &Z::servers, "Servers of one ensemble, host:port, at most 16; tried in turn.")
+            .field("user", &Z::user, "User for digest authentication; empty = none. With one, only this user can read and write what we make.")
+            .field("password", &Z::password, "Password.")
+            .field("prefix", &Z::prefix, "The path above all nodes.")
+            .field("session_timeout", &Z::session_timeout, "How long after this process was last heard of its registrations end; the server keeps it within 2 and 20 of its ticks.", between(1s, 10min))
             .table();
     return table;
 }
@@ -259,9 +273,11 @@ const Table& table_of<RegistrySection>() {
     static const Table table =
         TableOf<R>("registry", "The system of record for services.")
             .field("kind", &R::kind, "embedded needs nothing else; static knows only the endpoints written in services.")
+            .field("exec_checks", &R::exec_checks, "Whether checks may run programs on this machine: those registered at the embedded registry, and those of `register` that no registry runs. Off: whoever may register a service could run anything as this user.")
             .field("embedded", &R::embedded, "The embedded registry.")
             .field("consul", &R::consul, "Consul.")
             .field("etcd", &R::etcd, "etcd.")
+            .field("zookeeper", &R::zookeeper, "ZooKeeper.")
             .field("dns", &R::dns, "DNS.")
             .field("file", &R::file, "A file.")
             .field("breaker", &R::breaker, "Circuit breaker in front of the registry: one that keeps failing is left in peace, then probed.")
