@@ -220,7 +220,7 @@ Result<> MeshCore::withdraw(Registrar::Ticket ticket) {
 
 Result<> MeshCore::set_health(Registrar::Ticket ticket, Health health, std::string_view note) {
     return ask<Ok>([this, ticket, health, copy = std::string(note)](Done<Ok> done) {
-        done(control_->registrar().set_health(ticket, health, copy));
+        control_->set_health(ticket, health, copy, std::move(done));
     });
 }
 

@@ -63,7 +63,14 @@ class Registrar::UnderWay {
     ~UnderWay() {
         registrar_.under_way_.erase(entry_->config.id);
         const EntryPtr old = std::exchange(entry_->replaces, nullptr);
-        if (is_over_ || !entry_->may_be_there) return;
+        if (is_over_) return;
+        const bool old_is_checked = old != nullptr && old->is_checked_here;
+        if (entry_->is_checked_here && !old_is_checked) {
+            registrar_.checker_->stop(entry_->config.id);
+        } else if (old_is_checked) {
+            static_cast<void>(registrar_.checker_->start(old->config));
+        }
+        if (!entry_->may_be_there) return;
         if (old == nullptr) {
             registrar_.owe(entry_);
         } else {
@@ -84,7 +91,17 @@ Registrar::Registrar(RegistrarParts parts)
     : parts_(std::move(parts)),
       turns_(parts_.loop),
       owes_(parts_.loop),
+      checker_(),
       active_(parts_.metrics.gauge(metrics::names::kRegistrationsActive, {})) {
+    if (parts_.network != nullptr) {
+        checker_.emplace(
+            *parts_.network,
+            [this](const std::string& id, Health health, std::string output) {
+                note_check(id, health, std::move(output));
+            },
+            parts_.processes
+        );
+    }
     keepers_.spawn(pay_debts());
 }
 
@@ -128,9 +145,10 @@ std::vector<SagaStep> Registrar::steps_of(const EntryPtr& entry, Instant deadlin
          .run =
              [this, entry, deadline] {
                  return patiently(entry, deadline, [this, entry, deadline] {
-                     return report_health(entry, deadline);
+                     return begin_checks(entry, deadline);
                  });
-             }},
+             },
+         .undo = [this, entry] { return end_checks(entry); }},
         {.name = "balancer",
          .run = [this, entry, deadline] { return tell_balancer(entry, deadline); },
          .undo = [this, entry] { return untell_balancer(entry); }},
@@ -153,6 +171,15 @@ io::Task<Result<>> Registrar::validate(EntryPtr entry) {
     auto good = checked(std::move(config));
     if (!good) co_return std::move(good).error();
     entry->config = *std::move(good);
+    const registry::Capabilities capabilities = parts_.backend.capabilities();
+    entry->is_checked_here =
+        checker_.has_value() && registry::runs_here(entry->config.check, capabilities);
+    entry->announced = entry->config;
+    if (entry->is_checked_here) {
+        entry->announced = registry::as_announced(entry->config, capabilities);
+        entry->health = entry->config.check.initial;
+        entry->note = "not checked yet";
+    }
     co_return Ok{};
 }
 
@@ -182,7 +209,7 @@ io::Task<Result<>> Registrar::write_and_read_back(EntryPtr entry, Instant deadli
 }
 
 io::Task<Result<>> Registrar::write(EntryPtr entry, Instant deadline) {
-    ServiceConfig config = entry->config;
+    ServiceConfig config = entry->announced;
     const bool may_have_been_there = std::exchange(entry->may_be_there, true);
     auto done = co_await parts_.backend.register_service(std::move(config), deadline);
     if (!done && is_refusal(done.error())) entry->may_be_there = may_have_been_there;
@@ -220,6 +247,37 @@ io::Task<Result<>> Registrar::unwrite(EntryPtr entry) {
     co_return done;
 }
 
+io::Task<Result<>> Registrar::begin_checks(EntryPtr entry, Instant deadline) {
+    if (entry->is_checked_here) {
+        auto started = checker_->start(entry->config);
+        if (!started) co_return started;
+    }
+    auto told = co_await report_health(entry, deadline);
+    co_return told;
+}
+
+io::Task<Result<>> Registrar::end_checks(EntryPtr entry) {
+    const EntryPtr old = entry->replaces;
+    if (old != nullptr && old->is_checked_here) {
+        auto again = checker_->start(old->config);
+        co_return again;
+    }
+    if (entry->is_checked_here) checker_->stop(entry->config.id);
+    co_return Ok{};
+}
+
+// Of what is kept or about to be: its keeper, or the step that is under way, tells the registry.
+void Registrar::note_check(const std::string& id, Health health, std::string output) {
+    EntryPtr entry = kept(id);
+    const auto at = under_way_.find(id);
+    if (at != under_way_.end() && at->second->is_checked_here) entry = at->second;
+    if (entry == nullptr || !entry->is_checked_here || entry->is_leaving) return;
+    entry->health = health;
+    entry->note = std::move(output);
+    entry->next_heartbeat = parts_.loop.now();
+    if (entry == kept(id)) entry->changed.set();
+}
+
 io::Task<Result<>> Registrar::report_health(EntryPtr entry, Instant deadline) {
     // A ttl check starts critical; nobody should have to wait for the first beat.
     if (!entry->is_ttl()) co_return Ok{};
@@ -240,7 +298,10 @@ io::Task<Result<>> Registrar::tell_balancer(EntryPtr entry, Instant deadline) {
 
 io::Task<Result<>> Registrar::untell_balancer(EntryPtr entry) {
     const bool was_told = std::exchange(entry->is_told, false);
-    if (was_told && parts_.on_withdrawn) parts_.on_withdrawn(entry->config);
+    if (was_told && parts_.on_withdrawn) {
+        ServiceConfig config = entry->config;
+        co_await parts_.on_withdrawn(std::move(config));
+    }
     co_return Ok{};
 }
 
@@ -295,7 +356,7 @@ io::Task<Result<>> Registrar::withdraw_kept(EntryPtr entry, Instant deadline) {
     std::string id = entry->config.id;
     auto done = co_await remove(std::move(id), deadline);
     count("deregister", done);
-    if (done) drop(entry);
+    if (done) co_await drop(entry);
     co_return done;
 }
 
@@ -339,7 +400,7 @@ Result<> Registrar::set_health(Ticket ticket, Health health, std::string note) {
     if (entry == nullptr || entry->is_leaving) {
         return Error{.code = Code::not_found, .what = "this registration is over"};
     }
-    if (!entry->is_ttl()) {
+    if (entry->config.check.kind != HealthCheck::Kind::ttl) {
         return Error{
             .code = Code::invalid,
             .what = fmt::format(
@@ -355,10 +416,36 @@ Result<> Registrar::set_health(Ticket ticket, Health health, std::string note) {
     return Ok{};
 }
 
+io::Task<Result<>> Registrar::report(
+    Ticket ticket, Health health, std::string note, Instant deadline
+) {
+    auto noted = set_health(ticket, health, std::move(note));
+    const EntryPtr entry = find(ticket);
+    if (!noted || entry == nullptr) co_return noted;
+    entry->changed.clear();  // not the keeper, but we
+    std::string id = entry->config.id;
+    auto turn = co_await turns_.take(std::move(id), deadline);
+    if (entry->is_leaving || find(ticket) == nullptr) co_return Ok{};
+    Result<> told = Ok{};
+    if (turn) told = co_await report_health(entry, deadline);
+    if (turn && told) {
+        entry->next_heartbeat = parts_.loop.now() + entry->announced.check.ttl / 3;
+    } else {
+        entry->changed.set();
+    }
+    co_return Ok{};
+}
+
+const ServiceConfig* Registrar::config_of(Ticket ticket) const {
+    const EntryPtr entry = find(ticket);
+    return entry == nullptr ? nullptr : &entry->config;
+}
+
 void Registrar::forget(Ticket ticket) {
     const EntryPtr entry = find(ticket);
     if (entry == nullptr) return;
     entry->leave();
+    if (entry->is_checked_here) checker_->stop(entry->config.id);
     by_ticket_.erase(ticket);
     kept_.erase(entry->config.id);
     show_size();
@@ -379,15 +466,17 @@ void Registrar::interrupt(const std::string& id) {
     if (at != under_way_.end()) at->second->leave();
 }
 
-void Registrar::drop(const EntryPtr& entry) {
+io::Task<void> Registrar::drop(EntryPtr entry) {
     const auto at = kept_.find(entry->config.id);
-    if (at == kept_.end() || at->second != entry) return;
-    const EntryPtr gone = entry;  // `entry` may be the map's own
-    by_ticket_.erase(gone->ticket);
+    if (at == kept_.end() || at->second != entry) co_return;
+    if (entry->is_checked_here) checker_->stop(entry->config.id);
+    by_ticket_.erase(entry->ticket);
     kept_.erase(at);
-    owed_.erase(gone->config.id);
+    owed_.erase(entry->config.id);
     show_size();
-    if (parts_.on_withdrawn) parts_.on_withdrawn(gone->config);
+    if (!parts_.on_withdrawn) co_return;
+    ServiceConfig config = entry->config;
+    co_await parts_.on_withdrawn(std::move(config));
 }
 
 void Registrar::count(std::string_view operation, const Result<>& result) {

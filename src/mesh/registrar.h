@@ -26,6 +26,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -37,6 +38,7 @@
 #include "mesh/saga.h"
 #include "metrics/metric_registry.h"
 #include "registry/backend.h"
+#include "registry/self_checker.h"
 
 namespace datapunk::mesh::internal {
 
@@ -51,7 +53,10 @@ struct RegistrarParts {
     // The balancer's step: when it has succeeded, callers in this process see the service.
     std::function<io::Task<Result<>>(ServiceConfig, Instant deadline)> on_announced{};
     // Told of every withdrawal that the registry has confirmed.
-    std::function<void(const ServiceConfig&)> on_withdrawn{};
+    std::function<io::Task<void>(ServiceConfig)> on_withdrawn{};
+    // For checks that the registry cannot run (self_checker.h). Null: none are run here.
+    io::Network* network = nullptr;
+    io::Processes* processes = nullptr;  // null: no exec checks
     // Written into the metadata of what is announced (ownership.h).
     Metadata marks{};
 };
@@ -74,6 +79,10 @@ class Registrar {
     io::Task<void> withdraw_all(Instant deadline);
 
     Result<> set_health(Ticket ticket, Health health, std::string note);
+    // The same, and tells the registry now. Ok also if that has to wait for the registry.
+    io::Task<Result<>> report(Ticket ticket, Health health, std::string note, Instant deadline);
+    // Null: over.
+    const ServiceConfig* config_of(Ticket ticket) const;
     // Stays in the registry, is not kept any more.
     void forget(Ticket ticket);
 
@@ -91,6 +100,10 @@ class Registrar {
     io::Task<Result<>> validate(EntryPtr entry);
     io::Task<Result<>> write_and_read_back(EntryPtr entry, Instant deadline);
     io::Task<Result<>> unwrite(EntryPtr entry);
+    io::Task<Result<>> begin_checks(EntryPtr entry, Instant deadline);
+    io::Task<Result<>> end_checks(EntryPtr entry);
+    void start_checks(const EntryPtr& entry);
+    void note_check(const std::string& id, Health health, std::string output);
     io::Task<Result<>> report_health(EntryPtr entry, Instant deadline);
     io::Task<Result<>> tell_balancer(EntryPtr entry, Instant deadline);
     io::Task<Result<>> untell_balancer(EntryPtr entry);
@@ -119,7 +132,7 @@ class Registrar {
     EntryPtr kept(const std::string& id) const;
     EntryPtr find(Ticket ticket) const;
     void interrupt(const std::string& id);
-    void drop(const EntryPtr& entry);
+    io::Task<void> drop(EntryPtr entry);
     void count(std::string_view operation, const Result<>& result);
     void show_size();
     Duration jittered(Duration time);
@@ -131,6 +144,7 @@ class Registrar {
     std::map<std::string, EntryPtr> under_way_;          // announcements that have their turn
     std::map<std::string, EntryPtr> owed_;
     io::Event owes_;  // set while it does
+    std::optional<registry::SelfChecker> checker_;
     Ticket next_ticket_ = 1;
     metrics::Gauge active_;
     io::TaskGroup keepers_;  // last: destroyed first

@@ -28,13 +28,17 @@ void Registrar::keep_from_now_on(const EntryPtr& entry) {
     if (const EntryPtr old = kept(id)) {
         old->leave();
         by_ticket_.erase(old->ticket);
+        if (old->is_checked_here && !entry->is_checked_here) checker_->stop(id);
     }
     entry->replaces = nullptr;
     kept_[id] = entry;
     by_ticket_[entry->ticket] = entry;
     const Instant now = parts_.loop.now();
     entry->next_read_back = now + jittered(kReadBackInterval);
-    if (entry->is_ttl()) entry->next_heartbeat = now + entry->config.check.ttl / 3;
+    const bool has_news = entry->next_heartbeat <= now;  // of a check that ran meanwhile
+    if (entry->is_ttl() && !has_news) {
+        entry->next_heartbeat = now + entry->announced.check.ttl / 3;
+    }
     entry->changed.clear();
     keepers_.spawn(keep(entry));
     show_size();
@@ -62,7 +66,7 @@ io::Task<void> Registrar::renew(EntryPtr entry) {
         done = Error{.code = Code::timeout, .what = "another operation on its id hangs"};
     }
     const Instant now = parts_.loop.now();
-    const Duration beat = entry->config.check.ttl / 3;
+    const Duration beat = entry->announced.check.ttl / 3;
     if (entry->is_ttl() && now >= entry->next_heartbeat) {
         entry->next_heartbeat = now + (done ? beat : std::min(beat, kRetryInterval));
     }
@@ -149,7 +153,9 @@ io::Task<void> Registrar::pay(EntryPtr entry) {
         parts_.log.warn("removed what a failed registration had left", {{"id", id}});
     }
     owed_.erase(id);
-    if (parts_.on_withdrawn) parts_.on_withdrawn(entry->config);
+    if (!parts_.on_withdrawn) co_return;
+    ServiceConfig config = entry->config;
+    co_await parts_.on_withdrawn(std::move(config));
 }
 
 // Another process may have announced the id since.

@@ -14,7 +14,8 @@ struct RegistrationEntry {
     RegistrationEntry(ServiceConfig the_config, Registrar::Ticket the_ticket, io::Loop& loop)
         : config(std::move(the_config)), ticket(the_ticket), changed(loop) {}
 
-    bool is_ttl() const { return config.check.kind == HealthCheck::Kind::ttl; }
+    // Whether the registry wants to hear of its health.
+    bool is_ttl() const { return announced.check.kind == HealthCheck::Kind::ttl; }
 
     void leave() {
         is_leaving = true;
@@ -22,6 +23,8 @@ struct RegistrationEntry {
     }
 
     ServiceConfig config;
+    ServiceConfig announced{};  // what the registry is told: without a check that runs here
+    bool is_checked_here = false;
     const Registrar::Ticket ticket;
     // While it is announced: what was kept under its id.
     std::shared_ptr<RegistrationEntry> replaces;
