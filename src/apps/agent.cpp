@@ -210,8 +210,9 @@ Result<> Agent::start_registry() {
             [this](ServiceConfig config) {
                 return own_writes_->see_gone(std::move(config.name), std::move(config.id));
             },
+        .who = internal::Ownership::of_this_process(config().node.owner),
         .network = &network_,
-        .processes = config().registry.embedded.exec_checks ? &processes_ : nullptr
+        .processes = config().registry.exec_checks ? &processes_ : nullptr
     });
     follow_services();
     if (followed_.empty()) tasks_.spawn(ask_until_answered());

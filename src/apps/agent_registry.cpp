@@ -21,12 +21,21 @@ RegistryTls tls_of(const config::TlsSection& section) {
     };
 }
 
-Consul choice_of(const config::ConsulSection& section) {
+Consul choice_of(const config::ConsulSection& section, const config::NodeSection& node) {
+    const bool is_catalog = section.destination == config::ConsulDestination::catalog;
     return {
         .host = section.address.host,
         .port = section.address.port,
+        .tls = tls_of(section.tls),
         .token = section.token.reveal(),
+        .token_file = section.token_file,
         .datacenter = section.datacenter,
+        .stale = section.stale,
+        .filter = section.filter,
+        .near = section.near,
+        .catalog_node = is_catalog ? node.name : "",
+        .catalog_address = is_catalog ? node.address : "",
+        .use_environment = section.environment,
         .wait_max = section.wait
     };
 }
@@ -58,6 +67,18 @@ Dns choice_of(const config::DnsSection& section) {
     };
 }
 
+LocalDnsConfig dns_of(const config::EmbeddedDnsSection& section) {
+    LocalDnsConfig dns{
+        .enabled = section.enabled, .address = section.address, .port = section.port, .door = {}
+    };
+    dns.door.domain = section.domain;
+    dns.door.ttl = section.ttl;
+    dns.door.only_passing = section.only_passing;
+    dns.door.udp_answer_limit = section.udp_answer_limit;
+    dns.door.enable_truncate = section.enable_truncate;
+    return dns;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
@@ -65,7 +86,7 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
     const internal::ConnectParts parts{.loop = loop_, .network = network_, .log = log_};
     switch (section.kind) {
         case config::RegistryKind::consul:
-            return connect(parts, choice_of(section.consul));
+            return connect(parts, choice_of(section.consul, config().node));
         case config::RegistryKind::etcd:
             return connect(parts, choice_of(section.etcd));
         case config::RegistryKind::dns:
@@ -98,7 +119,8 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
          .node_name = section.node_name.empty() ? node.name : section.node_name,
          .node_address = node.address,
          .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
-         .processes = section.exec_checks ? &processes_ : nullptr},
+         .dns = dns_of(section.dns),
+         .processes = config().registry.exec_checks ? &processes_ : nullptr},
         log_
     );
     if (!local) return std::move(local).error();

@@ -55,6 +55,8 @@ int run_registry(const RegistryCommand& command) {
     LocalRegistryConfig config{
         .address = command.address, .port = command.port, .data_dir = command.data_dir
     };
+    config.dns.enabled = !command.no_dns;
+    config.dns.port = command.dns_port;
     if (command.dev) config.deregister_after_min = kDevDeregisterAfterMin;
     auto registry = LocalRegistry::start(network, config, log);
     if (!registry) {

@@ -21,6 +21,7 @@ struct NodeSection {
     std::string name;
     std::string zone;
     std::string address;
+    std::string owner;
     friend bool operator==(const NodeSection&, const NodeSection&) = default;
 };
 
@@ -42,12 +43,24 @@ struct MetricsSection {
     friend bool operator==(const MetricsSection&, const MetricsSection&) = default;
 };
 
+struct EmbeddedDnsSection {
+    bool enabled = true;
+    std::string address;
+    std::uint16_t port = 8600;
+    std::string domain = "consul";
+    Duration ttl = Duration::zero();
+    bool only_passing = false;
+    std::uint32_t udp_answer_limit = 3;
+    bool enable_truncate = false;
+    friend bool operator==(const EmbeddedDnsSection&, const EmbeddedDnsSection&) = default;
+};
+
 struct EmbeddedSection {
     std::string address = "127.0.0.1";
     std::uint16_t port = 8500;
     std::string data_dir;
     std::string node_name;
-    bool exec_checks = false;
+    EmbeddedDnsSection dns;
     friend bool operator==(const EmbeddedSection&, const EmbeddedSection&) = default;
 };
 
@@ -58,14 +71,6 @@ struct NetworkAddress {
     friend bool operator==(const NetworkAddress&, const NetworkAddress&) = default;
 };
 
-struct ConsulSection {
-    NetworkAddress address = {.host = "127.0.0.1", .port = 8500};
-    Secret token;
-    std::string datacenter;
-    Duration wait = std::chrono::seconds(55);
-    friend bool operator==(const ConsulSection&, const ConsulSection&) = default;
-};
-
 struct TlsSection {
     bool enabled = false;
     bool verify = true;
@@ -74,6 +79,24 @@ struct TlsSection {
     std::string certificate;
     Secret private_key;
     friend bool operator==(const TlsSection&, const TlsSection&) = default;
+};
+
+// Where what this process announces to Consul goes.
+enum class ConsulDestination : std::uint8_t { agent, catalog };
+
+struct ConsulSection {
+    NetworkAddress address = {.host = "127.0.0.1", .port = 8500};
+    Secret token;
+    std::string token_file;
+    TlsSection tls;
+    std::string datacenter;
+    Duration wait = std::chrono::seconds(55);
+    bool stale = true;
+    std::string filter;
+    std::string near;
+    ConsulDestination destination = ConsulDestination::agent;
+    bool environment = false;
+    friend bool operator==(const ConsulSection&, const ConsulSection&) = default;
 };
 
 struct EtcdSection {
@@ -125,6 +148,7 @@ struct RegistryBreakerSection {
 
 struct RegistrySection {
     RegistryKind kind = RegistryKind::embedded;
+    bool exec_checks = false;
     EmbeddedSection embedded;
     ConsulSection consul;
     EtcdSection etcd;

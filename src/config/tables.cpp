@@ -57,6 +57,14 @@ const EnumNames<Dns::Records>& names_of<Dns::Records>() {
 }
 
 template <>
+const EnumNames<ConsulDestination>& names_of<ConsulDestination>() {
+    static const EnumNames<ConsulDestination> names = {
+        {ConsulDestination::agent, "agent"}, {ConsulDestination::catalog, "catalog"}
+    };
+    return names;
+}
+
+template <>
 const EnumNames<ListenerProtocol>& names_of<ListenerProtocol>() {
     static const EnumNames<ListenerProtocol> names = {{ListenerProtocol::http, "http"}};
     return names;
@@ -71,6 +79,7 @@ const Table& table_of<NodeSection>() {
             .field("name", &N::name, "Its name in the embedded registry; empty = the host name.")
             .field("zone", &N::zone, "Where it is, such as a data centre or a rack: that of what `register` announces, unless it has one.")
             .field("address", &N::address, "Address of the node in the embedded registry, for services that give none; empty = the one the registry listens on.")
+            .field("owner", &N::owner, "Names what runs here, in the metadata of what `register` announces: what an earlier run left when it was killed is removed. A promise that only one run of it exists at a time, wherever; empty = the host name, and then only what runs left that this kernel knows to have ended.")
             .table();
     return table;
 }
@@ -109,6 +118,23 @@ const Table& table_of<MetricsSection>() {
 }
 
 template <>
+const Table& table_of<EmbeddedDnsSection>() {
+    using D = EmbeddedDnsSection;
+    static const Table table =
+        TableOf<D>("dns", "The embedded registry's DNS server, by UDP and TCP: NAME.service.consul and the like.")
+            .field("enabled", &D::enabled, "Whether there is one.")
+            .field("address", &D::address, "Address to listen on; empty = the registry's.")
+            .field("port", &D::port, "Port; 0 = any free one. 8600 is Consul's; if somebody has it already, the registry runs without DNS and says so. Any other port that is taken is an error.", between(0, 65535))
+            .field("domain", &D::domain, "What all names end in.")
+            .field("ttl", &D::ttl, "Time to live of the records, in whole seconds; 0 = resolvers ask each time and see a change at once.", between(0s, 24h))
+            .field("only_passing", &D::only_passing, "Leave out instances with a warning, not only critical ones.")
+            .field("udp_answer_limit", &D::udp_answer_limit, "Most records in an answer of 512 bytes (no EDNS).", between(1, 1000))
+            .field("enable_truncate", &D::enable_truncate, "Mark answers that records were left out of, so that resolvers ask again by TCP. Off as in Consul: a few of many are enough for most.")
+            .table();
+    return table;
+}
+
+template <>
 const Table& table_of<EmbeddedSection>() {
     using E = EmbeddedSection;
     static const Table table =
@@ -117,20 +143,7 @@ const Table& table_of<EmbeddedSection>() {
             .field("port", &E::port, "Port; 0 = any free one. 8500 is where Consul's clients look.", between(0, 65535))
             .field("data_dir", &E::data_dir, "Where it keeps its state; empty = in memory only, allowed with --dev.")
             .field("node_name", &E::node_name, "Name of the node it reports; empty = node.name.")
-            .field("exec_checks", &E::exec_checks, "Whether checks may run programs on this machine. Off: whoever may register a service could run anything as this user.")
-            .table();
-    return table;
-}
-
-template <>
-const Table& table_of<ConsulSection>() {
-    using C = ConsulSection;
-    static const Table table =
-        TableOf<C>("consul", "A Consul agent or server, used when kind is consul.")
-            .field("address", &C::address, "host:port of its HTTP API.")
-            .field("token", &C::token, "ACL token.")
-            .field("datacenter", &C::datacenter, "Datacenter to ask; empty = the agent's own.")
-            .field("wait", &C::wait, "Longest wait of a blocking query. Under a minute: many middleboxes cut idle connections at 60 s.", between(1s, 10min))
+            .field("dns", &E::dns, "Its DNS server.")
             .table();
     return table;
 }
@@ -146,6 +159,26 @@ const Table& table_of<TlsSection>() {
             .field("ca", &T::ca, "Who may have signed it, or a directory of PEM files; empty = the system's roots.")
             .field("certificate", &T::certificate, "Our certificate, for a registry that asks for one.")
             .field("private_key", &T::private_key, "Its key.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<ConsulSection>() {
+    using C = ConsulSection;
+    static const Table table =
+        TableOf<C>("consul", "A Consul agent or server, used when kind is consul.")
+            .field("address", &C::address, "host:port of its HTTP API.")
+            .field("token", &C::token, "ACL token.")
+            .field("token_file", &C::token_file, "Holds the token instead; read again every 10 s and when Consul refuses the token, so that it may be replaced.")
+            .field("tls", &C::tls, "https to Consul, with certificates.")
+            .field("datacenter", &C::datacenter, "Datacenter to ask; empty = the agent's own.")
+            .field("stale", &C::stale, "Whether any server may answer questions, not only the leader: they go on through an election.")
+            .field("filter", &C::filter, "Only instances that match, in Consul's filter language; empty = all.")
+            .field("near", &C::near, "Sort by distance from this node; _agent = the agent's; empty = no.")
+            .field("destination", &C::destination, "Where `register` goes. agent: the agent at `address`, which must be beside us and runs the checks. catalog: by way of any agent or server, as node node.name at node.address; we run the checks and renew. See operations.md.")
+            .field("environment", &C::environment, "Whether CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT and the other variables of Consul's own client count instead of what is written here.")
+            .field("wait", &C::wait, "Longest wait of a blocking query. Under a minute: many middleboxes cut idle connections at 60 s.", between(1s, 10min))
             .table();
     return table;
 }
@@ -226,6 +259,7 @@ const Table& table_of<RegistrySection>() {
     static const Table table =
         TableOf<R>("registry", "The system of record for services.")
             .field("kind", &R::kind, "embedded needs nothing else; static knows only the endpoints written in services.")
+            .field("exec_checks", &R::exec_checks, "Whether checks may run programs on this machine: those registered at the embedded registry, and those of `register` that no registry runs. Off: whoever may register a service could run anything as this user.")
             .field("embedded", &R::embedded, "The embedded registry.")
             .field("consul", &R::consul, "Consul.")
             .field("etcd", &R::etcd, "etcd.")

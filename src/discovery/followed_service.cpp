@@ -86,7 +86,7 @@ Duration FollowedService::jittered(Duration time) {
 EndpointSetPtr FollowedService::from_cache() {
     if (latest_ == nullptr) return nullptr;
     const bool is_learned = latest_->origin == Origin::registry;
-    const bool is_stale = error_.has_value() || (!is_learned && latest_->stale);
+    const bool is_stale = error_.has_value() || latest_->stale;
     if (!is_learned && latest_->stale == is_stale) return latest_;
     if (cached_view_ == nullptr || cached_view_->stale != is_stale) {
         auto view = std::make_shared<EndpointSet>(*latest_);
@@ -303,6 +303,7 @@ void FollowedService::on_answer(registry::Answer answer) {
     set->index = index;
     set->generation = (latest_ == nullptr ? 0 : latest_->generation) + (is_changed ? 1 : 0);
     set->learned_at = at;
+    set->stale = answer.is_stale;
     const bool is_negative = set->endpoints.empty();
     latest_ = std::move(set);
     cached_view_ = nullptr;

@@ -1,6 +1,7 @@
 #include "mesh/connect.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -50,6 +51,17 @@ Result<registry::etcd::EtcdMember> member_of(const std::string& text) {
     return member;
 }
 
+registry::consul::Environment environment() {
+    registry::consul::Environment all;
+    for (char** at = environ; at != nullptr && *at != nullptr; ++at) {
+        const std::string_view entry(*at);
+        const std::size_t equals = entry.find('=');
+        if (equals == std::string_view::npos) continue;
+        all.emplace(entry.substr(0, equals), entry.substr(equals + 1));
+    }
+    return all;
+}
+
 io::TlsClientConfig tls_of(const RegistryTls& tls) {
     return {
         .ca = tls.ca,
@@ -74,14 +86,33 @@ registry::dns::DnsRecords records_of(Dns::Records records) {
 }  // namespace
 
 Connected connect(const ConnectParts& parts, const Consul& choice) {
-    return as_backend(registry::consul::ConsulBackend::create(
-        parts.network,
-        {.host = choice.host,
-         .port = choice.port,
-         .token = choice.token,
-         .datacenter = choice.datacenter,
-         .wait_max = choice.wait_max}
-    ));
+    registry::consul::ConsulConfig config;
+    config.host = choice.host;
+    config.port = choice.port;
+    config.https = choice.tls.enabled;
+    config.verify = choice.tls.verify;
+    config.server_name = choice.tls.server_name;
+    config.ca = choice.tls.ca;
+    config.certificate = choice.tls.certificate;
+    config.private_key = choice.tls.private_key;
+    config.token = choice.token;
+    config.token_file = choice.token_file;
+    config.datacenter = choice.datacenter;
+    config.stale = choice.stale;
+    config.filter = choice.filter;
+    config.near = choice.near;
+    config.wait_max = choice.wait_max;
+    if (!choice.catalog_node.empty()) {
+        config.registration = registry::consul::ConsulRegistration::catalog;
+        config.node = choice.catalog_node;
+        config.node_address = choice.catalog_address;
+    }
+    if (choice.use_environment) {
+        auto changed = registry::consul::with_environment(std::move(config), environment());
+        if (!changed) return std::move(changed).error();
+        config = *std::move(changed);
+    }
+    return as_backend(registry::consul::ConsulBackend::create(parts.network, std::move(config)));
 }
 
 Connected connect(const ConnectParts& parts, const Etcd& choice) {

@@ -46,6 +46,7 @@ Control::Control(ControlParts parts)
                               ServiceConfig config, Instant deadline
                           ) { return own_writes_.see_registered(std::move(config), deadline); },
           .on_withdrawn = [this](ServiceConfig config) { return see_gone(std::move(config)); },
+          .who = parts.who,
           .network = parts.network,
       }) {
     add_cache_levels(parts.network, parts.discovery);

@@ -43,6 +43,7 @@ struct ControlParts {
     std::mutex& collect_mutex;  // guards the services' collectors
     const ServiceDiscoveryConfig& discovery;
     Duration timeout;
+    Ownership who{};
     io::Network* network = nullptr;  // for the shared cache; null: none
 };
 

@@ -25,6 +25,8 @@ bool may_pass(const Error& error) {
     return error.retryable || error.code == Code::unavailable || error.code == Code::timeout;
 }
 
+constexpr std::size_t kMetaPairsMax = 64;  // of one registration: checked()
+
 // The registry has said no: it has done nothing.
 bool is_refusal(const Error& error) {
     return error.code == Code::invalid || error.code == Code::denied;
@@ -63,14 +65,7 @@ class Registrar::UnderWay {
     ~UnderWay() {
         registrar_.under_way_.erase(entry_->config.id);
         const EntryPtr old = std::exchange(entry_->replaces, nullptr);
-        if (is_over_) return;
-        const bool old_is_checked = old != nullptr && old->is_checked_here;
-        if (entry_->is_checked_here && !old_is_checked) {
-            registrar_.checker_->stop(entry_->config.id);
-        } else if (old_is_checked) {
-            static_cast<void>(registrar_.checker_->start(old->config));
-        }
-        if (!entry_->may_be_there) return;
+        if (is_over_ || !entry_->may_be_there) return;
         if (old == nullptr) {
             registrar_.owe(entry_);
         } else {
@@ -91,18 +86,18 @@ Registrar::Registrar(RegistrarParts parts)
     : parts_(std::move(parts)),
       turns_(parts_.loop),
       owes_(parts_.loop),
-      checker_(),
       active_(parts_.metrics.gauge(metrics::names::kRegistrationsActive, {})) {
     if (parts_.network != nullptr) {
-        checker_.emplace(
+        checker_ = std::make_unique<registry::SelfChecker>(
             *parts_.network,
-            [this](const std::string& id, Health health, std::string output) {
-                note_check(id, health, std::move(output));
+            [this](const std::string& id, Health health, std::string note) {
+                on_checked(id, health, std::move(note));
             },
             parts_.processes
         );
     }
     keepers_.spawn(pay_debts());
+    if (!parts_.who.owner.empty()) keepers_.spawn(reap());
 }
 
 // --- announcing
@@ -145,10 +140,9 @@ std::vector<SagaStep> Registrar::steps_of(const EntryPtr& entry, Instant deadlin
          .run =
              [this, entry, deadline] {
                  return patiently(entry, deadline, [this, entry, deadline] {
-                     return begin_checks(entry, deadline);
+                     return report_health(entry, deadline);
                  });
-             },
-         .undo = [this, entry] { return end_checks(entry); }},
+             }},
         {.name = "balancer",
          .run = [this, entry, deadline] { return tell_balancer(entry, deadline); },
          .undo = [this, entry] { return untell_balancer(entry); }},
@@ -167,20 +161,38 @@ io::Task<Result<>> Registrar::validate(EntryPtr entry) {
             .what = fmt::format("{} registrations already", kRegistrationsMax)
         };
     }
-    for (const auto& [key, value] : parts_.marks) config.meta.insert_or_assign(key, value);
+    const Metadata marks = parts_.who.marks();
+    // One that has no room for them goes without: nobody will then take it for an orphan.
+    const bool has_room = config.meta.size() + marks.size() <= kMetaPairsMax;
+    for (const auto& [key, value] : marks) {
+        config.meta.erase(key);
+        if (has_room) config.meta.emplace(key, value);
+    }
     auto good = checked(std::move(config));
     if (!good) co_return std::move(good).error();
     entry->config = *std::move(good);
-    const registry::Capabilities capabilities = parts_.backend.capabilities();
-    entry->is_checked_here =
-        checker_.has_value() && registry::runs_here(entry->config.check, capabilities);
-    entry->announced = entry->config;
-    if (entry->is_checked_here) {
-        entry->announced = registry::as_announced(entry->config, capabilities);
-        entry->health = entry->config.check.initial;
-        entry->note = "not checked yet";
+    co_return prepare_check(*entry);
+}
+
+Result<> Registrar::prepare_check(RegistrationEntry& entry) const {
+    entry.runs_here = registry::runs_here(entry.config.check, parts_.backend.capabilities());
+    if (!entry.runs_here) return Ok{};
+    if (checker_ == nullptr) {
+        return Error{.code = Code::invalid, .what = "its check is not one that the registry runs"};
     }
-    co_return Ok{};
+    entry.health = entry.config.check.initial;
+    return checker_->accepts(entry.config);
+}
+
+void Registrar::on_checked(const std::string& id, Health health, std::string note) {
+    const EntryPtr entry = kept(id);
+    if (entry == nullptr || !entry->runs_here || entry->is_leaving) return;
+    const bool flips = entry->health != health;
+    entry->health = health;
+    entry->note = std::move(note);
+    if (!flips) return;  // the next heartbeat tells what it said
+    entry->next_heartbeat = parts_.loop.now();
+    entry->changed.set();
 }
 
 // Until it works, cannot work, or the deadline comes.
@@ -209,7 +221,7 @@ io::Task<Result<>> Registrar::write_and_read_back(EntryPtr entry, Instant deadli
 }
 
 io::Task<Result<>> Registrar::write(EntryPtr entry, Instant deadline) {
-    ServiceConfig config = entry->announced;
+    ServiceConfig config = registry::as_announced(entry->config, parts_.backend.capabilities());
     const bool may_have_been_there = std::exchange(entry->may_be_there, true);
     auto done = co_await parts_.backend.register_service(std::move(config), deadline);
     if (!done && is_refusal(done.error())) entry->may_be_there = may_have_been_there;
@@ -245,37 +257,6 @@ io::Task<Result<>> Registrar::unwrite(EntryPtr entry) {
     }
     if (done) entry->may_be_there = false;
     co_return done;
-}
-
-io::Task<Result<>> Registrar::begin_checks(EntryPtr entry, Instant deadline) {
-    if (entry->is_checked_here) {
-        auto started = checker_->start(entry->config);
-        if (!started) co_return started;
-    }
-    auto told = co_await report_health(entry, deadline);
-    co_return told;
-}
-
-io::Task<Result<>> Registrar::end_checks(EntryPtr entry) {
-    const EntryPtr old = entry->replaces;
-    if (old != nullptr && old->is_checked_here) {
-        auto again = checker_->start(old->config);
-        co_return again;
-    }
-    if (entry->is_checked_here) checker_->stop(entry->config.id);
-    co_return Ok{};
-}
-
-// Of what is kept or about to be: its keeper, or the step that is under way, tells the registry.
-void Registrar::note_check(const std::string& id, Health health, std::string output) {
-    EntryPtr entry = kept(id);
-    const auto at = under_way_.find(id);
-    if (at != under_way_.end() && at->second->is_checked_here) entry = at->second;
-    if (entry == nullptr || !entry->is_checked_here || entry->is_leaving) return;
-    entry->health = health;
-    entry->note = std::move(output);
-    entry->next_heartbeat = parts_.loop.now();
-    if (entry == kept(id)) entry->changed.set();
 }
 
 io::Task<Result<>> Registrar::report_health(EntryPtr entry, Instant deadline) {
@@ -400,7 +381,7 @@ Result<> Registrar::set_health(Ticket ticket, Health health, std::string note) {
     if (entry == nullptr || entry->is_leaving) {
         return Error{.code = Code::not_found, .what = "this registration is over"};
     }
-    if (entry->config.check.kind != HealthCheck::Kind::ttl) {
+    if (!entry->is_ttl() || entry->runs_here) {
         return Error{
             .code = Code::invalid,
             .what = fmt::format(
@@ -429,7 +410,7 @@ io::Task<Result<>> Registrar::report(
     Result<> told = Ok{};
     if (turn) told = co_await report_health(entry, deadline);
     if (turn && told) {
-        entry->next_heartbeat = parts_.loop.now() + entry->announced.check.ttl / 3;
+        entry->next_heartbeat = parts_.loop.now() + entry->config.check.ttl / 3;
     } else {
         entry->changed.set();
     }
@@ -445,9 +426,9 @@ void Registrar::forget(Ticket ticket) {
     const EntryPtr entry = find(ticket);
     if (entry == nullptr) return;
     entry->leave();
-    if (entry->is_checked_here) checker_->stop(entry->config.id);
     by_ticket_.erase(ticket);
     kept_.erase(entry->config.id);
+    if (checker_ != nullptr) checker_->stop(entry->config.id);
     show_size();
 }
 
@@ -469,7 +450,7 @@ void Registrar::interrupt(const std::string& id) {
 io::Task<void> Registrar::drop(EntryPtr entry) {
     const auto at = kept_.find(entry->config.id);
     if (at == kept_.end() || at->second != entry) co_return;
-    if (entry->is_checked_here) checker_->stop(entry->config.id);
+    if (checker_ != nullptr) checker_->stop(entry->config.id);
     by_ticket_.erase(entry->ticket);
     kept_.erase(at);
     owed_.erase(entry->config.id);

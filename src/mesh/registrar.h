@@ -5,7 +5,8 @@
 //   announce ─► validate ─► registry ─► health check ─► balancer ─► metrics ─► kept
 //                              │ written and read back      │ a step fails: it and those before it
 //                              ◄────────────────────────────┘ are undone, in reverse; error
-//   kept ─► renewed (ttl: a heartbeat every ttl/3), made again when the registry lost it
+//   kept ─► renewed (ttl: a heartbeat every ttl/3), made again when the registry lost it;
+//           its check is run here if the registry cannot (self_checker.h)
 //   withdraw ─► deregister ─► gone
 //
 // * The steps are a saga (saga.h). While the registry is down a step is tried again until the
@@ -14,6 +15,8 @@
 //   An announcement that is under way gives up when another operation on its id arrives.
 // * What could not be undone, or was cancelled half-way, is owed: removed as soon as the registry
 //   answers, unless it has become somebody else's meanwhile.
+// * What an earlier run of the same owner left behind is removed once after the start
+//   (ownership.h).
 // * A kept registration survives outages of the registry. The same id again replaces: the old
 //   ticket is then worth nothing.
 //
@@ -26,7 +29,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -35,6 +37,7 @@
 #include "io/loop.h"
 #include "io/task.h"
 #include "mesh/id_turns.h"
+#include "mesh/ownership.h"
 #include "mesh/saga.h"
 #include "metrics/metric_registry.h"
 #include "registry/backend.h"
@@ -54,11 +57,12 @@ struct RegistrarParts {
     std::function<io::Task<Result<>>(ServiceConfig, Instant deadline)> on_announced{};
     // Told of every withdrawal that the registry has confirmed.
     std::function<io::Task<void>(ServiceConfig)> on_withdrawn{};
-    // For checks that the registry cannot run (self_checker.h). Null: none are run here.
+    // Marks what is announced, and removes what an earlier run of the same owner left.
+    Ownership who{};
+    // For checks that the registry cannot run. Without a network such registrations are refused;
+    // without processes those whose check is a program.
     io::Network* network = nullptr;
-    io::Processes* processes = nullptr;  // null: no exec checks
-    // Written into the metadata of what is announced (ownership.h).
-    Metadata marks{};
+    io::Processes* processes = nullptr;
 };
 
 class Registrar {
@@ -98,12 +102,11 @@ class Registrar {
 
     std::vector<SagaStep> steps_of(const EntryPtr& entry, Instant deadline);
     io::Task<Result<>> validate(EntryPtr entry);
+    Result<> prepare_check(RegistrationEntry& entry) const;
+    // What a check that runs here came to.
+    void on_checked(const std::string& id, Health health, std::string note);
     io::Task<Result<>> write_and_read_back(EntryPtr entry, Instant deadline);
     io::Task<Result<>> unwrite(EntryPtr entry);
-    io::Task<Result<>> begin_checks(EntryPtr entry, Instant deadline);
-    io::Task<Result<>> end_checks(EntryPtr entry);
-    void start_checks(const EntryPtr& entry);
-    void note_check(const std::string& id, Health health, std::string output);
     io::Task<Result<>> report_health(EntryPtr entry, Instant deadline);
     io::Task<Result<>> tell_balancer(EntryPtr entry, Instant deadline);
     io::Task<Result<>> untell_balancer(EntryPtr entry);
@@ -123,6 +126,11 @@ class Registrar {
     io::Task<Result<>> remove(std::string id, Instant deadline);
     io::Task<Result<>> withdraw_kept(EntryPtr entry, Instant deadline);
     io::Task<void> withdraw_quietly(std::string id, Instant deadline);
+
+    io::Task<void> reap();
+    io::Task<Result<>> reap_once();
+    io::Task<Result<>> reap_service(std::string service);
+    io::Task<Result<std::vector<std::string>>> orphans_of(std::string service);
 
     void owe(const EntryPtr& entry);
     io::Task<void> pay_debts();
@@ -144,10 +152,10 @@ class Registrar {
     std::map<std::string, EntryPtr> under_way_;          // announcements that have their turn
     std::map<std::string, EntryPtr> owed_;
     io::Event owes_;  // set while it does
-    std::optional<registry::SelfChecker> checker_;
     Ticket next_ticket_ = 1;
     metrics::Gauge active_;
-    io::TaskGroup keepers_;  // last: destroyed first
+    std::unique_ptr<registry::SelfChecker> checker_;  // null: no network
+    io::TaskGroup keepers_;                           // last: destroyed first
 };
 
 }  // namespace datapunk::mesh::internal

@@ -28,18 +28,16 @@ void Registrar::keep_from_now_on(const EntryPtr& entry) {
     if (const EntryPtr old = kept(id)) {
         old->leave();
         by_ticket_.erase(old->ticket);
-        if (old->is_checked_here && !entry->is_checked_here) checker_->stop(id);
     }
     entry->replaces = nullptr;
     kept_[id] = entry;
     by_ticket_[entry->ticket] = entry;
     const Instant now = parts_.loop.now();
     entry->next_read_back = now + jittered(kReadBackInterval);
-    const bool has_news = entry->next_heartbeat <= now;  // of a check that ran meanwhile
-    if (entry->is_ttl() && !has_news) {
-        entry->next_heartbeat = now + entry->announced.check.ttl / 3;
-    }
+    if (entry->is_ttl()) entry->next_heartbeat = now + entry->config.check.ttl / 3;
     entry->changed.clear();
+    if (checker_ != nullptr) checker_->stop(id);                 // of what was replaced
+    if (entry->runs_here) (void)checker_->start(entry->config);  // accepted by prepare_check()
     keepers_.spawn(keep(entry));
     show_size();
 }
@@ -66,7 +64,7 @@ io::Task<void> Registrar::renew(EntryPtr entry) {
         done = Error{.code = Code::timeout, .what = "another operation on its id hangs"};
     }
     const Instant now = parts_.loop.now();
-    const Duration beat = entry->announced.check.ttl / 3;
+    const Duration beat = entry->config.check.ttl / 3;
     if (entry->is_ttl() && now >= entry->next_heartbeat) {
         entry->next_heartbeat = now + (done ? beat : std::min(beat, kRetryInterval));
     }
@@ -160,17 +158,17 @@ io::Task<void> Registrar::pay(EntryPtr entry) {
 
 // Another process may have announced the id since.
 io::Task<Result<bool>> Registrar::is_somebody_elses(EntryPtr entry, Instant deadline) {
-    if (parts_.marks.empty()) co_return false;
+    const Metadata marks = parts_.who.marks();
+    if (marks.empty()) co_return false;
     std::string name = entry->config.name;
     auto answer = co_await parts_.backend.wait(std::move(name), 0, Duration::zero(), deadline);
     if (!answer) co_return std::move(answer).error();
     for (const ServiceEndpoint& endpoint : answer->endpoints) {
         if (endpoint.id != entry->config.id) continue;
-        const bool is_ours =
-            std::all_of(parts_.marks.begin(), parts_.marks.end(), [&](const auto& mark) {
-                const auto at = endpoint.metadata.find(mark.first);
-                return at != endpoint.metadata.end() && at->second == mark.second;
-            });
+        const bool is_ours = std::all_of(marks.begin(), marks.end(), [&](const auto& mark) {
+            const auto at = endpoint.metadata.find(mark.first);
+            return at != endpoint.metadata.end() && at->second == mark.second;
+        });
         co_return !is_ours;
     }
     co_return false;

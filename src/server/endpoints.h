@@ -73,4 +73,7 @@ Reply session_info(Context context, Call call);
 Reply session_node(Context context, Call call);
 Reply session_list(Context context, Call call);
 
+// txn.cpp
+Reply txn(Context context, Call call);
+
 }  // namespace datapunk::mesh::server

@@ -31,8 +31,19 @@ struct RegistryTls {
 struct Consul {
     std::string host = "127.0.0.1";
     std::uint16_t port = 8500;
+    RegistryTls tls{};
     std::string token{};       // X-Consul-Token; never logged
+    std::string token_file{};  // holds the token instead; read again while running
     std::string datacenter{};  // empty = the agent's own
+    bool stale = true;         // any server may answer, not only the leader
+    std::string filter{};      // of instances, in Consul's filter language; empty = all
+    std::string near{};        // sort by distance from this node; "_agent" = the agent's
+    // Not empty: registrations go into the catalog, as this node's, and the mesh renews them. For
+    // processes without an agent beside them; must not be an agent's name.
+    std::string catalog_node{};
+    std::string catalog_address{};  // of that node
+    // What CONSUL_HTTP_ADDR and the other variables of Consul's client say counts instead.
+    bool use_environment = false;
     // Longest blocking query, 1 s .. 10 min. Middleboxes may cut idle connections sooner.
     Duration wait_max = std::chrono::minutes(10);
 };
