@@ -51,6 +51,16 @@ Etcd choice_of(const config::EtcdSection& section) {
     };
 }
 
+Zookeeper choice_of(const config::ZookeeperSection& section) {
+    return {
+        .servers = section.servers,
+        .user = section.user,
+        .password = section.password.reveal(),
+        .prefix = section.prefix,
+        .session_timeout = section.session_timeout
+    };
+}
+
 Dns choice_of(const config::DnsSection& section) {
     return {
         .servers = section.servers,
@@ -89,6 +99,8 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
             return connect(parts, choice_of(section.consul, config().node));
         case config::RegistryKind::etcd:
             return connect(parts, choice_of(section.etcd));
+        case config::RegistryKind::zookeeper:
+            return connect(parts, choice_of(section.zookeeper));
         case config::RegistryKind::dns:
             return connect(parts, choice_of(section.dns));
         case config::RegistryKind::file:
@@ -111,6 +123,7 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
         };
     }
     const config::NodeSection& node = config().node;
+    const config::AclSection& acl = config().registry.acl;
     auto local = LocalRegistry::start(
         network_,
         {.address = section.address,
@@ -118,6 +131,11 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
          .data_dir = section.data_dir,
          .node_name = section.node_name.empty() ? node.name : section.node_name,
          .node_address = node.address,
+         .connections_per_client = section.connections_per_client,
+         .acl =
+             {.enabled = acl.enabled,
+              .is_default_allow = acl.default_policy == config::AclDefault::allow,
+              .initial_management = acl.initial_management.reveal()},
          .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
          .dns = dns_of(section.dns),
          .processes = config().registry.exec_checks ? &processes_ : nullptr},

@@ -33,7 +33,8 @@ struct Refuse {
     Result<> operator()(const DestroySession& c) const;
     Result<> operator()(const RenewSession& c) const;
     Result<> operator()(const EndLockDelays& c) const;
-    Result<> operator()(const Txn& c) const;  // txn.cpp
+    Result<> operator()(const Txn& c) const;        // txn.cpp
+    Result<> operator()(const FireEvent& c) const;  // events.cpp
     // access_control.cpp
     Result<> operator()(const BootstrapAcl& c) const;
     Result<> operator()(const SetAclToken& c) const;
@@ -76,6 +77,7 @@ struct Apply {
     void operator()(RenewSession& c);
     void operator()(EndLockDelays& c);
     void operator()(Txn& c);
+    void operator()(FireEvent& c);
     // access_control.cpp
     void operator()(BootstrapAcl& c);
     void operator()(SetAclToken& c);

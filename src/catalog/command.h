@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "catalog/access_commands.h"
+#include "catalog/events.h"
 #include "catalog/limits.h"
 #include "catalog/rows.h"
 #include "catalog/txn.h"
@@ -156,6 +157,11 @@ struct EndLockDelays {
     friend bool operator==(const EndLockDelays&, const EndLockDelays&) = default;
 };
 
+struct FireEvent {
+    EventRow event;
+    friend bool operator==(const FireEvent&, const FireEvent&) = default;
+};
+
 // The position is the kind that is stored: new ones go to the end.
 using Command = std::variant<
     SetLocalNode,
@@ -183,7 +189,8 @@ using Command = std::variant<
     DestroySession,
     RenewSession,
     EndLockDelays,
-    Txn>;
+    Txn,
+    FireEvent>;
 
 // Fills in Consul's defaults (ids, names, weights, minimal intervals, tagged addresses) and checks
 // everything that needs no state. Doing it again changes nothing.

@@ -60,8 +60,18 @@ struct EmbeddedSection {
     std::uint16_t port = 8500;
     std::string data_dir;
     std::string node_name;
+    std::uint32_t connections_per_client = 2'000;
     EmbeddedDnsSection dns;
     friend bool operator==(const EmbeddedSection&, const EmbeddedSection&) = default;
+};
+
+enum class AclDefault : std::uint8_t { allow, deny };
+
+struct AclSection {
+    bool enabled = false;
+    AclDefault default_policy = AclDefault::allow;
+    Secret initial_management;
+    friend bool operator==(const AclSection&, const AclSection&) = default;
 };
 
 // A "host:port" text in its two parts.
@@ -109,6 +119,15 @@ struct EtcdSection {
     friend bool operator==(const EtcdSection&, const EtcdSection&) = default;
 };
 
+struct ZookeeperSection {
+    std::vector<std::string> servers = {"127.0.0.1:2181"};
+    std::string user;
+    Secret password;
+    std::string prefix = "/dpmesh";
+    Duration session_timeout = std::chrono::seconds(10);
+    friend bool operator==(const ZookeeperSection&, const ZookeeperSection&) = default;
+};
+
 struct DnsNotifySection {
     std::string address;
     std::uint16_t port = 0;
@@ -135,7 +154,7 @@ struct FileSection {
     friend bool operator==(const FileSection&, const FileSection&) = default;
 };
 
-enum class RegistryKind : std::uint8_t { embedded, consul, fixed, etcd, dns, file };
+enum class RegistryKind : std::uint8_t { embedded, consul, fixed, etcd, zookeeper, dns, file };
 
 struct RegistryBreakerSection {
     bool enabled = true;
@@ -150,8 +169,10 @@ struct RegistrySection {
     RegistryKind kind = RegistryKind::embedded;
     bool exec_checks = false;
     EmbeddedSection embedded;
+    AclSection acl;
     ConsulSection consul;
     EtcdSection etcd;
+    ZookeeperSection zookeeper;
     DnsSection dns;
     FileSection file;
     RegistryBreakerSection breaker;

@@ -40,6 +40,7 @@ const EnumNames<RegistryKind>& names_of<RegistryKind>() {
         {RegistryKind::consul, "consul"},
         {RegistryKind::fixed, "static"},
         {RegistryKind::etcd, "etcd"},
+        {RegistryKind::zookeeper, "zookeeper"},
         {RegistryKind::dns, "dns"},
         {RegistryKind::file, "file"},
     };
@@ -52,6 +53,14 @@ const EnumNames<Dns::Records>& names_of<Dns::Records>() {
         {Dns::Records::srv, "srv"},
         {Dns::Records::address, "address"},
         {Dns::Records::dns_sd, "dns-sd"},
+    };
+    return names;
+}
+
+template <>
+const EnumNames<AclDefault>& names_of<AclDefault>() {
+    static const EnumNames<AclDefault> names = {
+        {AclDefault::allow, "allow"}, {AclDefault::deny, "deny"}
     };
     return names;
 }
@@ -143,7 +152,20 @@ const Table& table_of<EmbeddedSection>() {
             .field("port", &E::port, "Port; 0 = any free one. 8500 is where Consul's clients look.", between(0, 65535))
             .field("data_dir", &E::data_dir, "Where it keeps its state; empty = in memory only, allowed with --dev.")
             .field("node_name", &E::node_name, "Name of the node it reports; empty = node.name.")
+            .field("connections_per_client", &E::connections_per_client, "Open connections of one address; more are answered 429. Consul's limit is 200; an agent holds one for each service that it follows. 0 = no limit.", between(0, 65535))
             .field("dns", &E::dns, "Its DNS server.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<AclSection>() {
+    using A = AclSection;
+    static const Table table =
+        TableOf<A>("acl", "Access control of the embedded registry: Consul's tokens and policies.")
+            .field("enabled", &A::enabled, "Whether it asks for tokens. Off: whoever reaches it may do everything, so keep it on loopback.")
+            .field("default_policy", &A::default_policy, "What a token, or a caller without one, may do where no rule speaks of it.")
+            .field("initial_management", &A::initial_management, "A token that may do everything. Empty = the first one comes from PUT /v1/acl/bootstrap.")
             .table();
     return table;
 }
@@ -194,6 +216,20 @@ const Table& table_of<EtcdSection>() {
             .field("password", &E::password, "Password.")
             .field("prefix", &E::prefix, "What all keys begin with.")
             .field("lease_ttl", &E::lease_ttl, "How long after this process its registrations end, whole seconds. Shorter makes a busy machine lose them.", between(5s, 1h))
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<ZookeeperSection>() {
+    using Z = ZookeeperSection;
+    static const Table table =
+        TableOf<Z>("zookeeper", "ZooKeeper, used when kind is zookeeper and the program was built with it. What is registered ends with this process's session.")
+            .field("servers", &Z::servers, "Servers of one ensemble, host:port, at most 16; tried in turn.")
+            .field("user", &Z::user, "User for digest authentication; empty = none. With one, only this user can read and write what we make.")
+            .field("password", &Z::password, "Password.")
+            .field("prefix", &Z::prefix, "The path above all nodes.")
+            .field("session_timeout", &Z::session_timeout, "How long after this process was last heard of its registrations end; the server keeps it within 2 and 20 of its ticks.", between(1s, 10min))
             .table();
     return table;
 }
@@ -261,8 +297,10 @@ const Table& table_of<RegistrySection>() {
             .field("kind", &R::kind, "embedded needs nothing else; static knows only the endpoints written in services.")
             .field("exec_checks", &R::exec_checks, "Whether checks may run programs on this machine: those registered at the embedded registry, and those of `register` that no registry runs. Off: whoever may register a service could run anything as this user.")
             .field("embedded", &R::embedded, "The embedded registry.")
+            .field("acl", &R::acl, "Access control of the embedded registry.")
             .field("consul", &R::consul, "Consul.")
             .field("etcd", &R::etcd, "etcd.")
+            .field("zookeeper", &R::zookeeper, "ZooKeeper.")
             .field("dns", &R::dns, "DNS.")
             .field("file", &R::file, "A file.")
             .field("breaker", &R::breaker, "Circuit breaker in front of the registry: one that keeps failing is left in peace, then probed.")

@@ -34,6 +34,16 @@ Reply agent_members(Context context, Call call);
 Reply status_leader(Context context, Call call);
 Reply status_peers(Context context, Call call);
 
+Reply agent_version(Context context, Call call);
+Reply agent_metrics(Context context, Call call);
+
+// absent.cpp: what this registry deliberately does not do
+Reply absent(Context context, Call call);
+
+// query.cpp
+Reply queries(Context context, Call call);
+Reply query(Context context, Call call);
+
 // catalog.cpp
 Reply catalog_register(Context context, Call call);
 Reply catalog_deregister(Context context, Call call);
@@ -72,6 +82,10 @@ Reply session_renew(Context context, Call call);
 Reply session_info(Context context, Call call);
 Reply session_node(Context context, Call call);
 Reply session_list(Context context, Call call);
+
+// event.cpp
+Reply event_fire(Context context, Call call);
+Reply event_list(Context context, Call call);
 
 // txn.cpp
 Reply txn(Context context, Call call);
