@@ -161,14 +161,21 @@ Result<> Agent::start_registry() {
     discovery_->use_snapshot(files_, discovery::SnapshotWriter::Where::thread);
     discovery_collector_ =
         std::make_unique<discovery::DiscoveryCollector>(metrics_, backend_->kind());
+    own_writes_ = std::make_unique<internal::OwnWrites>(loop_, *discovery_);
     registrar_ = std::make_unique<internal::Registrar>(internal::RegistrarParts{
         .loop = loop_,
         .backend = *backend_,
         .log = log_,
         .metrics = metrics_,
         .timeout = std::chrono::seconds(5),
-        .on_withdrawn = [this](const ServiceConfig& gone
-                        ) { discovery_->note_deregistered(gone.name, gone.id); },
+        .on_announced = [this](
+                            ServiceConfig config, Instant deadline
+                        ) { return own_writes_->see_registered(std::move(config), deadline); },
+        .on_withdrawn =
+            [this](ServiceConfig config) {
+                return own_writes_->see_gone(std::move(config.name), std::move(config.id));
+            },
+        .who = internal::Ownership::of_this_process(config().node.owner),
         .network = &network_,
         .processes = config().registry.exec_checks ? &processes_ : nullptr
     });

@@ -26,6 +26,7 @@
 #include "io/process.h"
 #include "io/tcp.h"
 #include "mesh/observed_backend.h"
+#include "mesh/own_writes.h"
 #include "mesh/registrar.h"
 #include "metrics/metric_registry.h"
 #include "policy/collector.h"
@@ -91,6 +92,7 @@ class Agent {
     std::unique_ptr<discovery::SharedCache> shared_cache_;  // null: none configured
     std::unique_ptr<discovery::ServiceDiscovery> discovery_;
     std::unique_ptr<discovery::DiscoveryCollector> discovery_collector_;
+    std::unique_ptr<internal::OwnWrites> own_writes_;
     std::unique_ptr<internal::Registrar> registrar_;
     std::vector<Watch> watches_;
     std::vector<std::string> followed_;  // the services that these are of

@@ -24,6 +24,7 @@ struct NodeSection {
     std::string name;
     std::string zone;
     std::string address;
+    std::string owner;
     friend bool operator==(const NodeSection&, const NodeSection&) = default;
 };
 

@@ -112,6 +112,7 @@ const Table& table_of<NodeSection>() {
             .field("name", &N::name, "Its name in the embedded registry; empty = the host name.")
             .field("zone", &N::zone, "Where it is, such as a data centre or a rack: that of what `register` announces, unless it has one.")
             .field("address", &N::address, "Address of the node in the embedded registry, for services that give none; empty = the one the registry listens on.")
+            .field("owner", &N::owner, "Names what runs here, in the metadata of what `register` announces: what an earlier run left when it was killed is removed. A promise that only one run of it exists at a time, wherever; empty = the host name, and then only what runs left that this kernel knows to have ended.")
             .table();
     return table;
 }

@@ -66,6 +66,7 @@ FollowedService::FollowedService(DiscoveryContext& context, std::string name)
       hold_(context.config.removal_share_max, context.config.removal_grace),
       round_ended_(context.loop),
       pace_({.per_second = context.config.queries_per_second, .burst = kBurst}),
+      hurried_(context.loop),
       linger_over_(*this, &FollowedService::stop_following),
       again_(*this, &FollowedService::start_again),
       fallback_due_(*this, &FollowedService::use_fallback),
@@ -226,8 +227,10 @@ io::Task<void> FollowedService::run() {
         is_asking_ = after_ == 0;
         while (!pace_.try_acquire(loop.now())) {
             const Duration pause = pace_.retry_in(loop.now());
-            co_await io::sleep_for(loop, pause);
+            const bool is_hurried = co_await hurried_.wait(loop.now() + pause);
+            if (is_hurried) break;
         }
+        hurried_.clear();
         const Duration longest = next_wait();
         is_asking_ = after_ == 0;
         const Instant deadline =

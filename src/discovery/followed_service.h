@@ -69,6 +69,10 @@ class FollowedService {
     Watch watch(ChangeCallback callback);
     // What is known is not good enough any more.
     void refresh();
+
+    // The next question is asked whatever the pace says.
+    void hurry() { hurried_.set(); }
+
     void expect_removal(std::string id);
 
     // Another process knows other endpoints than those with our hash.
@@ -165,6 +169,7 @@ class FollowedService {
     std::size_t strict_askers_ = 0;  // of them: only the registry's word will do
     io::Event round_ended_;
     resilience::RateLimit pace_;
+    io::Event hurried_;
     Instant followed_until_ = Instant::min();
     Alarm linger_over_;
     Alarm again_;

@@ -129,6 +129,11 @@ void ServiceDiscovery::invalidate(std::string_view name) {
     if (found != services_.end()) found->second->refresh();
 }
 
+void ServiceDiscovery::hurry(std::string_view name) {
+    const auto found = services_.find(name);
+    if (found != services_.end()) found->second->hurry();
+}
+
 void ServiceDiscovery::note_deregistered(std::string_view name, std::string id) {
     const auto found = services_.find(name);
     if (found != services_.end()) found->second->expect_removal(std::move(id));

@@ -65,6 +65,11 @@ class ServiceDiscovery {
     // The last good set, or null; asks nobody.
     EndpointSetPtr known(std::string_view name) const;
 
+    // Whether anybody has asked about it here, so that there may be an answer that is old.
+    bool knows(std::string_view name) const { return services_.find(name) != services_.end(); }
+
+    // The next question about it need not keep the pace: we have changed it ourselves.
+    void hurry(std::string_view name);
     // The next discover() asks; a watched service is read again now.
     void invalidate(std::string_view name);
     // We took this endpoint out of the registry ourselves: its removal needs no confirmation.

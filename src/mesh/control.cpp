@@ -35,14 +35,18 @@ Control::Control(ControlParts parts)
       ),
       discovery_(parts.loop, backend_, parts.discovery, parts.log),
       discovery_collector_(parts.metrics, backend_.kind()),
+      own_writes_(parts.loop, discovery_),
       registrar_({
           .loop = parts.loop,
           .backend = backend_,
           .log = parts.log,
           .metrics = parts.metrics,
           .timeout = parts.timeout,
-          .on_withdrawn = [this](const ServiceConfig& config
-                          ) { discovery_.note_deregistered(config.name, config.id); },
+          .on_announced = [this](
+                              ServiceConfig config, Instant deadline
+                          ) { return own_writes_.see_registered(std::move(config), deadline); },
+          .on_withdrawn = [this](ServiceConfig config) { return see_gone(std::move(config)); },
+          .who = parts.who,
           .network = parts.network,
       }) {
     add_cache_levels(parts.network, parts.discovery);
@@ -180,6 +184,29 @@ io::Task<void> Control::answer_register(ServiceConfig config, Done<Registrar::Ti
     done(std::move(ticket));
 }
 
+void Control::set_health(Registrar::Ticket ticket, Health health, std::string note, Done<Ok> done) {
+    if (is_stopping_) return;
+    tasks_.spawn(answer_set_health(ticket, health, std::move(note), std::move(done)));
+}
+
+io::Task<void> Control::answer_set_health(
+    Registrar::Ticket ticket, Health health, std::string note, Done<Ok> done
+) {
+    const Instant latest = deadline();
+    auto told = co_await registrar_.report(ticket, health, std::move(note), latest);
+    if (const ServiceConfig* config = registrar_.config_of(ticket); told && config != nullptr) {
+        std::string service = config->name;
+        std::string id = config->id;
+        co_await own_writes_.see_health(std::move(service), std::move(id), health);
+    }
+    done(std::move(told));
+}
+
+io::Task<void> Control::see_gone(ServiceConfig config) {
+    if (is_stopping_) co_return;  // nobody looks any more
+    co_await own_writes_.see_gone(std::move(config.name), std::move(config.id));
+}
+
 void Control::withdraw(Registrar::Ticket ticket, Done<Ok> done) {
     if (is_stopping_) return;
     tasks_.spawn(answer_withdraw(ticket, std::move(done)));
@@ -198,7 +225,13 @@ void Control::withdraw_id(std::string id, Done<Ok> done) {
 
 io::Task<void> Control::answer_withdraw_id(std::string id, Done<Ok> done) {
     const Instant latest = deadline();
-    auto gone = co_await registrar_.withdraw_id(std::move(id), latest);
+    // Somebody else's: callers here may know it all the same.
+    const std::vector<std::string> services = own_writes_.services_with(id);
+    std::string asked = id;
+    auto gone = co_await registrar_.withdraw_id(std::move(asked), latest);
+    if (gone) {
+        for (const std::string& service : services) co_await own_writes_.see_gone(service, id);
+    }
     done(std::move(gone));
 }
 

@@ -25,6 +25,7 @@
 #include "io/task.h"
 #include "mesh/done.h"
 #include "mesh/observed_backend.h"
+#include "mesh/own_writes.h"
 #include "mesh/registrar.h"
 #include "mesh/service_table.h"
 #include "mesh/watch_state.h"
@@ -42,6 +43,7 @@ struct ControlParts {
     std::mutex& collect_mutex;  // guards the services' collectors
     const ServiceDiscoveryConfig& discovery;
     Duration timeout;
+    Ownership who{};
     io::Network* network = nullptr;  // for the shared cache; null: none
 };
 
@@ -69,6 +71,8 @@ class Control {
     void withdraw(Registrar::Ticket ticket, Done<Ok> done);
     void withdraw_id(std::string id, Done<Ok> done);
 
+    void set_health(Registrar::Ticket ticket, Health health, std::string note, Done<Ok> done);
+
     Registrar& registrar() noexcept { return registrar_; }
 
     // Cancels what is under way, ends all watches, deregisters everything. `done` by `deadline`.
@@ -87,6 +91,10 @@ class Control {
     );
     EndpointSetPtr select(EndpointSetPtr set, const DiscoveryFilter& filter);
     io::Task<void> answer_register(ServiceConfig config, Done<Registrar::Ticket> done);
+    io::Task<void> answer_set_health(
+        Registrar::Ticket ticket, Health health, std::string note, Done<Ok> done
+    );
+    io::Task<void> see_gone(ServiceConfig config);
     io::Task<void> answer_withdraw(Registrar::Ticket ticket, Done<Ok> done);
     io::Task<void> answer_withdraw_id(std::string id, Done<Ok> done);
     io::Task<void> answer_stop(Instant deadline, Done<Ok> done);
@@ -108,6 +116,7 @@ class Control {
     std::unique_ptr<discovery::SharedCache> shared_cache_;  // null: none
     discovery::ServiceDiscovery discovery_;
     discovery::DiscoveryCollector discovery_collector_;
+    OwnWrites own_writes_;
     Registrar registrar_;
     std::map<std::string, discovery::EndpointIndex, std::less<>> indexes_;  // by service
     std::vector<Watch> followed_;

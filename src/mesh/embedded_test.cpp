@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <filesystem>
 #include <mutex>
@@ -260,6 +261,67 @@ TEST(EmbeddedMesh, CallsOnlyTheSubsetThatItsPolicyNames) {
     EXPECT_THAT(
         lease.error().what, HasSubstr("no endpoint is known in the subset, 1 outside of it")
     );
+}
+
+TEST(EmbeddedMesh, WhatItWritesItsOwnCallersSeeAtOnce) {
+    for (const bool is_followed : {false, true}) {
+        SCOPED_TRACE(is_followed);
+        ServiceMesh mesh = ServiceMesh::create(embedded()).value();
+        const auto endpoints = [&] { return mesh.discover_service("web").value()->endpoints; };
+        std::optional<Service> service;
+        if (is_followed) service = mesh.service("web").value();
+        EXPECT_TRUE(endpoints().empty());  // and known to be, for a while
+        std::vector<ServiceRegistration> all;
+        for (std::uint16_t port = 1; port <= 20; ++port) {
+            all.push_back(mesh.register_service(unchecked(port)).value());
+            EXPECT_EQ(endpoints().size(), port);
+            if (is_followed) {
+                EXPECT_TRUE(service->get_service_instance());
+            }
+        }
+        ServiceConfig other = unchecked(1);
+        other.meta["zone"] = "b";
+        const auto replacement = mesh.register_service(other).value();
+        EXPECT_EQ(endpoints()[0].zone(), "b");
+        ServiceConfig told = unchecked(99);
+        told.id = "0";  // the first
+        told.check.kind = HealthCheck::Kind::ttl;
+        auto itself = mesh.register_service(told).value();
+        for (const Health health : {Health::critical, Health::warning, Health::passing}) {
+            ASSERT_TRUE(itself.set_health(health, "so it is"));
+            EXPECT_EQ(endpoints()[0].health, health);
+        }
+        ASSERT_TRUE(itself.deregister());
+        EXPECT_EQ(endpoints().size(), 20U);
+        ASSERT_TRUE(mesh.deregister_service("web-127.0.0.1-7"));
+        EXPECT_EQ(endpoints().size(), 19U);
+        all.clear();
+        EXPECT_EQ(endpoints().size(), 1U);
+    }
+}
+
+TEST(EmbeddedMesh, RunsAHealthCheckOfTheUsersOwn) {
+    ServiceMesh mesh = ServiceMesh::create(embedded()).value();
+    Seen seen;
+    const Watch watch =
+        mesh.watch_service("web", [&](const EndpointChange& c) { seen.note(c); }).value();
+    std::atomic<bool> is_well = true;
+    ServiceConfig config = unchecked(1);
+    config.check = HealthCheck::calling([&] {
+        return CheckResult{is_well ? Health::passing : Health::critical, "says the user"};
+    });
+    config.check.interval = seconds(1);
+    config.check.failures_before_critical = 1;
+    config.check.successes_before_passing = 1;
+    const auto me = mesh.register_service(config).value();
+    const auto is = [](Health health) {
+        return [health](const EndpointSet& set) {
+            return set.endpoints.size() == 1 && set.endpoints[0].health == health;
+        };
+    };
+    EXPECT_TRUE(seen.wait(is(Health::passing)));
+    is_well = false;
+    EXPECT_TRUE(seen.wait(is(Health::critical)));
 }
 
 }  // namespace

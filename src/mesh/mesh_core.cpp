@@ -38,6 +38,7 @@ MeshCore::MeshCore(World world, MeshOptions options)
         .collect_mutex = collect_mutex_,
         .discovery = options_.discovery,
         .timeout = options_.timeout,
+        .who = Ownership::of_this_process(options_.owner),
         .network = world_.network.get(),
     });
     thread_ = std::thread([this] {
@@ -220,7 +221,7 @@ Result<> MeshCore::withdraw(Registrar::Ticket ticket) {
 
 Result<> MeshCore::set_health(Registrar::Ticket ticket, Health health, std::string_view note) {
     return ask<Ok>([this, ticket, health, copy = std::string(note)](Done<Ok> done) {
-        done(control_->registrar().set_health(ticket, health, copy));
+        control_->set_health(ticket, health, copy, std::move(done));
     });
 }
 

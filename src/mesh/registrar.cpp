@@ -25,6 +25,8 @@ bool may_pass(const Error& error) {
     return error.retryable || error.code == Code::unavailable || error.code == Code::timeout;
 }
 
+constexpr std::size_t kMetaPairsMax = 64;  // of one registration: checked()
+
 // The registry has said no: it has done nothing.
 bool is_refusal(const Error& error) {
     return error.code == Code::invalid || error.code == Code::denied;
@@ -95,6 +97,7 @@ Registrar::Registrar(RegistrarParts parts)
         );
     }
     keepers_.spawn(pay_debts());
+    if (!parts_.who.owner.empty()) keepers_.spawn(reap());
 }
 
 // --- announcing
@@ -158,7 +161,13 @@ io::Task<Result<>> Registrar::validate(EntryPtr entry) {
             .what = fmt::format("{} registrations already", kRegistrationsMax)
         };
     }
-    for (const auto& [key, value] : parts_.marks) config.meta.insert_or_assign(key, value);
+    const Metadata marks = parts_.who.marks();
+    // One that has no room for them goes without: nobody will then take it for an orphan.
+    const bool has_room = config.meta.size() + marks.size() <= kMetaPairsMax;
+    for (const auto& [key, value] : marks) {
+        config.meta.erase(key);
+        if (has_room) config.meta.emplace(key, value);
+    }
     auto good = checked(std::move(config));
     if (!good) co_return std::move(good).error();
     entry->config = *std::move(good);
@@ -270,7 +279,10 @@ io::Task<Result<>> Registrar::tell_balancer(EntryPtr entry, Instant deadline) {
 
 io::Task<Result<>> Registrar::untell_balancer(EntryPtr entry) {
     const bool was_told = std::exchange(entry->is_told, false);
-    if (was_told && parts_.on_withdrawn) parts_.on_withdrawn(entry->config);
+    if (was_told && parts_.on_withdrawn) {
+        ServiceConfig config = entry->config;
+        co_await parts_.on_withdrawn(std::move(config));
+    }
     co_return Ok{};
 }
 
@@ -325,7 +337,7 @@ io::Task<Result<>> Registrar::withdraw_kept(EntryPtr entry, Instant deadline) {
     std::string id = entry->config.id;
     auto done = co_await remove(std::move(id), deadline);
     count("deregister", done);
-    if (done) drop(entry);
+    if (done) co_await drop(entry);
     co_return done;
 }
 
@@ -385,6 +397,31 @@ Result<> Registrar::set_health(Ticket ticket, Health health, std::string note) {
     return Ok{};
 }
 
+io::Task<Result<>> Registrar::report(
+    Ticket ticket, Health health, std::string note, Instant deadline
+) {
+    auto noted = set_health(ticket, health, std::move(note));
+    const EntryPtr entry = find(ticket);
+    if (!noted || entry == nullptr) co_return noted;
+    entry->changed.clear();  // not the keeper, but we
+    std::string id = entry->config.id;
+    auto turn = co_await turns_.take(std::move(id), deadline);
+    if (entry->is_leaving || find(ticket) == nullptr) co_return Ok{};
+    Result<> told = Ok{};
+    if (turn) told = co_await report_health(entry, deadline);
+    if (turn && told) {
+        entry->next_heartbeat = parts_.loop.now() + entry->config.check.ttl / 3;
+    } else {
+        entry->changed.set();
+    }
+    co_return Ok{};
+}
+
+const ServiceConfig* Registrar::config_of(Ticket ticket) const {
+    const EntryPtr entry = find(ticket);
+    return entry == nullptr ? nullptr : &entry->config;
+}
+
 void Registrar::forget(Ticket ticket) {
     const EntryPtr entry = find(ticket);
     if (entry == nullptr) return;
@@ -410,16 +447,17 @@ void Registrar::interrupt(const std::string& id) {
     if (at != under_way_.end()) at->second->leave();
 }
 
-void Registrar::drop(const EntryPtr& entry) {
+io::Task<void> Registrar::drop(EntryPtr entry) {
     const auto at = kept_.find(entry->config.id);
-    if (at == kept_.end() || at->second != entry) return;
-    const EntryPtr gone = entry;  // `entry` may be the map's own
-    if (checker_ != nullptr) checker_->stop(gone->config.id);
-    by_ticket_.erase(gone->ticket);
+    if (at == kept_.end() || at->second != entry) co_return;
+    if (checker_ != nullptr) checker_->stop(entry->config.id);
+    by_ticket_.erase(entry->ticket);
     kept_.erase(at);
-    owed_.erase(gone->config.id);
+    owed_.erase(entry->config.id);
     show_size();
-    if (parts_.on_withdrawn) parts_.on_withdrawn(gone->config);
+    if (!parts_.on_withdrawn) co_return;
+    ServiceConfig config = entry->config;
+    co_await parts_.on_withdrawn(std::move(config));
 }
 
 void Registrar::count(std::string_view operation, const Result<>& result) {

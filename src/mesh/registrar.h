@@ -15,6 +15,8 @@
 //   An announcement that is under way gives up when another operation on its id arrives.
 // * What could not be undone, or was cancelled half-way, is owed: removed as soon as the registry
 //   answers, unless it has become somebody else's meanwhile.
+// * What an earlier run of the same owner left behind is removed once after the start
+//   (ownership.h).
 // * A kept registration survives outages of the registry. The same id again replaces: the old
 //   ticket is then worth nothing.
 //
@@ -35,6 +37,7 @@
 #include "io/loop.h"
 #include "io/task.h"
 #include "mesh/id_turns.h"
+#include "mesh/ownership.h"
 #include "mesh/saga.h"
 #include "metrics/metric_registry.h"
 #include "registry/backend.h"
@@ -53,9 +56,9 @@ struct RegistrarParts {
     // The balancer's step: when it has succeeded, callers in this process see the service.
     std::function<io::Task<Result<>>(ServiceConfig, Instant deadline)> on_announced{};
     // Told of every withdrawal that the registry has confirmed.
-    std::function<void(const ServiceConfig&)> on_withdrawn{};
-    // Written into the metadata of what is announced (ownership.h).
-    Metadata marks{};
+    std::function<io::Task<void>(ServiceConfig)> on_withdrawn{};
+    // Marks what is announced, and removes what an earlier run of the same owner left.
+    Ownership who{};
     // For checks that the registry cannot run. Without a network such registrations are refused;
     // without processes those whose check is a program.
     io::Network* network = nullptr;
@@ -80,6 +83,10 @@ class Registrar {
     io::Task<void> withdraw_all(Instant deadline);
 
     Result<> set_health(Ticket ticket, Health health, std::string note);
+    // The same, and tells the registry now. Ok also if that has to wait for the registry.
+    io::Task<Result<>> report(Ticket ticket, Health health, std::string note, Instant deadline);
+    // Null: over.
+    const ServiceConfig* config_of(Ticket ticket) const;
     // Stays in the registry, is not kept any more.
     void forget(Ticket ticket);
 
@@ -120,6 +127,11 @@ class Registrar {
     io::Task<Result<>> withdraw_kept(EntryPtr entry, Instant deadline);
     io::Task<void> withdraw_quietly(std::string id, Instant deadline);
 
+    io::Task<void> reap();
+    io::Task<Result<>> reap_once();
+    io::Task<Result<>> reap_service(std::string service);
+    io::Task<Result<std::vector<std::string>>> orphans_of(std::string service);
+
     void owe(const EntryPtr& entry);
     io::Task<void> pay_debts();
     io::Task<void> pay(EntryPtr entry);
@@ -128,7 +140,7 @@ class Registrar {
     EntryPtr kept(const std::string& id) const;
     EntryPtr find(Ticket ticket) const;
     void interrupt(const std::string& id);
-    void drop(const EntryPtr& entry);
+    io::Task<void> drop(EntryPtr entry);
     void count(std::string_view operation, const Result<>& result);
     void show_size();
     Duration jittered(Duration time);

@@ -151,22 +151,24 @@ io::Task<void> Registrar::pay(EntryPtr entry) {
         parts_.log.warn("removed what a failed registration had left", {{"id", id}});
     }
     owed_.erase(id);
-    if (parts_.on_withdrawn) parts_.on_withdrawn(entry->config);
+    if (!parts_.on_withdrawn) co_return;
+    ServiceConfig config = entry->config;
+    co_await parts_.on_withdrawn(std::move(config));
 }
 
 // Another process may have announced the id since.
 io::Task<Result<bool>> Registrar::is_somebody_elses(EntryPtr entry, Instant deadline) {
-    if (parts_.marks.empty()) co_return false;
+    const Metadata marks = parts_.who.marks();
+    if (marks.empty()) co_return false;
     std::string name = entry->config.name;
     auto answer = co_await parts_.backend.wait(std::move(name), 0, Duration::zero(), deadline);
     if (!answer) co_return std::move(answer).error();
     for (const ServiceEndpoint& endpoint : answer->endpoints) {
         if (endpoint.id != entry->config.id) continue;
-        const bool is_ours =
-            std::all_of(parts_.marks.begin(), parts_.marks.end(), [&](const auto& mark) {
-                const auto at = endpoint.metadata.find(mark.first);
-                return at != endpoint.metadata.end() && at->second == mark.second;
-            });
+        const bool is_ours = std::all_of(marks.begin(), marks.end(), [&](const auto& mark) {
+            const auto at = endpoint.metadata.find(mark.first);
+            return at != endpoint.metadata.end() && at->second == mark.second;
+        });
         co_return !is_ours;
     }
     co_return false;

@@ -38,6 +38,11 @@ class World {
         co_return Ok{};
     }
 
+    io::Task<void> untell(ServiceConfig config) {
+        untold.push_back(config.id);
+        co_await io::sleep_for(loop, milliseconds(1));
+    }
+
     Result<Registrar::Ticket> announce(ServiceConfig config) {
         auto done = sim::run_on(
             loop, registrar->announce(std::move(config), loop.now() + seconds(2)), seconds(60)
@@ -62,7 +67,7 @@ class World {
         .on_announced = [this](
                             ServiceConfig config, Instant deadline
                         ) { return tell(std::move(config), deadline); },
-        .on_withdrawn = [this](const ServiceConfig& config) { untold.push_back(config.id); },
+        .on_withdrawn = [this](ServiceConfig config) { return untell(std::move(config)); },
     }};
 };
 

@@ -33,6 +33,11 @@ class RegistrarTest : public ::testing::Test {
         return *sim::run_on(loop_, registrar_->withdraw(ticket, loop_.now() + seconds(5)));
     }
 
+    io::Task<void> note_withdrawn(ServiceConfig config) {
+        withdrawn_.push_back(config.id);
+        co_return;
+    }
+
     sim::SimLoop loop_{sim::seed_for_test(1)};
     TestBackend::State registry_;
     TestBackend backend_{loop_, registry_};
@@ -44,7 +49,7 @@ class RegistrarTest : public ::testing::Test {
         .log = {},
         .metrics = metrics_,
         .timeout = seconds(5),
-        .on_withdrawn = [this](const ServiceConfig& config) { withdrawn_.push_back(config.id); },
+        .on_withdrawn = [this](ServiceConfig config) { return note_withdrawn(std::move(config)); },
     }};
 };
 

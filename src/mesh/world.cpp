@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 #include <system_error>
 
@@ -77,6 +78,12 @@ Result<> check(const MeshOptions& options) {
         add(fmt::format("services[\"{}\"]", name), mesh::check(policy));
     }
     add("discovery", mesh::check(options.discovery));
+    const bool is_printable = std::none_of(options.owner.begin(), options.owner.end(), [](char c) {
+        return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+    });
+    if (!is_printable || options.owner.size() > 128) {
+        add("owner", Error{.what = "at most 128 bytes of printable text"});
+    }
     if (const SharedCacheConfig& shared = options.discovery.shared_cache; shared.tls) {
         const auto context = io::TlsContext::client({.ca = shared.tls_ca});
         if (!context) add("discovery.shared_cache.tls_ca", context.error());

@@ -50,6 +50,11 @@ struct MeshOptions {
     ServicePolicy policy{};                           // of services without one of their own
     std::map<std::string, ServicePolicy> services{};  // policies by service name
     ServiceDiscoveryConfig discovery{};
+    // Names what runs here, in the metadata of what it registers (meta_key::owner): what an earlier
+    // run left behind when it was killed is removed. Setting it is a promise that only one run of
+    // it exists at a time, wherever; empty = the host's name, and then only what runs left that
+    // this kernel knows to have ended is removed. Up to 128 bytes of printable text.
+    std::string owner{};
     Duration timeout = std::chrono::seconds(5);        // of functions that wait
     Duration stop_timeout = std::chrono::seconds(10);  // for draining and deregistering at the end
     LogLevel log_level = LogLevel::warn;
