@@ -53,7 +53,10 @@ int run_registry(const RegistryCommand& command) {
     const core::Logger log(*sink, level_of(command.log_level));
     io::KernelNetwork network(**loop);
     LocalRegistryConfig config{
-        .address = command.address, .port = command.port, .data_dir = command.data_dir
+        .address = command.address,
+        .port = command.port,
+        .data_dir = command.data_dir,
+        .node_name = command.node
     };
     if (command.dev) config.deregister_after_min = kDevDeregisterAfterMin;
     auto registry = LocalRegistry::start(network, config, log);

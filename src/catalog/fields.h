@@ -90,6 +90,7 @@ void fields(auto& a, auto& r, const CreateSession*) { all(a, r.session); }
 void fields(auto& a, auto& r, const DestroySession*) { all(a, r.session_id); }
 void fields(auto& a, auto& r, const RenewSession*) { all(a, r.session_id); }
 void fields(auto& a, auto& r, const EndLockDelays*) { all(a, r.keys); }
+void fields(auto& a, auto& r, const RestoreState*) { all(a, r.state); }
 // clang-format on
 
 class Encoder {

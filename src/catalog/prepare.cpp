@@ -392,6 +392,8 @@ struct Prepare {
 
     Result<> operator()(EndLockDelays&) const { return Ok{}; }
 
+    Result<> operator()(RestoreState&) const { return Ok{}; }
+
     Result<> operator()(BootstrapAcl& c) const { return prepare_access(c); }
 
     Result<> operator()(SetAclToken& c) const { return prepare_access(c); }

@@ -73,4 +73,9 @@ Reply session_info(Context context, Call call);
 Reply session_node(Context context, Call call);
 Reply session_list(Context context, Call call);
 
+// snapshot.cpp
+inline constexpr Duration kSnapshotTimeout = std::chrono::minutes(2);
+inline constexpr std::size_t kSnapshotBytesMax = 512UL * 1024 * 1024;
+Reply snapshot(Context context, Call call);
+
 }  // namespace datapunk::mesh::server

@@ -8,10 +8,10 @@ from programs import binary, free_port
 class Registry:
     """`dpmesh registry` on a port of its own: in memory, or durable in a folder of the test. Ready when made."""
 
-    def __init__(self, scenario, data_dir=None, port=None, under=()):
+    def __init__(self, scenario, data_dir=None, port=None, under=(), more=()):
         self.port = port or free_port()
         where = ['--data-dir', data_dir] if data_dir else ['--dev']
-        self.process = scenario.start(*under, binary('dpmesh'), 'registry', '--port', self.port, *where)
+        self.process = scenario.start(*under, binary('dpmesh'), 'registry', '--port', self.port, *where, *more)
         wait_http(f'{self.url}/v1/status/leader', process=self.process)
 
     @property
