@@ -64,7 +64,8 @@ def load(args, server, *words, deadline=600):
 
 def ours(args, folder, name='dpmesh'):
     port, state = free_port(), folder / f'{name}-state'
-    return Server(name, [args.build / 'dpmesh', 'registry', '--port', port, '--data-dir', state, '--log-level', 'warn'], folder, port)
+    return Server(name, [args.build / 'dpmesh', 'registry', '--port', port, '--data-dir', state, '--no-dns', '--log-level', 'warn'],
+                  folder, port)
 
 
 def consul(folder):
@@ -76,7 +77,7 @@ def consul(folder):
     config = folder / 'consul.json'
     config.write_text(json.dumps({
         'bind_addr': '127.0.0.1', 'client_addr': '127.0.0.1', 'disable_update_check': True, 'log_level': 'ERR',
-        'limits': {'http_max_conns_per_client': 20000},
+        'limits': {'http_max_conns_per_client': 15000},
         'ports': {'http': port, 'dns': -1, 'grpc': -1, 'server': free_port(), 'serf_lan': free_port(), 'serf_wan': -1}}))
     return Server('consul', [found.stdout.strip(), 'agent', '-dev', '-config-file', config], folder, port)
 

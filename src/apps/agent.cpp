@@ -6,8 +6,6 @@
 
 #include "apps/build_info.h"
 #include "config/effective.h"
-#include "registry/consul/consul_backend.h"
-#include "registry/embedded/embedded_backend.h"
 
 namespace datapunk::mesh::apps {
 
@@ -49,6 +47,42 @@ Result<routing::RouteTable> routes_of(const config::Config& config) {
     std::vector<routing::Route> routes;
     for (const auto& section : config.routes) routes.push_back(route_of(section, routes.size()));
     return routing::RouteTable::create(std::move(routes));
+}
+
+ServiceDiscoveryConfig discovery_of(const config::Config& config) {
+    const config::DiscoverySection& section = config.discovery;
+    ServiceDiscoveryConfig out;
+    out.cache_ttl = section.cache_ttl;
+    out.negative_ttl = section.negative_ttl;
+    out.removal_grace = section.removal_grace;
+    out.removal_share_max = section.removal_share_max;
+    out.reset_grace = section.reset_grace;
+    out.fallback_after = section.fallback_after;
+    out.queries_per_second = section.queries_per_second;
+    const config::RegistryBreakerSection& breaker = config.registry.breaker;
+    out.registry_breaker.enabled = breaker.enabled;
+    out.registry_breaker.consecutive = breaker.consecutive;
+    out.registry_breaker.failure_rate = breaker.failure_rate;
+    out.registry_breaker.open_for = breaker.open_for;
+    out.registry_breaker.open_max = breaker.open_max;
+    out.snapshot_file = section.snapshot.file;
+    out.snapshot_delay = section.snapshot.delay;
+    out.snapshot_max_age = section.snapshot.max_age;
+    const config::RedisSection& redis = config.redis;
+    if (!redis.enabled) return out;
+    out.shared_cache = {
+        .host = redis.address.host,
+        .port = redis.address.port,
+        .username = redis.username,
+        .password = redis.password.reveal(),
+        .database = redis.database,
+        .tls = redis.tls,
+        .tls_ca = redis.tls_ca,
+        .prefix = redis.prefix,
+        .timeout = redis.timeout,
+        .keep = redis.keep
+    };
+    return out;
 }
 
 EndpointSet fixed_set(
@@ -140,47 +174,6 @@ Result<> Agent::make_services() {
     return Ok{};
 }
 
-Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
-    registry::consul::ConsulConfig consul;
-    if (config().registry.kind == config::RegistryKind::embedded) {
-        const auto& section = config().registry.embedded;
-        if (section.data_dir.empty() && !dev_) {
-            return Error{
-                .code = Code::invalid,
-                .what =
-                    "registry.embedded.data_dir is not set: say where the registry's state goes, "
-                    "or --dev to keep it in memory"
-            };
-        }
-        const config::NodeSection& node = config().node;
-        auto local = LocalRegistry::start(
-            network_,
-            {.address = section.address,
-             .port = section.port,
-             .data_dir = section.data_dir,
-             .node_name = section.node_name.empty() ? node.name : section.node_name,
-             .node_address = node.address,
-             .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
-             .processes = section.exec_checks ? &processes_ : nullptr},
-            log_
-        );
-        if (!local) return std::move(local).error();
-        local_registry_ = *std::move(local);
-        return std::unique_ptr<registry::Backend>(
-            std::make_unique<registry::embedded::EmbeddedBackend>(local_registry_->registry())
-        );
-    }
-    const auto& section = config().registry.consul;
-    consul.host = section.address.host;
-    consul.port = section.address.port;
-    consul.token = section.token.reveal();
-    consul.datacenter = section.datacenter;
-    consul.wait_max = section.wait;
-    auto backend = registry::consul::ConsulBackend::create(network_, consul);
-    if (!backend) return std::move(backend).error();
-    return std::unique_ptr<registry::Backend>(*std::move(backend));
-}
-
 Result<> Agent::start_registry() {
     if (config().registry.kind == config::RegistryKind::fixed) return Ok{};
     auto backend = connect_registry();
@@ -188,13 +181,19 @@ Result<> Agent::start_registry() {
     auto observed =
         std::make_unique<internal::ObservedBackend>(loop_, *std::move(backend), metrics_);
     observed_ = observed.get();
-    ServiceDiscoveryConfig discovery;
+    const ServiceDiscoveryConfig discovery = discovery_of(config());
     backend_ = std::make_unique<registry::BreakerBackend>(
         loop_, std::move(observed), discovery.registry_breaker, metrics_, log_
     );
-    discovery.cache_ttl = config().discovery.cache_ttl;
-    discovery.removal_grace = config().discovery.removal_grace;
     discovery_ = std::make_unique<discovery::ServiceDiscovery>(loop_, *backend_, discovery, log_);
+    if (!discovery.shared_cache.host.empty()) {
+        auto shared =
+            discovery::SharedCache::create(network_, discovery.shared_cache, metrics_, log_);
+        if (!shared) return std::move(shared).error();
+        shared_cache_ = *std::move(shared);
+        discovery_->use(*shared_cache_);
+    }
+    discovery_->use_snapshot(files_, discovery::SnapshotWriter::Where::thread);
     discovery_collector_ =
         std::make_unique<discovery::DiscoveryCollector>(metrics_, backend_->kind());
     registrar_ = std::make_unique<internal::Registrar>(internal::RegistrarParts{
@@ -277,7 +276,7 @@ io::Task<void> Agent::announce(ServiceConfig registration) {
 }
 
 void Agent::collect() {
-    if (discovery_ != nullptr) discovery_collector_->update(discovery_->stats());
+    if (discovery_ != nullptr) discovery_collector_->update(*discovery_);
     std::size_t at = 0;
     services_.for_each([&](policy::ServicePolicies& service) {
         std::vector<policy::PolicyEvent> events = service.drain_events();

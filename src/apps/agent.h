@@ -19,8 +19,10 @@
 #include "core/log.h"
 #include "discovery/discovery_collector.h"
 #include "discovery/service_discovery.h"
+#include "discovery/shared_cache.h"
 #include "http/server.h"
 #include "io/epoll_loop.h"
+#include "io/files.h"
 #include "io/process.h"
 #include "io/tcp.h"
 #include "mesh/observed_backend.h"
@@ -60,6 +62,7 @@ class Agent {
     Result<> start_admin();
     Result<> start_registry();
     Result<std::unique_ptr<registry::Backend>> connect_registry();
+    Result<std::unique_ptr<registry::Backend>> start_local_registry();
     void follow_services();
     void on_change(policy::ServicePolicies& service, const EndpointChange& change);
     io::Task<void> ask_until_answered();
@@ -76,13 +79,15 @@ class Agent {
     bool dev_;
     core::Logger log_;
     io::KernelNetwork network_;
+    io::KernelFiles files_;
     io::KernelProcesses processes_;
     metrics::MetricRegistry metrics_;
     proxy::UpstreamServices services_;
     std::vector<std::unique_ptr<policy::ServiceCollector>> collectors_;  // in services_' order
     std::unique_ptr<LocalRegistry> local_registry_;
-    std::unique_ptr<registry::BreakerBackend> backend_;  // null: fixed endpoints only
-    internal::ObservedBackend* observed_ = nullptr;      // behind the breaker
+    std::unique_ptr<registry::BreakerBackend> backend_;     // null: fixed endpoints only
+    internal::ObservedBackend* observed_ = nullptr;         // behind the breaker
+    std::unique_ptr<discovery::SharedCache> shared_cache_;  // null: none configured
     std::unique_ptr<discovery::ServiceDiscovery> discovery_;
     std::unique_ptr<discovery::DiscoveryCollector> discovery_collector_;
     std::unique_ptr<internal::Registrar> registrar_;

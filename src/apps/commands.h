@@ -36,6 +36,8 @@ struct AgentCommand {
 struct RegistryCommand {
     std::string address = "127.0.0.1";
     std::uint16_t port = 8500;
+    std::uint16_t dns_port = 8600;
+    bool no_dns = false;
     std::string data_dir;
     bool dev = false;
     std::string log_level = "info";

@@ -64,6 +64,10 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
         error.what = "registry: " + error.what;
         return error;
     }
+    if (config.dns.enabled) {
+        auto opened_dns = local->open_dns(network, config, log);
+        if (!opened_dns) return std::move(opened_dns).error();
+    }
     local->checks_ = std::make_unique<registry::embedded::CheckRunner>(
         *local->registry_, network, log, config.processes
     );
@@ -75,6 +79,24 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
          }}
     );
     return local;
+}
+
+Result<> LocalRegistry::open_dns(
+    io::Network& network, const LocalRegistryConfig& config, core::Logger log
+) {
+    const LocalDnsConfig& dns = config.dns;
+    const auto address = io::parse_ip(dns.address.empty() ? config.address : dns.address, dns.port);
+    if (!address) return address.error();
+    auto door = server::dns::DnsDoor::open(network, *registry_, *address, dns.door, log);
+    if (door) {
+        dns_ = *std::move(door);
+        return Ok{};
+    }
+    if (door.error().code == Code::conflict && dns.port == LocalDnsConfig::kUsualPort) {
+        log.warn("the registry runs without DNS", {{"reason", door.error().what}});
+        return Ok{};
+    }
+    return Error{.code = door.error().code, .what = "registry DNS: " + door.error().what};
 }
 
 io::Task<void> LocalRegistry::drain(Instant deadline) {

@@ -4,6 +4,7 @@
 // it:
 //
 //     store (SQLite file or memory) -> EmbeddedRegistry -> RegistryServer -> http::Server on 8500
+//                                  ├── DnsDoor on 8600
 //                                  └── HTTP, TCP, gRPC, exec checks: CheckRunner
 //
 // Control loop's object.
@@ -17,12 +18,25 @@
 #include "io/process.h"
 #include "registry/embedded/check_runner.h"
 #include "registry/embedded/embedded_registry.h"
+#include "server/dns/dns_door.h"
 #include "server/registry_server.h"
 
 namespace datapunk::mesh::apps {
 
 // --dev is for trying things out: what died is gone from the registry while one still watches.
 inline constexpr Duration kDevDeregisterAfterMin = std::chrono::seconds(5);
+
+// Where its DNS server listens, if it has one.
+struct LocalDnsConfig {
+    static constexpr std::uint16_t kUsualPort = 8600;
+
+    bool enabled = true;
+    std::string address;  // empty: the registry's
+    // 0 takes a free one. The usual one is left to whoever has it, with a warning: a second
+    // registry on this machine should start.
+    std::uint16_t port = kUsualPort;
+    server::dns::DnsDoorConfig door;
+};
 
 struct LocalRegistryConfig {
     std::string address = "127.0.0.1";
@@ -32,6 +46,7 @@ struct LocalRegistryConfig {
     std::string node_address;   // empty: `address`
     // Shorter deregistration times of checks are raised to this (Consul's is a minute).
     Duration deregister_after_min = std::chrono::minutes(1);
+    LocalDnsConfig dns;
     io::Processes* processes = nullptr;  // given: checks may run programs
 };
 
@@ -44,6 +59,9 @@ class LocalRegistry {
 
     io::SocketAddress address() const { return http_->local(); }
 
+    // Null: there is none.
+    const server::dns::DnsDoor* dns() const noexcept { return dns_.get(); }
+
     registry::embedded::EmbeddedRegistry& registry() noexcept { return *registry_; }
 
     io::Task<void> drain(Instant deadline);
@@ -51,10 +69,13 @@ class LocalRegistry {
   private:
     LocalRegistry() = default;
 
+    Result<> open_dns(io::Network& network, const LocalRegistryConfig& config, core::Logger log);
+
     std::unique_ptr<registry::embedded::EmbeddedRegistry> registry_;
     std::unique_ptr<registry::embedded::CheckRunner> checks_;
     std::unique_ptr<server::RegistryServer> door_;
     std::unique_ptr<http::Server> http_;
+    std::unique_ptr<server::dns::DnsDoor> dns_;
 };
 
 }  // namespace datapunk::mesh::apps

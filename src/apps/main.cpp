@@ -89,6 +89,14 @@ int main(int argc, char** argv) {
         ->capture_default_str();
     registry_cli->add_option("--port", registry.port, "Port; 0 takes a free one")
         ->capture_default_str();
+    registry_cli
+        ->add_option(
+            "--dns-port",
+            registry.dns_port,
+            "Port of DNS, UDP and TCP; 0 takes a free one. Without DNS if the default is taken"
+        )
+        ->capture_default_str();
+    registry_cli->add_flag("--no-dns", registry.no_dns, "No DNS server");
     registry_cli->add_option("--data-dir", registry.data_dir, "Directory of the durable state");
     registry_cli->add_flag("--dev", registry.dev, "In memory, nothing durable");
     registry_cli->add_option("--log-level", registry.log_level, "debug, info, warn, error or off")

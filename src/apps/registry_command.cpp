@@ -58,6 +58,8 @@ int run_registry(const RegistryCommand& command) {
         .data_dir = command.data_dir,
         .node_name = command.node
     };
+    config.dns.enabled = !command.no_dns;
+    config.dns.port = command.dns_port;
     if (command.dev) config.deregister_after_min = kDevDeregisterAfterMin;
     auto registry = LocalRegistry::start(network, config, log);
     if (!registry) {

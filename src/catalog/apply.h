@@ -33,6 +33,7 @@ struct Refuse {
     Result<> operator()(const DestroySession& c) const;
     Result<> operator()(const RenewSession& c) const;
     Result<> operator()(const EndLockDelays& c) const;
+    Result<> operator()(const Txn& c) const;  // txn.cpp
     Result<> operator()(const RestoreState& c) const;
     // access_control.cpp
     Result<> operator()(const BootstrapAcl& c) const;
@@ -75,6 +76,7 @@ struct Apply {
     void operator()(DestroySession& c);
     void operator()(RenewSession& c);
     void operator()(EndLockDelays& c);
+    void operator()(Txn& c);
     void operator()(RestoreState& c);
     // access_control.cpp
     void operator()(BootstrapAcl& c);

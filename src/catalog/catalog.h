@@ -95,6 +95,7 @@ struct Applied {
     std::vector<WatchKey> touched;          // for WaiterTable::wake()
     std::vector<std::string> local_checks;  // changed, new or gone, of the local node: for timers
     std::vector<std::string> sessions;      // new or gone: for timers
+    TxnOutcome txn;                         // of a transaction
     std::vector<std::string> lock_delays;   // keys whose delay began or ended: for timers
     bool restored = false;                  // everything is another: all timers, all waiters
 };
@@ -110,6 +111,9 @@ class Catalog {
     // Would apply() refuse it? For an answer before the log is written; apply() asks again.
     [[nodiscard]] Result<> check(const Command& command) const;
     [[nodiscard]] Result<Applied> apply(Command command);
+
+    // What the transaction would do now, without doing it: the answer to one that only reads.
+    TxnOutcome rehearse(const Txn& txn) const;
 
     std::uint64_t index() const noexcept { return index_; }
 
@@ -168,6 +172,7 @@ class Catalog {
   private:
     friend struct Apply;
     friend struct Refuse;
+    friend class TxnStage;
 
     struct Placed {
         CatalogNode* node;

@@ -420,6 +420,7 @@ struct Model {
     }
     void operator()(const DestroySession& c) { end(c.session_id); }
     void operator()(const RenewSession&) {}
+    void operator()(const Txn&) {}  // not among these commands: see txn_model_test.cpp
     void operator()(const EndLockDelays& c) {
         for (const std::string& key : c.keys) delays.erase(key);
     }

@@ -19,6 +19,7 @@
 #include "catalog/access_commands.h"
 #include "catalog/limits.h"
 #include "catalog/rows.h"
+#include "catalog/txn.h"
 
 namespace datapunk::mesh::catalog {
 
@@ -190,6 +191,7 @@ using Command = std::variant<
     DestroySession,
     RenewSession,
     EndLockDelays,
+    Txn,
     RestoreState>;
 
 // Fills in Consul's defaults (ids, names, weights, minimal intervals, tagged addresses) and checks
@@ -202,8 +204,8 @@ using Command = std::variant<
 
 // The status Consul answers with when prepare(), Catalog::check() or apply() refuses the command:
 // invalid 400 and not_found 404 on the agent's endpoints, but 500 for both under /v1/catalog and
-// for new sessions; a
-// value that is too large 413; a table of ours that is full 429; anything else 500.
+// for new sessions; a value that is too large 413; a table of ours that is full 429; anything else
+// 500.
 unsigned http_status(const Command& command, const Error& error) noexcept;
 
 // One record of the log: version byte, kind, fields. decode() takes any bytes and trusts no length.

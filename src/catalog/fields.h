@@ -90,6 +90,13 @@ void fields(auto& a, auto& r, const CreateSession*) { all(a, r.session); }
 void fields(auto& a, auto& r, const DestroySession*) { all(a, r.session_id); }
 void fields(auto& a, auto& r, const RenewSession*) { all(a, r.session_id); }
 void fields(auto& a, auto& r, const EndLockDelays*) { all(a, r.keys); }
+void fields(auto& a, auto& r, const TxnOp*) {
+    a.enumeration(r.kind, TxnKind::session);
+    a.enumeration(r.verb, TxnVerb::erase_tree);
+    all(a, r.verb_text, r.index, r.key, r.value, r.flags, r.session, r.node, r.node_row, r.service,
+        r.check);
+}
+void fields(auto& a, auto& r, const Txn*) { all(a, r.ops); }
 void fields(auto& a, auto& r, const RestoreState*) { all(a, r.state); }
 // clang-format on
 

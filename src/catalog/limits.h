@@ -33,6 +33,9 @@ inline constexpr std::size_t kKvKeysMax = 100'000;
 inline constexpr std::size_t kKvBytesMax = 64 * 1024 * 1024;  // all keys and values together
 inline constexpr std::size_t kSessionsMax = 65'536;           // one a client; about 500 bytes each
 inline constexpr std::size_t kSessionChecksMax = 64;
+inline constexpr std::size_t kTxnOpsMax = 128;  // this and the next: Consul's
+inline constexpr std::size_t kTxnResultBytesMax = 64UL * 1024 * 1024;  // one whole key store
+inline constexpr std::size_t kTxnBytesMax = 512 * 1024;                // of the request's body
 // Keys locked or within their lock delay; 100 bytes each.
 inline constexpr std::size_t kLocksMax = 100'000;
 // Deleted keys whose index is remembered one by one; older ones share one floor (kv.h).

@@ -392,6 +392,18 @@ struct Prepare {
 
     Result<> operator()(EndLockDelays&) const { return Ok{}; }
 
+    // Its operations are prepared one by one when they run.
+    Result<> operator()(Txn& c) const {
+        for (const TxnOp& op : c.ops) {
+            const bool is_whole = op.kind == TxnKind::key || op.kind == TxnKind::session ||
+                                  (op.kind == TxnKind::node && op.node_row) ||
+                                  (op.kind == TxnKind::service && op.service) ||
+                                  (op.kind == TxnKind::check && op.check);
+            if (!is_whole) return invalid("a transaction's operation lacks what it is about");
+        }
+        return Ok{};
+    }
+
     Result<> operator()(RestoreState&) const { return Ok{}; }
 
     Result<> operator()(BootstrapAcl& c) const { return prepare_access(c); }

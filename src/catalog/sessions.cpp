@@ -46,6 +46,12 @@ std::vector<std::string> SessionStore::ids_of_node(std::string_view node) const 
     return {found->second.begin(), found->second.end()};
 }
 
+std::vector<std::string> SessionStore::keys_of(std::string_view id) const {
+    const auto found = sessions_.find(id);
+    if (found == sessions_.end()) return {};
+    return {found->second.keys.begin(), found->second.keys.end()};
+}
+
 std::vector<std::string> SessionStore::ids_of_check(
     std::string_view node, std::string_view check_id
 ) const {

@@ -39,6 +39,7 @@ class SessionStore {
     std::vector<const SessionRow*> all() const;
     std::vector<const SessionRow*> of_node(std::string_view node) const;
     std::vector<std::string> ids_of_node(std::string_view node) const;
+    std::vector<std::string> keys_of(std::string_view id) const;
     std::vector<std::string> ids_of_check(std::string_view node, std::string_view check_id) const;
 
     std::uint64_t index() const noexcept { return index_; }

@@ -33,10 +33,10 @@ template <>
 const Table& table_of<CheckTls>() {
     using T = CheckTls;
     static const Table table =
-        TableOf<T>("tls", "How a check speaks TLS. Certificates and keys are paths of PEM files, or PEM text.")
-            .field("enabled", &T::enabled, "https, gRPC over TLS, or a TLS handshake after the TCP connection.")
+        TableOf<T>("tls", "Whether and how to speak TLS. Certificates and keys are paths of PEM files, or PEM text.")
+            .field("enabled", &T::enabled, "https, gRPC over TLS, a TLS handshake after the TCP connection.")
             .field("verify", &T::verify, "Off: any certificate will do, and nobody knows who answered.")
-            .field("server_name", &T::server_name, "What the certificate must be for; empty = the target's host.")
+            .field("server_name", &T::server_name, "What the certificate must be for; empty = the host that is asked.")
             .field("ca", &T::ca, "Who may have signed it: a file, or a directory of them; empty = the system's roots.")
             .field("certificate", &T::certificate, "Ours, for a target that asks for one; needs `private_key`.")
             .secret("private_key", &T::private_key, "Its key.")

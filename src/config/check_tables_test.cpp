@@ -51,6 +51,12 @@ TEST(CheckTables, SecretsAreNotShown) {
     EXPECT_THAT(yaml, HasSubstr("bearer_token: \"<redacted>\""));
 }
 
+TEST(CheckTables, TheCatalogNeedsANodeToRegisterUnder) {
+    const std::string text = "registry: {kind: consul, consul: {destination: catalog}}\n";
+    EXPECT_THAT(problems_of(text), HasSubstr("catalog needs node.name and node.address"));
+    EXPECT_EQ(problems_of(text + "node: {name: outside, address: 10.0.0.9}\n"), "");
+}
+
 TEST(CheckTables, ABadCheckIsNamed) {
     EXPECT_THAT(
         problems_of(R"(register: [{name: a, host: h, port: 1, check: {expected_status: [2xx]}}])"),

@@ -23,6 +23,7 @@ class Checks {
         node();
         admin();
         registry();
+        redis();
         listeners();
         routes();
         registrations();
@@ -73,9 +74,61 @@ class Checks {
         }
     }
 
+    static bool is_label(std::string_view label) {
+        return !label.empty() && label.size() <= 63 &&
+               std::all_of(label.begin(), label.end(), [](char c) {
+                   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                          (c >= '0' && c <= '9') || c == '-' || c == '_';
+               });
+    }
+
+    void dns_door(const EmbeddedDnsSection& dns) {
+        if (!dns.enabled) return;
+        const std::string at = "registry.embedded.dns";
+        if (!dns.address.empty()) listen_address(dns.address, at + ".address");
+        std::string_view domain = dns.domain;
+        if (domain.ends_with('.')) domain.remove_suffix(1);
+        const auto labels = core::split(domain, '.');
+        const bool is_domain =
+            domain.size() <= 100 && std::all_of(labels.begin(), labels.end(), is_label);
+        if (!is_domain)
+            fail(
+                at + ".domain",
+                fmt::format("\"{}\" is not a domain name", dns.domain.substr(0, 100))
+            );
+        if (dns.ttl % std::chrono::seconds(1) != Duration::zero())
+            fail(at + ".ttl", "must be whole seconds, as DNS has no others");
+    }
+
     void registry() {
-        if (config_.registry.kind == RegistryKind::embedded)
+        const RegistryBreakerSection& breaker = config_.registry.breaker;
+        if (breaker.open_max < breaker.open_for)
+            fail("registry.breaker.open_max", "must not be below open_for");
+        if (config_.registry.kind == RegistryKind::embedded) {
             listen_address(config_.registry.embedded.address, "registry.embedded.address");
+            dns_door(config_.registry.embedded.dns);
+        }
+        if (config_.registry.kind == RegistryKind::file && config_.registry.file.path.empty())
+            fail("registry.file.path", "must say where the services are written");
+        const DnsSection& dns = config_.registry.dns;
+        if (dns.ttl_max < dns.ttl_min)
+            fail("registry.dns.ttl_max", "must be at least registry.dns.ttl_min");
+        if (config_.registry.kind == RegistryKind::dns && dns.records == Dns::Records::address &&
+            dns.port == 0)
+            fail("registry.dns.port", "is needed for records: address");
+    }
+
+    void redis() {
+        const RedisSection& redis = config_.redis;
+        if (!redis.username.empty() && redis.password.empty())
+            fail("redis.username", "needs a password", "set redis.password");
+        if (!redis.tls && !redis.tls_ca.empty())
+            fail("redis.tls_ca", "has no effect without redis.tls", "set redis.tls: true");
+        const bool is_printable = std::all_of(redis.prefix.begin(), redis.prefix.end(), [](char c) {
+            return c > ' ' && c <= '~';
+        });
+        if (redis.prefix.empty() || redis.prefix.size() > 64 || !is_printable)
+            fail("redis.prefix", "must have 1 to 64 printable bytes");
     }
 
     // Adds what is not there yet; a second one of the same name is a problem.
@@ -139,6 +192,10 @@ class Checks {
     void registrations() {
         if (config_.registry.kind == RegistryKind::fixed && !config_.registrations.empty())
             fail("register", "there is no registry to announce to when registry.kind is static");
+        const bool is_catalog = config_.registry.kind == RegistryKind::consul &&
+                                config_.registry.consul.destination == ConsulDestination::catalog;
+        if (is_catalog && (config_.node.name.empty() || config_.node.address.empty()))
+            fail("registry.consul.destination", "catalog needs node.name and node.address");
         std::set<std::string> ids;
         for (std::size_t i = 0; i < config_.registrations.size(); ++i) {
             const std::string at = fmt::format("register[{}]", i);
@@ -181,6 +238,9 @@ class Checks {
         if (config_.registry.kind == RegistryKind::embedded) {
             const EmbeddedSection& embedded = config_.registry.embedded;
             doors.push_back({embedded.address, embedded.port, "registry.embedded.port"});
+            const EmbeddedDnsSection& dns = embedded.dns;
+            const std::string& address = dns.address.empty() ? embedded.address : dns.address;
+            if (dns.enabled) doors.push_back({address, dns.port, "registry.embedded.dns.port"});
         }
         for (std::size_t i = 0; i < config_.listeners.size(); ++i) {
             const ListenerSection& listener = config_.listeners[i];

@@ -5,6 +5,7 @@
 
 #include <datapunk/mesh/policy.h>
 #include <datapunk/mesh/registration.h>
+#include <datapunk/mesh/registries.h>
 
 #include <cstdint>
 #include <map>
@@ -41,12 +42,25 @@ struct MetricsSection {
     friend bool operator==(const MetricsSection&, const MetricsSection&) = default;
 };
 
+struct EmbeddedDnsSection {
+    bool enabled = true;
+    std::string address;
+    std::uint16_t port = 8600;
+    std::string domain = "consul";
+    Duration ttl = Duration::zero();
+    bool only_passing = false;
+    std::uint32_t udp_answer_limit = 3;
+    bool enable_truncate = false;
+    friend bool operator==(const EmbeddedDnsSection&, const EmbeddedDnsSection&) = default;
+};
+
 struct EmbeddedSection {
     std::string address = "127.0.0.1";
     std::uint16_t port = 8500;
     std::string data_dir;
     std::string node_name;
     bool exec_checks = false;
+    EmbeddedDnsSection dns;
     friend bool operator==(const EmbeddedSection&, const EmbeddedSection&) = default;
 };
 
@@ -57,20 +71,89 @@ struct NetworkAddress {
     friend bool operator==(const NetworkAddress&, const NetworkAddress&) = default;
 };
 
+struct TlsSection {
+    bool enabled = false;
+    bool verify = true;
+    std::string server_name;
+    std::string ca;
+    std::string certificate;
+    Secret private_key;
+    friend bool operator==(const TlsSection&, const TlsSection&) = default;
+};
+
+// Where what this process announces to Consul goes.
+enum class ConsulDestination : std::uint8_t { agent, catalog };
+
 struct ConsulSection {
     NetworkAddress address = {.host = "127.0.0.1", .port = 8500};
     Secret token;
+    std::string token_file;
+    TlsSection tls;
     std::string datacenter;
     Duration wait = std::chrono::seconds(55);
+    bool stale = true;
+    std::string filter;
+    std::string near;
+    ConsulDestination destination = ConsulDestination::agent;
+    bool environment = false;
     friend bool operator==(const ConsulSection&, const ConsulSection&) = default;
 };
 
-enum class RegistryKind : std::uint8_t { embedded, consul, fixed };
+struct EtcdSection {
+    std::vector<std::string> endpoints = {"127.0.0.1:2379"};
+    TlsSection tls;
+    std::string user;
+    Secret password;
+    std::string prefix = "/dpmesh";
+    Duration lease_ttl = std::chrono::seconds(15);
+    friend bool operator==(const EtcdSection&, const EtcdSection&) = default;
+};
+
+struct DnsNotifySection {
+    std::string address;
+    std::uint16_t port = 0;
+    std::vector<std::string> from;
+    std::string key_name;
+    Secret key_secret;
+    friend bool operator==(const DnsNotifySection&, const DnsNotifySection&) = default;
+};
+
+struct DnsSection {
+    std::vector<std::string> servers = {"127.0.0.1:53"};
+    std::string name = "{service}.service.consul";
+    Dns::Records records = Dns::Records::srv;
+    std::uint16_t port = 0;
+    Duration ttl_min = std::chrono::seconds(2);
+    Duration ttl_max = std::chrono::minutes(5);
+    DnsNotifySection notify;
+    friend bool operator==(const DnsSection&, const DnsSection&) = default;
+};
+
+struct FileSection {
+    std::string path;
+    Duration poll = std::chrono::seconds(10);
+    friend bool operator==(const FileSection&, const FileSection&) = default;
+};
+
+enum class RegistryKind : std::uint8_t { embedded, consul, fixed, etcd, dns, file };
+
+struct RegistryBreakerSection {
+    bool enabled = true;
+    std::uint32_t consecutive = 5;
+    double failure_rate = 0.5;
+    Duration open_for = std::chrono::seconds(1);
+    Duration open_max = std::chrono::seconds(30);
+    friend bool operator==(const RegistryBreakerSection&, const RegistryBreakerSection&) = default;
+};
 
 struct RegistrySection {
     RegistryKind kind = RegistryKind::embedded;
     EmbeddedSection embedded;
     ConsulSection consul;
+    EtcdSection etcd;
+    DnsSection dns;
+    FileSection file;
+    RegistryBreakerSection breaker;
     friend bool operator==(const RegistrySection&, const RegistrySection&) = default;
 };
 
@@ -119,10 +202,37 @@ struct DefaultsSection {
     friend bool operator==(const DefaultsSection&, const DefaultsSection&) = default;
 };
 
+struct SnapshotSection {
+    std::string file;
+    Duration delay = std::chrono::seconds(1);
+    Duration max_age = std::chrono::hours(24);
+    friend bool operator==(const SnapshotSection&, const SnapshotSection&) = default;
+};
+
 struct DiscoverySection {
     Duration cache_ttl = std::chrono::seconds(30);
+    Duration negative_ttl = std::chrono::seconds(1);
     Duration removal_grace = std::chrono::seconds(5);
+    double removal_share_max = 0.5;
+    Duration reset_grace = std::chrono::seconds(30);
+    Duration fallback_after = std::chrono::milliseconds(250);
+    double queries_per_second = 10;
+    SnapshotSection snapshot;
     friend bool operator==(const DiscoverySection&, const DiscoverySection&) = default;
+};
+
+struct RedisSection {
+    bool enabled = false;
+    NetworkAddress address = {.host = "127.0.0.1", .port = 6379};
+    std::string username;
+    Secret password;
+    std::uint32_t database = 0;
+    bool tls = false;
+    std::string tls_ca;
+    std::string prefix = "dpmesh:";
+    Duration timeout = std::chrono::milliseconds(100);
+    Duration keep = std::chrono::hours(24);
+    friend bool operator==(const RedisSection&, const RedisSection&) = default;
 };
 
 struct Config {
@@ -133,6 +243,7 @@ struct Config {
     MetricsSection metrics;
     RegistrySection registry;
     DiscoverySection discovery;
+    RedisSection redis;
     std::uint32_t workers = 1;
     Duration drain_timeout = std::chrono::seconds(30);
     std::vector<ListenerSection> listeners;

@@ -39,6 +39,27 @@ const EnumNames<RegistryKind>& names_of<RegistryKind>() {
         {RegistryKind::embedded, "embedded"},
         {RegistryKind::consul, "consul"},
         {RegistryKind::fixed, "static"},
+        {RegistryKind::etcd, "etcd"},
+        {RegistryKind::dns, "dns"},
+        {RegistryKind::file, "file"},
+    };
+    return names;
+}
+
+template <>
+const EnumNames<Dns::Records>& names_of<Dns::Records>() {
+    static const EnumNames<Dns::Records> names = {
+        {Dns::Records::srv, "srv"},
+        {Dns::Records::address, "address"},
+        {Dns::Records::dns_sd, "dns-sd"},
+    };
+    return names;
+}
+
+template <>
+const EnumNames<ConsulDestination>& names_of<ConsulDestination>() {
+    static const EnumNames<ConsulDestination> names = {
+        {ConsulDestination::agent, "agent"}, {ConsulDestination::catalog, "catalog"}
     };
     return names;
 }
@@ -96,6 +117,23 @@ const Table& table_of<MetricsSection>() {
 }
 
 template <>
+const Table& table_of<EmbeddedDnsSection>() {
+    using D = EmbeddedDnsSection;
+    static const Table table =
+        TableOf<D>("dns", "The embedded registry's DNS server, by UDP and TCP: NAME.service.consul and the like.")
+            .field("enabled", &D::enabled, "Whether there is one.")
+            .field("address", &D::address, "Address to listen on; empty = the registry's.")
+            .field("port", &D::port, "Port; 0 = any free one. 8600 is Consul's; if somebody has it already, the registry runs without DNS and says so. Any other port that is taken is an error.", between(0, 65535))
+            .field("domain", &D::domain, "What all names end in.")
+            .field("ttl", &D::ttl, "Time to live of the records, in whole seconds; 0 = resolvers ask each time and see a change at once.", between(0s, 24h))
+            .field("only_passing", &D::only_passing, "Leave out instances with a warning, not only critical ones.")
+            .field("udp_answer_limit", &D::udp_answer_limit, "Most records in an answer of 512 bytes (no EDNS).", between(1, 1000))
+            .field("enable_truncate", &D::enable_truncate, "Mark answers that records were left out of, so that resolvers ask again by TCP. Off as in Consul: a few of many are enough for most.")
+            .table();
+    return table;
+}
+
+template <>
 const Table& table_of<EmbeddedSection>() {
     using E = EmbeddedSection;
     static const Table table =
@@ -105,6 +143,22 @@ const Table& table_of<EmbeddedSection>() {
             .field("data_dir", &E::data_dir, "Where it keeps its state; empty = in memory only, allowed with --dev.")
             .field("node_name", &E::node_name, "Name of the node it reports; empty = node.name.")
             .field("exec_checks", &E::exec_checks, "Whether checks may run programs on this machine. Off: whoever may register a service could run anything as this user.")
+            .field("dns", &E::dns, "Its DNS server.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<TlsSection>() {
+    using T = TlsSection;
+    static const Table table =
+        TableOf<T>("tls", "TLS towards the registry. Certificates and keys are PEM text or the path of a file.")
+            .field("enabled", &T::enabled, "Whether it is spoken. Off: registries listen on loopback beside us.")
+            .field("verify", &T::verify, "Whether the certificate must be good. Off only for debugging: whoever answers is believed.")
+            .field("server_name", &T::server_name, "What the certificate must be for; empty = the host.")
+            .field("ca", &T::ca, "Who may have signed it, or a directory of PEM files; empty = the system's roots.")
+            .field("certificate", &T::certificate, "Our certificate, for a registry that asks for one.")
+            .field("private_key", &T::private_key, "Its key.")
             .table();
     return table;
 }
@@ -116,8 +170,85 @@ const Table& table_of<ConsulSection>() {
         TableOf<C>("consul", "A Consul agent or server, used when kind is consul.")
             .field("address", &C::address, "host:port of its HTTP API.")
             .field("token", &C::token, "ACL token.")
+            .field("token_file", &C::token_file, "Holds the token instead; read again every 10 s and when Consul refuses the token, so that it may be replaced.")
+            .field("tls", &C::tls, "https to Consul, with certificates.")
             .field("datacenter", &C::datacenter, "Datacenter to ask; empty = the agent's own.")
+            .field("stale", &C::stale, "Whether any server may answer questions, not only the leader: they go on through an election.")
+            .field("filter", &C::filter, "Only instances that match, in Consul's filter language; empty = all.")
+            .field("near", &C::near, "Sort by distance from this node; _agent = the agent's; empty = no.")
+            .field("destination", &C::destination, "Where `register` goes. agent: the agent at `address`, which must be beside us and runs the checks. catalog: by way of any agent or server, as node node.name at node.address; we run the checks and renew. See operations.md.")
+            .field("environment", &C::environment, "Whether CONSUL_HTTP_ADDR, CONSUL_HTTP_TOKEN, CONSUL_CACERT and the other variables of Consul's own client count instead of what is written here.")
             .field("wait", &C::wait, "Longest wait of a blocking query. Under a minute: many middleboxes cut idle connections at 60 s.", between(1s, 10min))
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<EtcdSection>() {
+    using E = EtcdSection;
+    static const Table table =
+        TableOf<E>("etcd", "etcd v3, used when kind is etcd. What is registered hangs on a lease of this process.")
+            .field("endpoints", &E::endpoints, "Members of one cluster, host:port, at most 16; the first that answers is used until it fails.")
+            .field("tls", &E::tls, "TLS towards them.")
+            .field("user", &E::user, "User; empty = no authentication.")
+            .field("password", &E::password, "Password.")
+            .field("prefix", &E::prefix, "What all keys begin with.")
+            .field("lease_ttl", &E::lease_ttl, "How long after this process its registrations end, whole seconds. Shorter makes a busy machine lose them.", between(5s, 1h))
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<DnsNotifySection>() {
+    using N = DnsNotifySection;
+    static const Table table =
+        TableOf<N>("notify", "NOTIFY (RFC 1996): the zone's primary says that something changed, and it is asked at once.")
+            .field("address", &N::address, "Address to listen on; empty = not at all.")
+            .field("port", &N::port, "Port; 0 = any free one. Primaries send to 53 unless told otherwise.", between(0, 65535))
+            .field("from", &N::from, "Who may send it, besides the servers: IP addresses.")
+            .field("key_name", &N::key_name, "Name of a TSIG key (hmac-sha256). With one, only signed notifications count.")
+            .field("key_secret", &N::key_secret, "The key, base64.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<DnsSection>() {
+    using D = DnsSection;
+    static const Table table =
+        TableOf<D>("dns", "DNS servers that know the services, used when kind is dns. Read-only.")
+            .field("servers", &D::servers, "ip or ip:port, at most 8; the first that answers is used until it fails.")
+            .field("name", &D::name, "The name asked for; {service} stands for the service. For dns-sd the name to browse, such as _{service}._tcp.example.org.")
+            .field("records", &D::records, "srv: SRV records; address: A and AAAA, with port; dns-sd: PTR, SRV and TXT (RFC 6763).")
+            .field("port", &D::port, "Port of every endpoint, for records: address.", between(0, 65535))
+            .field("ttl_min", &D::ttl_min, "A record's time to live counts as at least this: 0 would mean to ask all the time.", between(100ms, 24h))
+            .field("ttl_max", &D::ttl_max, "And as at most this: longer would mean not to notice a change.", between(100ms, 24h))
+            .field("notify", &D::notify, "Being told of changes.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<FileSection>() {
+    using F = FileSection;
+    static const Table table =
+        TableOf<F>("file", "Services written in a file, used when kind is file; changes are followed. Read-only.")
+            .field("path", &F::path, "A .json file, another file (YAML), or a directory of them.")
+            .field("poll", &F::poll, "Looked at also without a change being told: network file systems tell none.", between(1s, 1h))
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<RegistryBreakerSection>() {
+    using B = RegistryBreakerSection;
+    static const Table table =
+        TableOf<B>("breaker", "A circuit breaker in front of the registry: one that keeps failing is left in peace, then probed.")
+            .field("enabled", &B::enabled, "Whether it acts.")
+            .field("consecutive", &B::consecutive, "Failures in a row that open it; 0 = off.", between(0, 10'000))
+            .field("failure_rate", &B::failure_rate, "Share of failures in the last 50 requests that opens it, once there were 20.", between(0.01, 1))
+            .field("open_for", &B::open_for, "How long it stays open the first time; doubles each time. A second: the registry's return is waited for.", between(1ms, 24h))
+            .field("open_max", &B::open_max, "Longest time open, at least open_for.", between(1ms, 24h))
             .table();
     return table;
 }
@@ -130,6 +261,41 @@ const Table& table_of<RegistrySection>() {
             .field("kind", &R::kind, "embedded needs nothing else; static knows only the endpoints written in services.")
             .field("embedded", &R::embedded, "The embedded registry.")
             .field("consul", &R::consul, "Consul.")
+            .field("etcd", &R::etcd, "etcd.")
+            .field("dns", &R::dns, "DNS.")
+            .field("file", &R::file, "A file.")
+            .field("breaker", &R::breaker, "Circuit breaker in front of the registry: one that keeps failing is left in peace, then probed.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<SnapshotSection>() {
+    using S = SnapshotSection;
+    static const Table table =
+        TableOf<S>("snapshot", "The last good sets in a file, so that a restart while the registry is away still routes.")
+            .field("file", &S::file, "Path; its directory must exist, and no other process may use it. Empty = none.")
+            .field("delay", &S::delay, "Changes within it are one write. A write is a few megabytes at most and an fsync.", between(10ms, 1min))
+            .field("max_age", &S::max_age, "Sets that no registry has confirmed for so long are not used; addresses are given to others in time. The same for sets from Redis.", between(1min, 720h))
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<RedisSection>() {
+    using R = RedisSection;
+    static const Table table =
+        TableOf<R>("redis", "A cache that the processes of a site share. Nothing depends on it: without it, or when it fails, every process works with what it knows itself.")
+            .field("enabled", &R::enabled, "Whether it is used.")
+            .field("address", &R::address, "host:port of the Redis server, 5.0 or later.")
+            .field("username", &R::username, "ACL user; empty = the default user.")
+            .field("password", &R::password, "Password, for AUTH.")
+            .field("database", &R::database, "Number of the database.", between(0, 1023))
+            .field("tls", &R::tls, "Whether to speak TLS; the certificate must be for the address's host.")
+            .field("tls_ca", &R::tls_ca, "PEM file of the authority that signed it; empty = the system's roots.")
+            .field("prefix", &R::prefix, "In front of every key and channel. Processes that ask different registries need different ones.")
+            .field("timeout", &R::timeout, "What a look-up may cost the first question about a service. Redis answers in under a millisecond when it is well.", between(5ms, 5s))
+            .field("keep", &R::keep, "How long a set is kept there unconfirmed, for those that cannot ask the registry.", between(1min, 168h))
             .table();
     return table;
 }
@@ -139,8 +305,14 @@ const Table& table_of<DiscoverySection>() {
     using D = DiscoverySection;
     static const Table table =
         TableOf<D>("discovery", "How answers of the registry are kept.")
-            .field("cache_ttl", &D::cache_ttl, "How long an answer that is not watched is believed.", between(0s, 24h))
+            .field("cache_ttl", &D::cache_ttl, "How long an answer that is not watched is believed; a watched one is read again that often even if no change was announced.", between(1s, 10min))
+            .field("negative_ttl", &D::negative_ttl, "How long \"there is none\" and failures are repeated without asking again: stops a stampede.", between(0s, 1min))
             .field("removal_grace", &D::removal_grace, "How long an endpoint that vanished is kept; additions take effect at once. Outlasts a registry's hiccup.", between(0s, 10min))
+            .field("removal_share_max", &D::removal_share_max, "An answer that has lost more than this share of a service's endpoints at once is confirmed by a second one first.", between(0, 1))
+            .field("reset_grace", &D::reset_grace, "The same for any removal after the registry was away or lost its data: services need a moment to register again.", between(0s, 10min))
+            .field("fallback_after", &D::fallback_after, "How long the first answer about a service may take before an older one is used meanwhile, from Redis or the snapshot.", between(10ms, 1min))
+            .field("queries_per_second", &D::queries_per_second, "Questions about one service, at most; changes in between come together.", between(0.1, 1000))
+            .field("snapshot", &D::snapshot, "The disk snapshot.")
             .table();
     return table;
 }
@@ -224,6 +396,7 @@ const Table& table_of<Config>() {
             .field("metrics", &C::metrics, "Metrics.")
             .field("registry", &C::registry, "Registry.")
             .field("discovery", &C::discovery, "Discovery.")
+            .field("redis", &C::redis, "Shared cache.")
             .field("workers", &C::workers, "Worker threads, each with an event loop of its own. One serves tens of thousands of requests a second.", between(1, 64))
             .field("drain_timeout", &C::drain_timeout, "How long calls in flight may take to end on shutdown. The time an orchestrator gives before it kills.", between(0s, 1h))
             .field("listeners", &C::listeners, "Where callers connect.")

@@ -1,6 +1,7 @@
 #include <datapunk/mesh/discovery.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -43,6 +44,26 @@ class Problems {
     std::string text_;
 };
 
+void check_shared(const SharedCacheConfig& config, Problems& problems) {
+    if (config.host.empty()) return;
+    problems.need(config.host.size() <= 253, "shared_cache.host must have at most 253 bytes");
+    problems.need(config.port != 0, "shared_cache.port must be 1 .. 65535");
+    problems.need(config.database <= 1023, "shared_cache.database must be 0 .. 1023");
+    problems.need(
+        config.username.empty() || !config.password.empty(),
+        "shared_cache.username needs shared_cache.password"
+    );
+    const bool is_printable = std::all_of(config.prefix.begin(), config.prefix.end(), [](char c) {
+        return c > ' ' && c <= '~';
+    });
+    problems.need(
+        is_printable && !config.prefix.empty() && config.prefix.size() <= 64,
+        "shared_cache.prefix must have 1 to 64 printable bytes"
+    );
+    problems.need_between("shared_cache.timeout", config.timeout, milliseconds(5), seconds(5));
+    problems.need_between("shared_cache.keep", config.keep, minutes(1), hours(7 * 24));
+}
+
 }  // namespace
 
 Result<> check(const ServiceDiscoveryConfig& config) {
@@ -70,6 +91,10 @@ Result<> check(const ServiceDiscoveryConfig& config) {
         config.services_max >= 1 && config.services_max <= 1'000'000,
         "services_max must be 1 .. 1000000"
     );
+    problems.need_between("fallback_after", config.fallback_after, milliseconds(10), minutes(1));
+    problems.need_between("snapshot_delay", config.snapshot_delay, milliseconds(10), minutes(1));
+    problems.need_between("snapshot_max_age", config.snapshot_max_age, minutes(1), hours(30 * 24));
+    check_shared(config.shared_cache, problems);
     const auto breaker = check(ServicePolicy{.breaker = config.registry_breaker});
     problems.need(
         breaker.ok(), breaker.ok() ? std::string() : "registry_breaker: " + breaker.error().what

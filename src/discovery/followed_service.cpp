@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "discovery/endpoint_diff.h"
+#include "discovery/shared_cache.h"
 #include "discovery/subscriber.h"
 #include "resilience/backoff.h"
 
@@ -13,7 +14,11 @@ namespace datapunk::mesh::discovery {
 
 namespace {
 
-constexpr double kJitter = 0.2;      // of a wait, both ways: watches must not move in step
+constexpr double kJitter = 0.2;  // of a wait, both ways: watches must not move in step
+// Cold starts that found a fresh set in the shared cache ask the registry within this, not at once.
+constexpr BackoffConfig kColdSpread{
+    .base = std::chrono::seconds(1), .max = std::chrono::seconds(1)
+};
 constexpr std::uint32_t kBurst = 2;  // questions at once; Consul's advice for blocking queries
 
 struct Counted {
@@ -60,7 +65,9 @@ FollowedService::FollowedService(DiscoveryContext& context, std::string name)
       round_ended_(context.loop),
       pace_({.per_second = context.config.queries_per_second, .burst = kBurst}),
       linger_over_(*this, &FollowedService::stop_following),
-      again_(*this, &FollowedService::start_again) {}
+      again_(*this, &FollowedService::start_again),
+      fallback_due_(*this, &FollowedService::use_fallback),
+      too_old_(*this, &FollowedService::expire) {}
 
 FollowedService::~FollowedService() {
     for (const auto& subscriber : subscribers_) subscriber->orphan();
@@ -77,10 +84,12 @@ Duration FollowedService::jittered(Duration time) {
 
 EndpointSetPtr FollowedService::from_cache() {
     if (latest_ == nullptr) return nullptr;
-    const bool is_stale = error_.has_value();
+    const bool is_learned = latest_->origin == Origin::registry;
+    const bool is_stale = error_.has_value() || latest_->stale;
+    if (!is_learned && latest_->stale == is_stale) return latest_;
     if (cached_view_ == nullptr || cached_view_->stale != is_stale) {
         auto view = std::make_shared<EndpointSet>(*latest_);
-        view->origin = Origin::cache;
+        if (is_learned) view->origin = Origin::cache;
         view->stale = is_stale;
         cached_view_ = std::move(view);
     }
@@ -88,8 +97,8 @@ EndpointSetPtr FollowedService::from_cache() {
 }
 
 bool FollowedService::may_serve_cached() const noexcept {
-    if (now() < retry_at_) return latest_ != nullptr || error_.has_value();
-    if (latest_ == nullptr) return false;
+    if (now() < retry_at_) return has_set() || error_.has_value();
+    if (!has_set()) return false;
     return now() < fresh_until_ || (is_running_ && is_followed());
 }
 
@@ -98,22 +107,27 @@ io::Task<Result<EndpointSetPtr>> FollowedService::ask(bool use_cache, Instant de
     const Counted asker(askers_);
     if (use_cache && context_.config.enable_caching && may_serve_cached()) {
         ++context_.stats.hits;
-        const bool is_negative = latest_ == nullptr || latest_->endpoints.empty();
+        const bool is_negative = !has_set() || latest_->endpoints.empty();
         if (is_negative) ++context_.stats.negative_hits;
-        if (latest_ == nullptr) co_return *error_;
+        if (!has_set()) co_return *error_;
         if (error_) ++context_.stats.stale_served;
         co_return from_cache();
     }
     ++context_.stats.misses;
+    const Counted strict(use_cache ? lenient_askers_ : strict_askers_);
     const std::uint64_t round = rounds_;
+    const std::uint64_t adopted = adopted_;
     start();
-    while (rounds_ == round) {
+    while (rounds_ == round && !(use_cache && adopted_ != adopted)) {
         const bool ended = co_await round_ended_.wait(deadline);
         if (!ended) break;
     }
     const bool is_answered = rounds_ != round;
     if (is_answered && !error_) co_return latest_;
-    if (use_cache && latest_ != nullptr) {
+    if (use_cache && has_set() && adopted_ != adopted && !error_ && !latest_->stale) {
+        co_return latest_;  // as fresh as a cache's
+    }
+    if (use_cache && has_set()) {
         ++context_.stats.stale_served;
         co_return from_cache();
     }
@@ -153,6 +167,7 @@ void FollowedService::stop_following() {
 }
 
 void FollowedService::refresh() {
+    ++invalidated_;
     fresh_until_ = Instant::min();
     retry_at_ = Instant::min();
     if (is_running_ && is_followed()) start();
@@ -174,6 +189,7 @@ void FollowedService::start_again() {
     if (is_running_ && is_asking_) return;
     tasks_.cancel();
     is_running_ = true;
+    is_asking_ = true;
     after_ = 0;
     tasks_.spawn(run());
 }
@@ -189,6 +205,21 @@ Duration FollowedService::next_wait() {
 io::Task<void> FollowedService::run() {
     io::Loop& loop = context_.loop;
     bool is_wanted = true;
+    if (latest_ == nullptr && context_.shared != nullptr) {
+        const bool is_fresh = co_await consult_shared();
+        if (is_fresh && strict_askers_ == 0) {
+            is_wanted = is_followed();
+            // Those who started with us found the same: not all of them at the registry at once.
+            is_asking_ = false;
+            if (is_wanted) {
+                const Duration spread = resilience::full_jitter(kColdSpread, 0, context_.rng);
+                co_await io::sleep_for(loop, spread);
+            }
+        }
+    }
+    if (is_wanted && latest_ == nullptr) {
+        loop.timers().arm(fallback_due_, now() + context_.config.fallback_after);
+    }
     while (is_wanted) {
         is_asking_ = after_ == 0;
         while (!pace_.try_acquire(loop.now())) {
@@ -211,6 +242,7 @@ io::Task<void> FollowedService::run() {
             }
             is_wanted = is_followed() || confirm.has_value();
         } else {
+            if (!has_set()) co_await find_fallback();
             on_failure(std::move(answer).error());
             is_wanted = is_followed();
             const std::uint32_t retry = failures_ - 1;
@@ -249,6 +281,10 @@ void FollowedService::on_answer(registry::Answer answer) {
     }
     failures_ = 0;
     error_.reset();
+    spare_.reset();
+    is_expired_ = false;
+    fallback_due_.cancel();
+    too_old_.cancel();
     retry_at_ = Instant::min();
     after_ = is_reset ? 0 : index;
     index_ = index;
@@ -264,6 +300,7 @@ void FollowedService::on_answer(registry::Answer answer) {
     set->index = index;
     set->generation = (latest_ == nullptr ? 0 : latest_->generation) + (is_changed ? 1 : 0);
     set->learned_at = at;
+    set->stale = answer.is_stale;
     const bool is_negative = set->endpoints.empty();
     latest_ = std::move(set);
     cached_view_ = nullptr;
@@ -271,8 +308,10 @@ void FollowedService::on_answer(registry::Answer answer) {
     fresh_until_ = at + (is_negative ? std::min(ttl, context_.config.negative_ttl) : jittered(ttl));
     if (is_changed) {
         ++context_.stats.changes;
+        if (context_.on_news) context_.on_news();
         for (const auto& subscriber : subscribers_) context_.loop.make_ready(*subscriber);
     }
+    share();
     end_round();
 }
 
@@ -283,6 +322,8 @@ void FollowedService::on_failure(Error error) {
     retry_at_ = now() + context_.config.negative_ttl;
     after_ = 0;
     hold_.start_over();
+    const bool is_borrowed = has_set() && latest_->origin != Origin::registry;
+    if (is_borrowed && context_.shared != nullptr) learn_from_shared();
     end_round();
 }
 

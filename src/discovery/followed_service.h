@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +25,7 @@
 #include "core/rng.h"
 #include "discovery/discovery_stats.h"
 #include "discovery/removal_hold.h"
+#include "discovery/set_codec.h"
 #include "io/loop.h"
 #include "io/task.h"
 #include "registry/backend.h"
@@ -33,6 +35,8 @@ namespace datapunk::mesh::discovery {
 
 using ChangeCallback = std::function<void(const EndpointChange&)>;
 
+class SharedCache;
+
 // What all services share.
 struct DiscoveryContext {
     io::Loop& loop;
@@ -41,7 +45,11 @@ struct DiscoveryContext {
     core::Logger log;
     core::Rng rng;
     DiscoveryStats stats;
-    io::Event is_back;  // set for a moment when the registry answers after failures
+    SharedCache* shared = nullptr;            // null: none
+    std::map<std::string, AgedSet> snapshot;  // what the disk knew; ages as of snapshot_read
+    Instant snapshot_read;
+    std::function<void()> on_news{};  // something is known that the disk does not know
+    io::Event is_back;                // set for a moment when the registry answers after failures
 
     void note_outcome(const Error* error);  // null: it worked
 };
@@ -62,6 +70,9 @@ class FollowedService {
     void refresh();
     void expect_removal(std::string id);
 
+    // Another process knows other endpoints than those with our hash.
+    void on_notice(std::uint64_t hash);
+
     // As last answered; null before the first answer.
     const EndpointSetPtr& latest() const noexcept { return latest_; }
 
@@ -69,6 +80,9 @@ class FollowedService {
     EndpointSetPtr from_cache();
 
     bool is_watched() const noexcept { return !subscribers_.empty(); }
+
+    // The last question failed.
+    bool is_failing() const noexcept { return error_.has_value(); }
 
     // Nobody would miss it.
     bool is_idle() const noexcept { return !is_watched() && askers_ == 0 && !is_running_; }
@@ -93,6 +107,16 @@ class FollowedService {
 
     io::Task<void> run();
     io::Task<void> pause_until(Instant resume);
+    io::Task<bool> consult_shared();
+    io::Task<void> find_fallback();
+    void keep_spare(AgedSet found);
+    void use_fallback();
+    bool use_snapshot();
+    void adopt(const EndpointSet& set, Duration age, Origin origin, bool is_stale);
+    void expire();
+    void share();
+    void learn_from_shared();
+    io::Task<void> relearn();
     void start();
     void start_again();
     void stop_following();
@@ -100,6 +124,9 @@ class FollowedService {
     void on_failure(Error error);
     void end_round();
     void drop(Subscriber& subscriber);
+
+    // Something that may be served.
+    bool has_set() const noexcept { return latest_ != nullptr && !is_expired_; }
 
     bool is_followed() const noexcept;
     bool may_serve_cached() const noexcept;
@@ -123,16 +150,28 @@ class FollowedService {
     std::uint64_t after_ = 0;     // what the next question waits for a change of; 0 = do not wait
     std::uint64_t index_ = 0;     // of the last answer
     std::uint64_t rounds_ = 0;    // questions that have ended
+    std::uint64_t invalidated_ = 0;  // times that refresh() was called
+    std::uint64_t adopted_ = 0;      // sets that did not come from the registry
+    std::optional<AgedSet> spare_;   // what the shared cache had, too old to be used without need
+    bool is_expired_ = false;        // latest_ was adopted, and got too old
+    std::uint64_t shared_generation_ = 0;  // of latest_, offered to the shared cache
+    std::uint64_t shared_epoch_ = 0;       // of the shared cache, at that time
+    Instant shared_at_ = Instant::min();
     bool is_running_ = false;
     bool is_asking_ = false;  // the question that is out, or next, is answered at once
     std::size_t askers_ = 0;
+    std::size_t lenient_askers_ = 0;
+    std::size_t strict_askers_ = 0;  // of them: only the registry's word will do
     io::Event round_ended_;
     resilience::RateLimit pace_;
     Instant followed_until_ = Instant::min();
     Alarm linger_over_;
     Alarm again_;
+    Alarm fallback_due_;
+    Alarm too_old_;
     std::vector<std::shared_ptr<Subscriber>> subscribers_;
-    io::TaskGroup tasks_;  // run(), if is_running_; last: destroyed first
+    io::TaskGroup relearning_;  // relearn(), or nothing
+    io::TaskGroup tasks_;       // run(), if is_running_; last: destroyed first
 };
 
 }  // namespace datapunk::mesh::discovery

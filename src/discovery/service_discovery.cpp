@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "discovery/shared_cache.h"
+
 namespace datapunk::mesh::discovery {
 
 namespace {
@@ -44,6 +46,8 @@ ServiceDiscovery::ServiceDiscovery(
           .log = std::move(log),
           .rng = loop.rng().fork(),
           .stats = {},
+          .snapshot = {},
+          .snapshot_read = {},
           .is_back = io::Event(loop)
       } {}
 
@@ -87,7 +91,9 @@ void ServiceDiscovery::sweep() {
     if (context_.stats.registry_up) {
         std::erase_if(services_, [&](const auto& entry) {
             const FollowedService& one = *entry.second;
-            return one.is_idle() && now - one.last_used() >= context_.config.idle_ttl;
+            const bool goes = one.is_idle() && now - one.last_used() >= context_.config.idle_ttl;
+            if (goes) keep_on_disk(entry.first, one.latest());
+            return goes;
         });
     }
     if (!services_.empty()) context_.loop.timers().arm(sweep_, now + kSweepEvery);
@@ -124,6 +130,20 @@ void ServiceDiscovery::note_deregistered(std::string_view name, std::string id) 
     if (found != services_.end()) found->second->expect_removal(std::move(id));
 }
 
+void ServiceDiscovery::use(SharedCache& shared) {
+    context_.shared = &shared;
+    shared.set_listener([this](std::string_view name, std::uint64_t hash) {
+        const auto found = services_.find(name);
+        if (found != services_.end()) found->second->on_notice(hash);
+    });
+}
+
+void ServiceDiscovery::for_each_known(const Visitor& visit) const {
+    for (const auto& [name, one] : services_) {
+        if (const EndpointSetPtr set = one->from_cache()) visit(*set);
+    }
+}
+
 DiscoveryStats ServiceDiscovery::stats() const {
     DiscoveryStats stats = context_.stats;
     stats.services = services_.size();
@@ -131,6 +151,11 @@ DiscoveryStats ServiceDiscovery::stats() const {
         services_.begin(),
         services_.end(),
         [](const auto& entry) { return entry.second->is_watched(); }
+    ));
+    stats.failing = static_cast<std::size_t>(std::count_if(
+        services_.begin(),
+        services_.end(),
+        [](const auto& entry) { return entry.second->is_watched() && entry.second->is_failing(); }
     ));
     return stats;
 }

@@ -18,6 +18,7 @@
 #include <datapunk/mesh/endpoint.h>
 #include <datapunk/mesh/result.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -26,6 +27,7 @@
 #include "core/log.h"
 #include "discovery/discovery_stats.h"
 #include "discovery/followed_service.h"
+#include "discovery/snapshot.h"
 #include "io/loop.h"
 #include "io/task.h"
 #include "registry/backend.h"
@@ -41,6 +43,13 @@ class ServiceDiscovery {
         const ServiceDiscoveryConfig& config,
         core::Logger log
     );
+
+    ~ServiceDiscovery();
+
+    // Second and third level, before anything is asked. The cache must outlive this; the snapshot
+    // is config.snapshot_file in `files`, read now and written from now on.
+    void use(SharedCache& shared);
+    void use_snapshot(io::Files& files, SnapshotWriter::Where where);
 
     // The service's endpoints; an empty set if it has none. With `use_cache`, from what is known if
     // that is fresh enough, and in any case if the registry fails. Without, the registry's word
@@ -62,6 +71,12 @@ class ServiceDiscovery {
 
     DiscoveryStats stats() const;
 
+    Instant now() const noexcept { return context_.loop.now(); }
+
+    // Every service that something is known about, as a cache gives it.
+    using Visitor = std::function<void(const EndpointSet&)>;
+    void for_each_known(const Visitor& visit) const;
+
   private:
     struct Sweep : io::Timer {
         explicit Sweep(ServiceDiscovery& owner) noexcept
@@ -72,6 +87,21 @@ class ServiceDiscovery {
         ServiceDiscovery& discovery;
     };
 
+    struct SaveDue : io::Timer {
+        explicit SaveDue(ServiceDiscovery& owner) noexcept
+            : Timer(&SaveDue::on_fire), discovery(owner) {}
+
+        static void on_fire(io::Timer& timer) { static_cast<SaveDue&>(timer).discovery.save(); }
+
+        ServiceDiscovery& discovery;
+    };
+
+    void load_snapshot(io::Files& files);
+    // What is forgotten here.
+    void keep_on_disk(const std::string& name, const EndpointSetPtr& set);
+    void save_soon();
+    void save();
+    void on_saved(const Result<>& written);
     Result<std::shared_ptr<FollowedService>> service(std::string name);
     bool make_room();
     void sweep();
@@ -79,6 +109,10 @@ class ServiceDiscovery {
     DiscoveryContext context_;
     std::map<std::string, std::shared_ptr<FollowedService>, std::less<>> services_;
     Sweep sweep_{*this};
+    std::unique_ptr<SnapshotWriter> snapshot_writer_;
+    SaveDue save_due_{*this};
+    bool has_news_ = false;  // that is not on the disk
+    bool is_save_failing_ = false;
 };
 
 }  // namespace datapunk::mesh::discovery

@@ -24,6 +24,7 @@ Control::Control(ControlParts parts)
       services_(parts.services),
       collect_mutex_(parts.collect_mutex),
       timeout_(parts.timeout),
+      metrics_(parts.metrics),
       observed_(new ObservedBackend(parts.loop, std::move(parts.backend), parts.metrics)),
       backend_(
           parts.loop,
@@ -42,7 +43,22 @@ Control::Control(ControlParts parts)
           .timeout = parts.timeout,
           .on_withdrawn = [this](const ServiceConfig& config
                           ) { discovery_.note_deregistered(config.name, config.id); },
-      }) {}
+      }) {
+    add_cache_levels(parts.network, parts.discovery);
+}
+
+void Control::add_cache_levels(io::Network* network, const ServiceDiscoveryConfig& config) {
+    discovery_.use_snapshot(files_, discovery::SnapshotWriter::Where::thread);
+    if (network == nullptr || config.shared_cache.host.empty()) return;
+    // What can be wrong with it was found when the options were checked.
+    auto shared = discovery::SharedCache::create(*network, config.shared_cache, metrics_, log_);
+    if (!shared) {
+        log_.error("no shared cache", {{"error", shared.error().what}});
+        return;
+    }
+    shared_cache_ = *std::move(shared);
+    discovery_.use(*shared_cache_);
+}
 
 void Control::start() {
     tasks_.spawn(tick_each_second());
@@ -53,7 +69,7 @@ io::Task<void> Control::tick_each_second() {
     for (;;) {
         co_await io::sleep_for(loop_, kTickInterval);
         services_.for_each([this](ServiceState& service) { tick(service); });
-        discovery_collector_.update(discovery_.stats());
+        discovery_collector_.update(discovery_);
     }
 }
 

@@ -19,6 +19,8 @@
 #include "discovery/discovery_collector.h"
 #include "discovery/endpoint_index.h"
 #include "discovery/service_discovery.h"
+#include "discovery/shared_cache.h"
+#include "io/files.h"
 #include "io/loop.h"
 #include "io/task.h"
 #include "mesh/done.h"
@@ -40,6 +42,7 @@ struct ControlParts {
     std::mutex& collect_mutex;  // guards the services' collectors
     const ServiceDiscoveryConfig& discovery;
     Duration timeout;
+    io::Network* network = nullptr;  // for the shared cache; null: none
 };
 
 class Control {
@@ -89,6 +92,7 @@ class Control {
     io::Task<void> answer_stop(Instant deadline, Done<Ok> done);
 
     void tick(ServiceState& service);
+    void add_cache_levels(io::Network* network, const ServiceDiscoveryConfig& config);
 
     Instant deadline() const { return loop_.now() + timeout_; }
 
@@ -97,8 +101,11 @@ class Control {
     ServiceTable& services_;
     std::mutex& collect_mutex_;
     Duration timeout_;
+    metrics::MetricRegistry& metrics_;
     ObservedBackend* observed_;  // behind the breaker
     registry::BreakerBackend backend_;
+    io::KernelFiles files_;
+    std::unique_ptr<discovery::SharedCache> shared_cache_;  // null: none
     discovery::ServiceDiscovery discovery_;
     discovery::DiscoveryCollector discovery_collector_;
     Registrar registrar_;

@@ -38,6 +38,7 @@ MeshCore::MeshCore(World world, MeshOptions options)
         .collect_mutex = collect_mutex_,
         .discovery = options_.discovery,
         .timeout = options_.timeout,
+        .network = world_.network.get(),
     });
     thread_ = std::thread([this] {
         control_->start();

@@ -7,9 +7,8 @@
 
 #include "io/epoll_loop.h"
 #include "io/tcp.h"
-#include "mesh/custom_backend.h"
-#include "mesh/fixed_backend.h"
-#include "registry/consul/consul_backend.h"
+#include "io/tls.h"
+#include "mesh/connect.h"
 #include "registry/embedded/embedded_backend.h"
 #include "registry/embedded/open_log.h"
 
@@ -20,20 +19,8 @@ namespace {
 // Gives `world` the registry that was chosen.
 struct AddRegistry {
     World& world;
+    io::EpollLoop& loop;
     const core::Logger& log;
-
-    Result<> operator()(const Consul& choice) const {
-        auto made = registry::consul::ConsulBackend::create(
-            *world.network,
-            {.host = choice.host,
-             .port = choice.port,
-             .token = choice.token,
-             .datacenter = choice.datacenter}
-        );
-        if (!made) return std::move(made).error();
-        world.backend = *std::move(made);
-        return Ok{};
-    }
 
     Result<> operator()(const Embedded& choice) const {
         auto log_of_commands = registry::embedded::open_command_log(choice.data_dir);
@@ -52,15 +39,9 @@ struct AddRegistry {
         return Ok{};
     }
 
-    Result<> operator()(const Fixed& choice) const {
-        auto services = FixedBackend::checked(choice.services);
-        if (!services) return std::move(services).error();
-        world.backend = std::make_unique<FixedBackend>(*world.loop, *std::move(services));
-        return Ok{};
-    }
-
-    Result<> operator()(const Custom& choice) const {
-        auto made = CustomBackend::create(*world.loop, choice.registry);
+    template <class Choice>
+    Result<> operator()(const Choice& choice) const {
+        auto made = connect({loop, *world.network, log}, choice);
         if (!made) return std::move(made).error();
         world.backend = *std::move(made);
         return Ok{};
@@ -73,10 +54,11 @@ Result<World> make_world(const MeshOptions& options, const core::Logger& log) {
     auto loop = io::EpollLoop::create();
     if (!loop) return std::move(loop).error();
     World world;
-    world.network = std::make_unique<io::KernelNetwork>(**loop);
+    io::EpollLoop& kernel_loop = **loop;
+    world.network = std::make_unique<io::KernelNetwork>(kernel_loop);
     world.loop = *std::move(loop);
     world.clock = io::make_thread_clock();
-    if (auto added = std::visit(AddRegistry{world, log}, options.registry); !added) {
+    if (auto added = std::visit(AddRegistry{world, kernel_loop, log}, options.registry); !added) {
         return std::move(added).error();
     }
     return world;
@@ -95,6 +77,10 @@ Result<> check(const MeshOptions& options) {
         add(fmt::format("services[\"{}\"]", name), mesh::check(policy));
     }
     add("discovery", mesh::check(options.discovery));
+    if (const SharedCacheConfig& shared = options.discovery.shared_cache; shared.tls) {
+        const auto context = io::TlsContext::client({.ca = shared.tls_ca});
+        if (!context) add("discovery.shared_cache.tls_ca", context.error());
+    }
     const auto add_time = [&](const char* field, Duration time) {
         if (time > Duration::zero()) return;
         add(field, Error{.what = "must be positive"});

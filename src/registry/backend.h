@@ -25,6 +25,7 @@ namespace datapunk::mesh::registry {
 struct Answer {
     std::vector<ServiceEndpoint> endpoints;  // sorted by id; critical ones included
     std::uint64_t index = 0;                 // at least 1
+    bool is_stale = false;  // the registry itself says that it may be old: it has lost its leader
 };
 
 struct ServiceSummary {

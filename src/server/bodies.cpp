@@ -6,6 +6,7 @@
 
 #include "server/json_body.h"
 #include "server/json_fields.h"
+#include "server/row_fields.h"
 
 namespace datapunk::mesh::server {
 
@@ -124,27 +125,6 @@ bool is_nothing(const Json& json) {
     return json.is_null() || (json.is_object() && json.empty());
 }
 
-void read_weights(JsonFields& fields, const Json& json, catalog::DnsWeights& out) {
-    // 0 must reach prepare(), which refuses it; what is not given stays 1.
-    fields.object(
-        json,
-        "Weights",
-        {fields.number("Passing", out.passing), fields.number("Warning", out.warning)}
-    );
-}
-
-void read_tagged_addresses(JsonFields& fields, const Json& json, catalog::ServiceRow& out) {
-    if (!json.is_object()) return fields.mismatch(json, "map[string]structs.ServiceAddress");
-    for (const auto& [name, value] : json.items()) {
-        catalog::TaggedAddress& tagged = out.tagged_addresses[name];
-        fields.object(
-            value,
-            "ServiceAddress",
-            {fields.text("Address", tagged.address), fields.number("Port", tagged.port)}
-        );
-    }
-}
-
 std::optional<Error> decode_problem(const JsonFields& fields) {
     if (!fields.problem()) return std::nullopt;
     return bad_request("Request decode failed: " + *fields.problem());
@@ -236,71 +216,23 @@ Result<catalog::UpdateCheck> parse_check_update(std::string_view body) {
     return out;
 }
 
-namespace {
-
-void read_node_service(JsonFields& fields, const Json& json, catalog::ServiceRow& out) {
-    fields.object(
-        json,
-        "NodeService",
-        {fields.text("ID", out.id),
-         fields.text("Service", out.name),
-         fields.texts("Tags", out.tags),
-         fields.text("Address", out.address),
-         {"TaggedAddresses", [&](const Json& t) { read_tagged_addresses(fields, t, out); }},
-         fields.text_map("Meta", out.meta),
-         fields.number("Port", out.port),
-         {"Weights", [&](const Json& w) { read_weights(fields, w, out.weights); }},
-         fields.boolean("EnableTagOverride", out.enable_tag_override),
-         fields.unsupported("Kind"),
-         fields.unsupported("SocketPath"),
-         JsonFields::ignored("Proxy"),
-         JsonFields::ignored("Connect"),
-         JsonFields::ignored("Locality"),
-         JsonFields::ignored("PeerName"),
-         JsonFields::ignored("CreateIndex"),
-         JsonFields::ignored("ModifyIndex"),
-         JsonFields::ignored("Namespace"),
-         JsonFields::ignored("Partition")}
-    );
-}
-
-// Somebody else runs it: the definition is theirs and stays with them.
-void read_health_check(
-    JsonFields& fields,
-    const Json& json,
-    std::vector<std::pair<catalog::CheckRow, std::string>>& out
-) {
-    auto& [row, status] = out.emplace_back();
-    fields.object(
-        json,
-        "HealthCheck",
-        {JsonFields::ignored("Node"),        fields.text("CheckID", row.id),
-         fields.text("ID", row.id),          fields.text("Name", row.name),
-         fields.text("Status", status),      fields.text("Notes", row.notes),
-         fields.text("Output", row.output),  fields.text("ServiceID", row.service_id),
-         JsonFields::ignored("ServiceName"), JsonFields::ignored("ServiceTags"),
-         JsonFields::ignored("Type"),        JsonFields::ignored("Interval"),
-         JsonFields::ignored("Timeout"),     JsonFields::ignored("ExposedPort"),
-         JsonFields::ignored("Definition"),  JsonFields::ignored("PeerName"),
-         JsonFields::ignored("CreateIndex"), JsonFields::ignored("ModifyIndex"),
-         JsonFields::ignored("Namespace"),   JsonFields::ignored("Partition")}
-    );
-}
-
-}  // namespace
-
 Result<catalog::CatalogRegister> parse_catalog_register(std::string_view body) {
     auto json = parse_json(body);
     if (!json) return std::move(json).error();
     JsonFields fields;
     catalog::CatalogRegister out;
     std::vector<std::pair<catalog::CheckRow, std::string>> checks;
+    const auto read_check = [&](const Json& check) {
+        auto& [row, status] = checks.emplace_back();
+        std::string node;  // the request's counts
+        read_health_check(fields, check, node, row, status);
+    };
     const auto read_service = [&](const Json& service) {
         read_node_service(fields, service, out.service.emplace());
     };
     const auto read_list = [&](const Json& list) {
         if (!list.is_array()) return fields.mismatch(list, "structs.HealthChecks");
-        for (const Json& check : list) read_health_check(fields, check, checks);
+        for (const Json& check : list) read_check(check);
     };
     fields.object(
         *json,
@@ -312,7 +244,7 @@ Result<catalog::CatalogRegister> parse_catalog_register(std::string_view body) {
          fields.text_map("NodeMeta", out.node.meta),
          fields.boolean("SkipNodeUpdate", out.skip_node_update),
          {"Service", read_service},
-         {"Check", [&](const Json& check) { read_health_check(fields, check, checks); }},
+         {"Check", read_check},
          {"Checks", read_list},
          JsonFields::ignored("Datacenter"),
          JsonFields::ignored("Locality"),

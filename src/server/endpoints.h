@@ -73,9 +73,13 @@ Reply session_info(Context context, Call call);
 Reply session_node(Context context, Call call);
 Reply session_list(Context context, Call call);
 
+// txn.cpp
+Reply txn(Context context, Call call);
+
 // snapshot.cpp
 inline constexpr Duration kSnapshotTimeout = std::chrono::minutes(2);
-inline constexpr std::size_t kSnapshotBytesMax = 512UL * 1024 * 1024;
+inline constexpr std::size_t kSnapshotBytesMax =
+    256UL * 1024 * 1024;  // the catalog's limits, and room
 Reply snapshot(Context context, Call call);
 
 }  // namespace datapunk::mesh::server

@@ -67,6 +67,7 @@ constexpr std::array kRoutes = {
     Route{"/v1/session/info/", "GET", session_info},
     Route{"/v1/session/node/", "GET", session_node},
     Route{"/v1/session/list", "GET", session_list},
+    Route{"/v1/txn", "PUT", txn},
 };
 
 const Route* find_route(std::string_view path) {

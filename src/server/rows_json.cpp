@@ -127,6 +127,18 @@ void write_session(JsonWriter& json, const catalog::SessionRow& session) {
     json.end_object();
 }
 
+namespace {
+
+void write_tags(JsonWriter& json, const std::vector<std::string>& tags, NoTags no_tags) {
+    if (tags.empty() && no_tags == NoTags::null) {
+        json.null();
+    } else {
+        write_texts(json, tags);
+    }
+}
+
+}  // namespace
+
 void write_node(JsonWriter& json, const catalog::NodeRow& node, std::string_view datacenter) {
     json.begin_object();
     json.key("ID").string(node.id).key("Node").string(node.name);
@@ -139,11 +151,11 @@ void write_node(JsonWriter& json, const catalog::NodeRow& node, std::string_view
     json.end_object();
 }
 
-void write_service(JsonWriter& json, const catalog::ServiceRow& service) {
+void write_service(JsonWriter& json, const catalog::ServiceRow& service, NoTags no_tags) {
     json.begin_object();
     json.key("ID").string(service.id).key("Service").string(service.name);
     json.key("Tags");
-    write_texts(json, service.tags);
+    write_tags(json, service.tags, no_tags);
     json.key("Address").string(service.address);
     write_tagged(json, "TaggedAddresses", service);
     json.key("Meta");
@@ -163,14 +175,15 @@ void write_check(
     JsonWriter& json,
     const catalog::NodeRow& node,
     const catalog::ServiceRow* service,
-    const catalog::CheckRow& check
+    const catalog::CheckRow& check,
+    NoTags no_tags
 ) {
     json.begin_object();
     write_check_head(json, node, check);
     json.key("Output").string(check.output);
     write_check_service(json, service);
     json.key("ServiceTags");
-    write_texts(json, service == nullptr ? std::vector<std::string>() : service->tags);
+    write_tags(json, service == nullptr ? std::vector<std::string>() : service->tags, no_tags);
     write_checks_tail(json, check, check.index);
     json.end_object();
 }

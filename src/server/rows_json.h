@@ -13,15 +13,21 @@ namespace datapunk::mesh::server {
 
 using wire::JsonWriter;
 
+// How "no tags" is written: [] but in the answers of transactions.
+enum class NoTags : std::uint8_t { empty_list, null };
+
 void write_node(JsonWriter& json, const catalog::NodeRow& node, std::string_view datacenter);
 // The Service of health/service and catalog/node.
-void write_service(JsonWriter& json, const catalog::ServiceRow& service);
+void write_service(
+    JsonWriter& json, const catalog::ServiceRow& service, NoTags no_tags = NoTags::empty_list
+);
 // A check of health/* and catalog/*; `service` is null for the node's own.
 void write_check(
     JsonWriter& json,
     const catalog::NodeRow& node,
     const catalog::ServiceRow* service,
-    const catalog::CheckRow& check
+    const catalog::CheckRow& check,
+    NoTags no_tags = NoTags::empty_list
 );
 // {Node, Service, Checks}: one instance in health/service.
 void write_health(JsonWriter& json, const catalog::InstanceRef& ref, std::string_view datacenter);

@@ -10,9 +10,33 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <utility>
 
 namespace datapunk::mesh {
+
+// A Redis server in which the processes of a site share what they have learned. Off without a host.
+// It is never waited for while calls are placed, and nothing depends on it: without it, or when it
+// fails, every process works with what it knows itself.
+struct SharedCacheConfig {
+    std::string host{};
+    std::uint16_t port = 6379;
+    std::string username{};  // empty: Redis' default user
+    std::string password{};
+    std::uint32_t database = 0;
+    bool tls = false;
+    std::string tls_ca{};  // PEM text or file; empty: the system's roots
+    // In front of every key and channel. Processes that ask different registries need different
+    // ones. 1 to 64 printable bytes
+    std::string prefix = "dpmesh:";
+    // What a look-up may cost a service's first question, at most. 5 ms .. 5 s
+    Duration timeout = std::chrono::milliseconds(100);
+    // How long a set is kept there unconfirmed, for those that cannot ask the registry. 1 min .. 7
+    // d
+    Duration keep = std::chrono::hours(24);
+
+    friend bool operator==(const SharedCacheConfig&, const SharedCacheConfig&) = default;
+};
 
 struct ServiceDiscoveryConfig {
     // Off: every discover() asks the registry. Watches work all the same, and an answer is kept to
@@ -53,6 +77,16 @@ struct ServiceDiscoveryConfig {
     // Bounds on what one busy service may ask of the registry: questions a second, after a burst of
     // two. Changes in between come together. 0.1 .. 1000
     double queries_per_second = 10;
+    // How long the first answer about a service may take before an older one is used meanwhile,
+    // from the shared cache or the disk. 10 ms .. 1 min
+    Duration fallback_after = std::chrono::milliseconds(250);
+    SharedCacheConfig shared_cache{};
+    // A file for the last good sets, so that a restart while the registry is away still routes.
+    // Empty: none. Its directory must exist; one process, one file.
+    std::string snapshot_file{};
+    Duration snapshot_delay = std::chrono::seconds(1);  // changes within it are one write. 10 ms ..
+                                                        // 1 min
+    Duration snapshot_max_age = std::chrono::hours(24);  // older sets are not used. 1 min .. 30 d
     std::uint32_t services_max = 10'000;  // 1 .. 1000000: known at a time; beyond: refused
 
     friend bool operator==(const ServiceDiscoveryConfig&, const ServiceDiscoveryConfig&) = default;

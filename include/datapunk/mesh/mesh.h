@@ -26,7 +26,7 @@
 #include <datapunk/mesh/filter.h>
 #include <datapunk/mesh/policy.h>
 #include <datapunk/mesh/registration.h>
-#include <datapunk/mesh/registry.h>
+#include <datapunk/mesh/registries.h>
 #include <datapunk/mesh/result.h>
 #include <datapunk/mesh/time.h>
 
@@ -42,27 +42,6 @@
 #include <vector>
 
 namespace datapunk::mesh {
-
-// A Consul agent, or `dpmesh registry`, which speaks the same API.
-struct Consul {
-    std::string host = "127.0.0.1";
-    std::uint16_t port = 8500;
-    std::string token{};       // X-Consul-Token; never logged
-    std::string datacenter{};  // empty = the agent's own
-};
-
-// A registry inside this process: for tests, and for programs that are alone. Nobody else sees it.
-struct Embedded {
-    std::string data_dir{};  // durable there; empty = in memory
-};
-
-// No registry: these endpoints, always. Registering is refused.
-struct Fixed {
-    std::map<std::string, std::vector<ServiceEndpoint>> services{};
-};
-
-// Custom, a registry of your own: registry.h.
-using RegistryChoice = std::variant<Consul, Embedded, Fixed, Custom>;
 
 enum class LogLevel : std::uint8_t { debug, info, warn, error, off };
 

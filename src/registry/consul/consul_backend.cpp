@@ -6,7 +6,10 @@
 #include <utility>
 
 #include "core/health_check.h"
+#include "core/strings.h"
+#include "io/files.h"
 #include "registry/consul/messages.h"
+#include "resilience/retry_after.h"
 #include "wire/url.h"
 
 namespace datapunk::mesh::registry::consul {
@@ -15,6 +18,37 @@ namespace {
 
 // Consul's own maximum; it would cut a longer wait down to it.
 constexpr Duration kWaitMin = std::chrono::milliseconds(1);  // its unit on the wire
+// A replaced token counts after so long at most; a refused one is looked up at once.
+constexpr Duration kTokenInterval = std::chrono::seconds(10);
+constexpr std::size_t kTokenBytesMax = 4096;
+// However long we are told to be quiet: discovery must notice in time that Consul is well again.
+constexpr Duration kQuietMax = std::chrono::minutes(1);
+
+Result<std::string> read_token(const std::string& path) {
+    io::KernelFiles files;
+    auto text = files.read(path, kTokenBytesMax);
+    if (!text) return std::move(text).error();
+    std::string_view token = *text;
+    while (!token.empty() && static_cast<unsigned char>(token.back()) <= 0x20) {
+        token.remove_suffix(1);
+    }
+    const bool is_fit = std::all_of(token.begin(), token.end(), [](char c) {
+        return static_cast<unsigned char>(c) > 0x20 && c != 0x7f;
+    });
+    if (token.empty() || !is_fit) {
+        return Error{.code = Code::invalid, .what = fmt::format("{} holds no token", path)};
+    }
+    return std::string(token);
+}
+
+// Under default deny, who may see nothing is told that there is nothing.
+Error hidden_by_acls() {
+    return {
+        .code = Code::denied,
+        .what = "nothing that this token may see: the answer is filtered by Consul's ACLs",
+        .source = Source::registry
+    };
+}
 
 }  // namespace
 
@@ -22,13 +56,73 @@ Result<std::unique_ptr<ConsulBackend>> ConsulBackend::create(
     io::Network& network, ConsulConfig config
 ) {
     if (auto verdict = check(config); !verdict) return verdict.error();
-    return std::unique_ptr<ConsulBackend>(new ConsulBackend(network, std::move(config)));
+    std::shared_ptr<const io::TlsContext> context;
+    if (config.https) {
+        io::TlsClientConfig tls;
+        tls.ca = config.ca;
+        tls.verify_peer = config.verify;
+        tls.certificate_chain = config.certificate;
+        tls.private_key = config.private_key;
+        auto made = http::client_tls(std::move(tls));
+        if (!made) return std::move(made).error();
+        context = *std::move(made);
+    }
+    if (!config.token_file.empty()) {
+        auto token = read_token(config.token_file);
+        if (!token) return std::move(token).error();
+        config.token = *std::move(token);
+    }
+    return std::unique_ptr<ConsulBackend>(
+        new ConsulBackend(network, std::move(config), std::move(context))
+    );
 }
 
-ConsulBackend::ConsulBackend(io::Network& network, ConsulConfig config)
+ConsulBackend::ConsulBackend(
+    io::Network& network, ConsulConfig config, std::shared_ptr<const io::TlsContext> tls
+)
     : network_(network),
       config_(std::move(config)),
-      client_(network, {.body_bytes_max = config_.body_bytes_max}) {}
+      client_(
+          network,
+          {.body_bytes_max = config_.body_bytes_max,
+           .tls = std::move(tls),
+           .tls_server_name = config_.server_name}
+      ),
+      token_(config_.token),
+      token_read_at_(network.loop().now()) {}
+
+Capabilities ConsulBackend::capabilities() const noexcept {
+    Capabilities out;
+    if (config_.registration == ConsulRegistration::catalog) {
+        out.kept_alive_by = KeptAliveBy::heartbeats;
+    }
+    return out;
+}
+
+bool ConsulBackend::refresh_token(bool was_refused) {
+    const Instant now = network_.loop().now();
+    if (config_.token_file.empty()) return false;
+    if (!was_refused && now - token_read_at_ < kTokenInterval) return false;
+    token_read_at_ = now;
+    auto token = read_token(config_.token_file);
+    // In the middle of being replaced, or gone: the one we have may still be good.
+    if (!token || *token == token_) return false;
+    token_ = *std::move(token);
+    return true;
+}
+
+void ConsulBackend::note_retry_after(const http::Response& response) {
+    if (response.status != 429 && response.status < 500) return;
+    const auto wait =
+        resilience::parse_retry_after(response.header("Retry-After"), network_.loop().wall_now());
+    if (!wait) return;
+    const Instant until = network_.loop().now() + std::min(*wait, kQuietMax);
+    quiet_until_ = std::max(quiet_until_, until);
+}
+
+WallTime ConsulBackend::until(Duration ttl) const {
+    return network_.loop().wall_now() + ttl;
+}
 
 std::string ConsulBackend::query() const {
     std::string out = config_.stale ? "?stale" : "?leader";
@@ -45,9 +139,24 @@ Error ConsulBackend::explained(std::string_view asked, Error error) const {
 io::Task<Result<http::Response>> ConsulBackend::ask(
     std::string method, std::string target, std::string body, Instant deadline
 ) {
+    refresh_token(false);
+    auto response = co_await ask_once(method, target, body, deadline);
+    if (response) note_retry_after(*response);
+    // A token that has just been replaced is tried before anybody hears of it.
+    if (!response || response->status != 403 || !refresh_token(true)) co_return std::move(response);
+    co_return co_await ask_once(std::move(method), std::move(target), std::move(body), deadline);
+}
+
+io::Task<Result<http::Response>> ConsulBackend::ask_once(
+    std::string method, std::string target, std::string body, Instant deadline
+) {
     const std::string asked = fmt::format("{} {}", method, target.substr(0, 200));
     http::Request request{.method = std::move(method), .target = std::move(target)};
-    if (!config_.token.empty()) request.headers.push_back({"X-Consul-Token", config_.token});
+    if (!token_.empty()) request.headers.push_back({"X-Consul-Token", token_});
+    if (!config_.user.empty()) {
+        const std::string pair = config_.user + ":" + config_.password;
+        request.headers.push_back({"Authorization", "Basic " + core::base64_encode(pair)});
+    }
     if (!body.empty()) request.headers.push_back({"Content-Type", "application/json"});
     request.body = std::move(body);
     auto response =
@@ -58,6 +167,30 @@ io::Task<Result<http::Response>> ConsulBackend::ask(
         error.retryable = error.code != Code::exhausted && error.code != Code::aborted;
         co_return error;
     }
+    co_return std::move(response);
+}
+
+io::Task<Result<http::Response>> ConsulBackend::question(std::string target, Instant deadline) {
+    const std::string asked = "GET " + target.substr(0, 200);
+    const Instant now = network_.loop().now();
+    if (now < quiet_until_) {
+        co_return explained(
+            asked,
+            {.code = Code::unavailable,
+             .what = fmt::format(
+                 "not asked: Consul wants to be left alone for another {}",
+                 core::format_duration(quiet_until_ - now)
+             ),
+             .source = Source::registry,
+             .retryable = true}
+        );
+    }
+    const std::string method = "GET";
+    const std::string no_body;
+    auto response = co_await ask(method, std::move(target), no_body, deadline);
+    if (!response) co_return std::move(response);
+    // The index of an error answer is 1 and means nothing.
+    if (response->status != 200) co_return explained(asked, refusal(*response));
     co_return std::move(response);
 }
 
@@ -78,10 +211,39 @@ io::Task<Result<>> ConsulBackend::register_service(ServiceConfig config, Instant
             .source = Source::registry
         };
     }
+    if (config_.registration == ConsulRegistration::catalog) {
+        co_return co_await register_in_catalog(std::move(config), deadline);
+    }
     const std::string target = "/v1/agent/service/register?replace-existing-checks=true";
     const std::string body = registration_body(config, config_.owner);
     auto done = co_await put(target, body, deadline);
     co_return std::move(done);
+}
+
+io::Task<Result<>> ConsulBackend::register_in_catalog(ServiceConfig config, Instant deadline) {
+    const Duration ttl = config.check.ttl;
+    const CatalogPlace place{config_.node, config_.node_address};
+    const std::string body = catalog_registration_body(config, config_.owner, place, until(ttl));
+    const std::string target = "/v1/catalog/register";
+    auto done = co_await put(target, body, deadline);
+    if (done) ttls_[config.id] = ttl;
+    co_return std::move(done);
+}
+
+io::Task<Result<bool>> ConsulBackend::is_in_catalog(std::string id, Instant deadline) {
+    // Not stale: a server that lags behind would deny what it was just told.
+    const std::string target = "/v1/catalog/node/" + wire::percent_encode(config_.node);
+    const std::string method = "GET";
+    const std::string no_body;
+    auto response = co_await ask(method, target, no_body, deadline);
+    if (!response) co_return std::move(response).error();
+    if (response->status != 200) co_return explained("GET " + target, refusal(*response));
+    auto has = parse_node_has(response->body, id);
+    if (!has) co_return explained("GET " + target, std::move(has).error());
+    if (!*has && may_be_filtered(*response, !token_.empty())) {
+        co_return explained("GET " + target, hidden_by_acls());
+    }
+    co_return std::move(has);
 }
 
 io::Task<Result<>> ConsulBackend::deregister_service(std::string id, Instant deadline) {
@@ -95,6 +257,14 @@ io::Task<Result<>> ConsulBackend::deregister_service(std::string id, Instant dea
             .source = Source::registry
         };
     }
+    if (config_.registration == ConsulRegistration::catalog) {
+        const CatalogPlace place{config_.node, config_.node_address};
+        const std::string body = catalog_deregistration_body(id, place);
+        const std::string target = "/v1/catalog/deregister";
+        auto done = co_await put(target, body, deadline);
+        if (done) ttls_.erase(id);
+        co_return std::move(done);
+    }
     const std::string target = "/v1/agent/service/deregister/" + wire::percent_encode(id);
     const std::string no_body;
     auto done = co_await put(target, no_body, deadline);
@@ -102,6 +272,9 @@ io::Task<Result<>> ConsulBackend::deregister_service(std::string id, Instant dea
 }
 
 io::Task<Result<bool>> ConsulBackend::has_service(std::string id, Instant deadline) {
+    if (config_.registration == ConsulRegistration::catalog) {
+        co_return co_await is_in_catalog(std::move(id), deadline);
+    }
     const std::string method = "GET";
     const std::string target = "/v1/agent/service/" + wire::percent_encode(id);
     const std::string no_body;
@@ -118,6 +291,22 @@ io::Task<Result<bool>> ConsulBackend::has_service(std::string id, Instant deadli
 io::Task<Result<>> ConsulBackend::heartbeat(
     std::string id, Health health, std::string note, Instant deadline
 ) {
+    if (config_.registration == ConsulRegistration::catalog) {
+        const auto ttl = ttls_.find(id);
+        if (ttl == ttls_.end()) {
+            co_return explained(
+                "heartbeat of " + id,
+                {.code = Code::not_found,
+                 .what = "not registered from here",
+                 .source = Source::registry}
+            );
+        }
+        const CatalogPlace place{config_.node, config_.node_address};
+        const std::string body =
+            catalog_heartbeat_body(id, health, note, place, until(ttl->second));
+        const std::string target = "/v1/catalog/register";
+        co_return co_await put(target, body, deadline);
+    }
     const std::string target = "/v1/agent/check/update/" + wire::percent_encode(check_id(id));
     const std::string body = heartbeat_body(health, note);
     auto done = co_await put(target, body, deadline);
@@ -128,6 +317,8 @@ io::Task<Result<Answer>> ConsulBackend::wait(
     std::string service, std::uint64_t after, Duration longest, Instant deadline
 ) {
     std::string target = "/v1/health/service/" + wire::percent_encode(service) + query();
+    if (!config_.near.empty()) target += "&near=" + wire::percent_encode(config_.near);
+    if (!config_.filter.empty()) target += "&filter=" + wire::percent_encode(config_.filter);
     const Instant now = network_.loop().now();
     if (after > 0 && longest > Duration::zero()) {
         longest = std::clamp(longest, kWaitMin, config_.wait_max);
@@ -136,29 +327,31 @@ io::Task<Result<Answer>> ConsulBackend::wait(
         // Consul adds up to a sixteenth, so that many waits do not end together.
         deadline = std::min(deadline, now + longest + longest / 16 + config_.wait_slack);
     }
-    const std::string asked = "GET " + target;
-    const std::string method = "GET";
-    const std::string no_body;
-    auto response = co_await ask(method, std::move(target), no_body, deadline);
+    const std::string asked = "GET " + target.substr(0, 200);
+    auto response = co_await question(std::move(target), deadline);
     if (!response) co_return std::move(response).error();
-    // The index of an error answer is 1 and means nothing.
-    if (response->status != 200) co_return explained(asked, refusal(*response));
     auto index = parse_index(*response);
     if (!index) co_return explained(asked, std::move(index).error());
-    auto endpoints = parse_health(response->body);
+    auto endpoints = parse_health(response->body, network_.loop().wall_now());
     if (!endpoints) co_return explained(asked, std::move(endpoints).error());
-    co_return Answer{.endpoints = *std::move(endpoints), .index = *index};
+    if (endpoints->empty() && may_be_filtered(*response, !token_.empty())) {
+        co_return explained(asked, hidden_by_acls());
+    }
+    Answer answer{.endpoints = *std::move(endpoints), .index = *index};
+    answer.is_stale = is_stale(*response, config_.last_contact_max);
+    co_return answer;
 }
 
 io::Task<Result<std::vector<ServiceSummary>>> ConsulBackend::services(Instant deadline) {
-    const std::string method = "GET";
     const std::string target = "/v1/catalog/services" + query();
-    const std::string no_body;
-    auto response = co_await ask(method, target, no_body, deadline);
+    const std::string asked = "GET " + target;
+    auto response = co_await question(target, deadline);
     if (!response) co_return std::move(response).error();
-    if (response->status != 200) co_return explained("GET " + target, refusal(*response));
     auto summaries = parse_services(response->body);
-    if (!summaries) co_return explained("GET " + target, std::move(summaries).error());
+    if (!summaries) co_return explained(asked, std::move(summaries).error());
+    if (summaries->empty() && may_be_filtered(*response, !token_.empty())) {
+        co_return explained(asked, hidden_by_acls());
+    }
     co_return std::move(summaries);
 }
 

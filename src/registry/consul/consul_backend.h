@@ -1,22 +1,31 @@
 #pragma once
 
 // ConsulBackend: a registry behind Consul's HTTP API: a Consul agent, or our own registry in
-// another process.
+// another process. By http or https, with a token that may be replaced while we run.
 //
-//   register    PUT /v1/agent/service/register     the service and its check in one call
-//   deregister  PUT /v1/agent/service/deregister/  Consul < 1.12 answers 200 for unknown ids, so
-//                                                  the agent is asked first
-//   heartbeat   PUT /v1/agent/check/update/
-//   wait        GET /v1/health/service/            a blocking query; one connection each
-//   services    GET /v1/catalog/services
+//                 registration: agent                      catalog
+//   register      PUT /v1/agent/service/register           PUT /v1/catalog/register
+//                 the service and its check in one call
+//   deregister    PUT /v1/agent/service/deregister/        PUT /v1/catalog/deregister
+//                 Consul < 1.12 answers 200 for unknown    ids: asked first
+//   heartbeat     PUT /v1/agent/check/update/              PUT /v1/catalog/register, check only
+//   wait          GET /v1/health/service/                  a blocking query; one connection each
+//   services      GET /v1/catalog/services
 //
-// Registrations reach the catalog by the agent's own sync: usually at once, but asynchronously. A
-// Consul server takes 200 connections from one address, so about that many waits at a time.
+// Registrations at an agent reach the catalog by its own sync: usually at once, but asynchronously.
+// In the catalog no agent runs a check or notices a death: each heartbeat writes how long it holds,
+// and readers of this library take one that is over for critical (clocks must agree to about a
+// ttl). Other readers see its last status until it is deregistered: use an agent if there is one.
+//
+// A Consul server takes 200 connections from one address, so about that many waits at a time. An
+// answer 429 or 5xx with Retry-After (a proxy's: Consul sends none) stops our questions for so
+// long; what keeps registrations alive goes on.
 // One loop's object; tasks must end before it does.
 // Source: Consul's API documentation and recorded answers of 1.16.4 and 1.8.7.
 
 #include <datapunk/mesh/result.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,6 +44,8 @@ class ConsulBackend final : public Backend {
 
     std::string_view kind() const noexcept override { return "consul"; }
 
+    Capabilities capabilities() const noexcept override;
+
     io::Task<Result<>> register_service(ServiceConfig config, Instant deadline) override;
     io::Task<Result<>> deregister_service(std::string id, Instant deadline) override;
     io::Task<Result<bool>> has_service(std::string id, Instant deadline) override;
@@ -46,13 +57,26 @@ class ConsulBackend final : public Backend {
     io::Task<Result<std::vector<ServiceSummary>>> services(Instant deadline) override;
 
   private:
-    ConsulBackend(io::Network& network, ConsulConfig config);
+    ConsulBackend(
+        io::Network& network, ConsulConfig config, std::shared_ptr<const io::TlsContext> tls
+    );
 
     // The answer, whatever its status; a failure to get one is the registry's.
     io::Task<Result<http::Response>> ask(
         std::string method, std::string target, std::string body, Instant deadline
     );
+    io::Task<Result<http::Response>> ask_once(
+        std::string method, std::string target, std::string body, Instant deadline
+    );
+    // A question that may wait: refused at once while Consul wants to be left alone.
+    io::Task<Result<http::Response>> question(std::string target, Instant deadline);
     io::Task<Result<>> put(std::string target, std::string body, Instant deadline);
+    io::Task<Result<>> register_in_catalog(ServiceConfig config, Instant deadline);
+    io::Task<Result<bool>> is_in_catalog(std::string id, Instant deadline);
+    // Reads the token file again if it is time, or if the token was refused. True: another token.
+    bool refresh_token(bool was_refused);
+    void note_retry_after(const http::Response& response);
+    WallTime until(Duration ttl) const;
     // "?stale&dc=…" as configured.
     std::string query() const;
     Error explained(std::string_view asked, Error error) const;
@@ -60,6 +84,10 @@ class ConsulBackend final : public Backend {
     io::Network& network_;
     ConsulConfig config_;
     http::Client client_;
+    std::string token_;
+    Instant token_read_at_;
+    Instant quiet_until_;                                // no questions before
+    std::map<std::string, Duration, std::less<>> ttls_;  // of what is registered in the catalog
 };
 
 }  // namespace datapunk::mesh::registry::consul

@@ -23,6 +23,7 @@ class ScriptedAgent final : public http::Handler {
     io::Task<http::Response> handle(http::Request request) override {
         asked.push_back(request.method + " " + request.target);
         tokens.emplace_back(request.header("X-Consul-Token"));
+        authorizations.emplace_back(request.header("Authorization"));
         bodies.push_back(request.body);
         if (delay > Duration::zero()) co_await io::sleep_for(loop_, delay);
         if (answers.empty()) co_return http::text_response(500, "the script is over");
@@ -34,6 +35,7 @@ class ScriptedAgent final : public http::Handler {
     std::deque<http::Response> answers;
     std::vector<std::string> asked;
     std::vector<std::string> tokens;
+    std::vector<std::string> authorizations;
     std::vector<std::string> bodies;
     Duration delay{};
 
@@ -281,11 +283,183 @@ TEST_F(ConsulBackendTest, AHeartbeatNamesTheCheckOfTheService) {
     EXPECT_THAT(agent_.bodies, ElementsAre(R"({"Status":"warning","Output":"load \"high\""})"));
 }
 
-TEST_F(ConsulBackendTest, HttpsIsRefusedUntilItWorks) {
-    const auto backend = ConsulBackend::create(world_.host("10.0.0.1"), {.https = true});
+TEST_F(ConsulBackendTest, ABadCertificateFileIsNoticedAtOnce) {
+    const auto backend =
+        ConsulBackend::create(world_.host("10.0.0.1"), {.https = true, .ca = "/nowhere/ca.pem"});
     ASSERT_FALSE(backend);
     EXPECT_EQ(backend.error().code, Code::invalid);
-    EXPECT_THAT(backend.error().what, HasSubstr("https"));
+    EXPECT_THAT(backend.error().what, HasSubstr("/nowhere/ca.pem"));
+}
+
+TEST_F(ConsulBackendTest, FilterAndDistanceAreSaidAndBasicAuthentication) {
+    agent_.answers = {health("1")};
+    backend_ = make(
+        {.host = "10.0.0.2",
+         .user = "me",
+         .password = "p:w",
+         .filter = "\"v1\" in Service.Tags",
+         .near = "_agent"}
+    );
+    ASSERT_TRUE(wait(0, 0s));
+    EXPECT_THAT(
+        agent_.asked,
+        ElementsAre("GET /v1/health/service/api?stale&near=_agent&filter=%22v1%22%20in%20Service."
+                    "Tags")
+    );
+    EXPECT_THAT(agent_.authorizations, ElementsAre("Basic bWU6cDp3"));
+}
+
+TEST_F(ConsulBackendTest, RetryAfterStopsQuestionsButNotHeartbeats) {
+    http::Response busy = http::text_response(429, "too many");
+    busy.headers.push_back({"Retry-After", "7"});
+    agent_.answers = {busy, {.status = 200}, health("5")};
+    EXPECT_EQ(wait(1, 10s).error().code, Code::unavailable);
+    const auto refused = wait(1, 10s);
+    ASSERT_FALSE(refused);
+    EXPECT_TRUE(refused.error().retryable);
+    EXPECT_THAT(refused.error().what, HasSubstr("left alone for another 7s"));
+    EXPECT_EQ(agent_.asked.size(), 1U);
+    EXPECT_TRUE(run(backend_->heartbeat("web-1", Health::passing, "", in(5s))));
+    world_.loop().run_for(6900ms);
+    EXPECT_FALSE(wait(1, 10s));
+    EXPECT_EQ(agent_.asked.size(), 2U);
+    world_.loop().run_for(200ms);
+    EXPECT_TRUE(wait(1, 10s));
+}
+
+TEST_F(ConsulBackendTest, ALongRetryAfterIsNotTakenAtItsWord) {
+    http::Response busy = http::text_response(503, "");
+    busy.headers.push_back({"Retry-After", "86400"});
+    agent_.answers = {busy, health("5")};
+    EXPECT_FALSE(wait(1, 10s));
+    world_.loop().run_for(61s);
+    EXPECT_TRUE(wait(1, 10s));
+}
+
+TEST_F(ConsulBackendTest, AnAnswerWithoutALeaderIsStale) {
+    const auto with = [](std::string_view name, std::string value) {
+        http::Response response = health("5");
+        response.headers.push_back({std::string(name), std::move(value)});
+        return response;
+    };
+    agent_.answers = {
+        with("X-Consul-KnownLeader", "true"),
+        with("X-Consul-Knownleader", "false"),
+        with("X-Consul-LastContact", "30000"),
+        with("X-Consul-LastContact", "30001"),
+        with("X-Consul-LastContact", "x")
+    };
+    for (const bool stale : {false, true, false, true, false}) {
+        EXPECT_EQ(wait(1, 10s)->is_stale, stale);
+    }
+}
+
+TEST_F(ConsulBackendTest, EmptinessThatAccessControlExplainsIsAnError) {
+    const auto with = [](std::string_view name, std::string value) {
+        http::Response response = health("5");
+        response.headers.push_back({std::string(name), std::move(value)});
+        return response;
+    };
+    agent_.answers = {with("X-Consul-Default-Acl-Policy", "deny")};
+    const auto anonymous = wait(1, 10s);
+    ASSERT_FALSE(anonymous);
+    EXPECT_EQ(anonymous.error().code, Code::denied);
+    backend_ = make({.host = "10.0.0.2", .token = "secret"});
+    agent_.answers = {
+        with("X-Consul-Default-Acl-Policy", "deny"),
+        with("X-Consul-Results-Filtered-By-Acls", "true"),
+        with("X-Consul-Default-Acl-Policy", "allow")
+    };
+    EXPECT_TRUE(wait(1, 10s)) << "a token may see that there is none";
+    EXPECT_EQ(wait(1, 10s).error().code, Code::denied);
+    EXPECT_TRUE(wait(1, 10s));
+}
+
+class ConsulCatalogTest : public ConsulBackendTest {
+  public:
+    ConsulCatalogTest() {
+        backend_ = make(
+            {.host = "10.0.0.2",
+             .registration = ConsulRegistration::catalog,
+             .node = "outside",
+             .node_address = "10.0.0.9"}
+        );
+    }
+
+    ServiceConfig web() const {
+        ServiceConfig config{.name = "web", .id = "web-1", .host = "10.0.0.1", .port = 80};
+        config.check.kind = HealthCheck::Kind::ttl;
+        return *checked(config);
+    }
+
+    // What the catalog would answer about it.
+    std::string as_read(const std::string& registration) {
+        const std::string check = registration.substr(registration.find("\"Check\":{") + 8);
+        return R"([{"Node":{"Node":"outside","Address":"10.0.0.9"},"Service":{"ID":"web-1",)"
+               R"("Service":"web","Address":"10.0.0.1","Port":80},"Checks":[)" +
+               check.substr(0, check.rfind('}')) + "]}]";
+    }
+};
+
+TEST_F(ConsulCatalogTest, ServiceAndCheckGoIntoTheCatalogInOneCall) {
+    agent_.answers = {http::json_response(200, "true"), http::json_response(200, "true")};
+    ASSERT_TRUE(run(backend_->register_service(web(), in(5s))));
+    ASSERT_TRUE(run(backend_->heartbeat("web-1", Health::passing, "fine", in(5s))));
+    EXPECT_THAT(agent_.asked, ElementsAre("PUT /v1/catalog/register", "PUT /v1/catalog/register"));
+    EXPECT_THAT(
+        agent_.bodies[0],
+        testing::StartsWith(R"({"Node":"outside","Address":"10.0.0.9","NodeMeta":{"external-node":)"
+                            R"("true","external-probe":"false"},"Service":{"ID":"web-1","Service":)"
+                            R"("web","Address":"10.0.0.1","Port":80,)")
+    );
+    EXPECT_THAT(
+        agent_.bodies[0],
+        HasSubstr(R"("Check":{"Node":"outside","CheckID":"service:web-1",)"
+                  R"("Name":"renewed by its service","ServiceID":"web-1","Status":"critical",)"
+                  R"("Notes":"dpmesh: until )")
+    );
+    EXPECT_THAT(agent_.bodies[1], HasSubstr(R"("SkipNodeUpdate":true)"));
+    EXPECT_THAT(agent_.bodies[1], HasSubstr(R"("Status":"passing")"));
+}
+
+TEST_F(ConsulCatalogTest, ARenewalThatIsOverIsCriticalToOurReaders) {
+    agent_.answers = {http::json_response(200, "true"), http::json_response(200, "true")};
+    ASSERT_TRUE(run(backend_->register_service(web(), in(5s))));
+    ASSERT_TRUE(run(backend_->heartbeat("web-1", Health::passing, "", in(5s))));
+    const std::string row = as_read(agent_.bodies[1]);
+    agent_.answers = {health("5", row), health("5", row)};
+    world_.loop().run_for(29s);  // of a ttl of 30 s
+    EXPECT_EQ(wait(0, 0s)->endpoints.at(0).health, Health::passing);
+    world_.loop().run_for(3s);
+    EXPECT_EQ(wait(0, 0s)->endpoints.at(0).health, Health::critical);
+}
+
+TEST_F(ConsulCatalogTest, IsLookedUpAndRemovedByItsNode) {
+    agent_.answers = {
+        http::json_response(200, "null"),
+        http::json_response(200, R"({"Node":{},"Services":{"web-1":{}}})"),
+        http::json_response(200, R"({"Node":{},"Services":{"web-1":{}}})"),
+        http::json_response(200, "true"),
+    };
+    EXPECT_FALSE(*run(backend_->has_service("web-1", in(5s))));
+    EXPECT_TRUE(*run(backend_->has_service("web-1", in(5s))));
+    EXPECT_TRUE(run(backend_->deregister_service("web-1", in(5s))));
+    EXPECT_EQ(agent_.asked.back(), "PUT /v1/catalog/deregister");
+    EXPECT_EQ(agent_.bodies.back(), R"({"Node":"outside","ServiceID":"web-1"})");
+}
+
+TEST_F(ConsulCatalogTest, AHeartbeatOfWhatTheCatalogLostIsNotFound) {
+    EXPECT_EQ(
+        run(backend_->heartbeat("web-1", Health::passing, "", in(5s))).error().code, Code::not_found
+    );
+    agent_.answers = {
+        http::json_response(200, "true"),
+        http::text_response(500, "failed inserting check: Missing service registration")
+    };
+    ASSERT_TRUE(run(backend_->register_service(web(), in(5s))));
+    EXPECT_EQ(
+        run(backend_->heartbeat("web-1", Health::passing, "", in(5s))).error().code, Code::not_found
+    );
 }
 
 }  // namespace

@@ -43,13 +43,29 @@ bool is_header_text(std::string_view text) {
 }  // namespace
 
 Result<ConsulConfig> with_environment(ConsulConfig base, const Environment& environment) {
-    if (const auto token = variable(environment, "CONSUL_HTTP_TOKEN"); !token.empty()) {
-        base.token = token;
+    const auto take = [&](std::string& to, std::string_view name) {
+        if (const auto value = variable(environment, name); !value.empty()) to = value;
+    };
+    take(base.token, "CONSUL_HTTP_TOKEN");
+    take(base.token_file, "CONSUL_HTTP_TOKEN_FILE");
+    take(base.ca, "CONSUL_CAPATH");
+    take(base.ca, "CONSUL_CACERT");  // both: the file, as Consul's client does
+    take(base.certificate, "CONSUL_CLIENT_CERT");
+    take(base.private_key, "CONSUL_CLIENT_KEY");
+    take(base.server_name, "CONSUL_TLS_SERVER_NAME");
+    if (const auto auth = variable(environment, "CONSUL_HTTP_AUTH"); !auth.empty()) {
+        const std::size_t colon = auth.find(':');
+        base.user = auth.substr(0, colon);
+        base.password = colon == std::string_view::npos ? "" : auth.substr(colon + 1);
     }
-    if (const auto ssl = variable(environment, "CONSUL_HTTP_SSL"); !ssl.empty()) {
-        const auto https = parse_bool("CONSUL_HTTP_SSL", ssl);
-        if (!https) return https.error();
-        base.https = *https;
+    for (const auto& [name, to] :
+         {std::pair<std::string_view, bool*>{"CONSUL_HTTP_SSL", &base.https},
+          {"CONSUL_HTTP_SSL_VERIFY", &base.verify}}) {
+        const auto text = variable(environment, name);
+        if (text.empty()) continue;
+        const auto value = parse_bool(name, text);
+        if (!value) return value.error();
+        *to = *value;
     }
     std::string_view address = variable(environment, "CONSUL_HTTP_ADDR");
     if (address.empty()) return base;
@@ -77,8 +93,26 @@ Result<> check(const ConsulConfig& config) {
     };
     need(!config.host.empty() && is_header_text(config.host), "host must be a name or an address");
     need(config.port != 0, "port must be 1..65535");
-    need(!config.https, "https to Consul is not supported yet: use the local agent's http port");
+    need(
+        config.certificate.empty() == config.private_key.empty(),
+        "certificate and private_key go together"
+    );
+    need(
+        config.https || (config.ca.empty() && config.certificate.empty()),
+        "ca and certificate need https"
+    );
+    need(is_header_text(config.server_name), "server_name must be a host name");
     need(is_header_text(config.token), "token must be printable");
+    need(
+        is_header_text(config.user) && is_header_text(config.password), "user, password: printable"
+    );
+    need(config.user.find(':') == std::string::npos, "user must have no ':'");
+    need(
+        config.registration == ConsulRegistration::agent ||
+            (is_header_text(config.node) && !config.node.empty() && !config.node_address.empty()),
+        "registration in the catalog needs node and node_address"
+    );
+    need(config.last_contact_max > Duration::zero(), "last_contact_max must be positive");
     need(is_header_text(config.owner) && config.owner.size() <= 512, "owner: at most 512 bytes");
     need(
         config.wait_max >= std::chrono::seconds(1) && config.wait_max <= std::chrono::minutes(10),

@@ -65,7 +65,21 @@ Health health_of(std::string_view status) {
     return Health::critical;  // also what later versions may invent: when in doubt, no traffic
 }
 
-Health worst_of(const dom::object& instance) {
+// The Notes of a check that this library renews in the catalog: "dpmesh: until 1767225600".
+constexpr std::string_view kUntil = "dpmesh: until ";
+
+std::int64_t seconds_of(WallTime at) {
+    return std::chrono::ceil<std::chrono::seconds>(at.time_since_epoch()).count();
+}
+
+bool is_over(const dom::object& check, WallTime now) {
+    const std::string_view notes = text_at(check, "Notes");
+    if (now == WallTime{} || !notes.starts_with(kUntil)) return false;
+    const auto until = core::parse_number<std::uint64_t>(notes.substr(kUntil.size()));
+    return until && seconds_of(now) > static_cast<std::int64_t>(*until);
+}
+
+Health worst_of(const dom::object& instance, WallTime now) {
     Health worst = Health::passing;
     dom::array checks;
     if (instance.at_key("Checks").get(checks) != simdjson::SUCCESS) return worst;
@@ -73,6 +87,7 @@ Health worst_of(const dom::object& instance) {
         dom::object fields;
         if (check.get(fields) != simdjson::SUCCESS) continue;
         worst = std::max(worst, health_of(text_at(fields, "Status")));
+        if (is_over(fields, now)) worst = Health::critical;
     }
     return worst;
 }
@@ -106,7 +121,9 @@ void read_metadata(const dom::object& service, Metadata& out) {
 }
 
 // False if the instance has no place to be called at.
-bool read_endpoint(const dom::object& instance, const dom::object& service, ServiceEndpoint& out) {
+bool read_endpoint(
+    const dom::object& instance, const dom::object& service, WallTime now, ServiceEndpoint& out
+) {
     dom::object node;
     if (instance.at_key("Node").get(node) == simdjson::SUCCESS) {
         out.node = text_at(node, "Node");
@@ -121,7 +138,7 @@ bool read_endpoint(const dom::object& instance, const dom::object& service, Serv
     out.service = text_at(service, "Service");
     out.id = text_at(service, "ID");
     if (out.id.empty()) out.id = out.service;
-    out.health = worst_of(instance);
+    out.health = worst_of(instance, now);
     out.weight = weight_of(service, out.health);
     read_tags(service, "Tags", out.tags);
     read_metadata(service, out.metadata);
@@ -164,6 +181,42 @@ void write_http(wire::JsonWriter& json, const ServiceConfig& config) {
     // Older agents refuse fields that they do not know: what is not needed is not said.
     if (!check.body.empty()) json.key("Body").string(check.body);
     if (!check.follow_redirects) json.key("DisableRedirects").boolean(true);
+}
+
+// All but the id and the name, whose keys differ.
+void write_service(wire::JsonWriter& json, const ServiceConfig& config, std::string_view owner) {
+    json.key("Address").string(config.host).key("Port").number(config.port);
+    json.key("Tags").begin_array();
+    for (const std::string& tag : config.tags) json.string(tag);
+    json.end_array();
+    json.key("Meta").begin_object();
+    for (const auto& [key, value] : config.meta) json.key(key).string(value);
+    const bool is_own = config.meta.contains(kOwnerKey);
+    if (!owner.empty() && !is_own && config.meta.size() < kMetaPairsMax) {
+        json.key(kOwnerKey).string(owner);
+    }
+    json.end_object();
+    // A warning is a hint, not a verdict: it does not change an endpoint's share.
+    json.key("Weights").begin_object();
+    json.key("Passing").number(config.weight).key("Warning").number(config.weight);
+    json.end_object();
+}
+
+void write_catalog_check(
+    wire::JsonWriter& json,
+    std::string_view service_id,
+    Health health,
+    std::string_view note,
+    const CatalogPlace& place,
+    WallTime until
+) {
+    json.key("Check").begin_object();
+    json.key("Node").string(place.node).key("CheckID").string(check_id(service_id));
+    json.key("Name").string("renewed by its service");
+    json.key("ServiceID").string(service_id).key("Status").string(to_string(health));
+    json.key("Notes").string(fmt::format("{}{}", kUntil, seconds_of(until)));
+    json.key("Output").string(note);
+    json.end_object();
 }
 
 void write_probe(wire::JsonWriter& json, const ServiceConfig& config) {
@@ -228,24 +281,71 @@ std::string registration_body(const ServiceConfig& config, std::string_view owne
     wire::JsonWriter json(out);
     json.begin_object();
     json.key("ID").string(config.id).key("Name").string(config.name);
-    json.key("Address").string(config.host).key("Port").number(config.port);
-    json.key("Tags").begin_array();
-    for (const std::string& tag : config.tags) json.string(tag);
-    json.end_array();
-    json.key("Meta").begin_object();
-    for (const auto& [key, value] : config.meta) json.key(key).string(value);
-    const bool is_own = config.meta.contains(kOwnerKey);
-    if (!owner.empty() && !is_own && config.meta.size() < kMetaPairsMax) {
-        json.key(kOwnerKey).string(owner);
-    }
-    json.end_object();
-    // A warning is a hint, not a verdict: it does not change an endpoint's share.
-    json.key("Weights").begin_object();
-    json.key("Passing").number(config.weight).key("Warning").number(config.weight);
-    json.end_object();
+    write_service(json, config, owner);
     if (config.check.kind != HealthCheck::Kind::none) write_check(json, config);
     json.end_object();
     return out;
+}
+
+std::string catalog_registration_body(
+    const ServiceConfig& config, std::string_view owner, const CatalogPlace& place, WallTime until
+) {
+    std::string out;
+    wire::JsonWriter json(out);
+    json.begin_object();
+    json.key("Node").string(place.node).key("Address").string(place.address);
+    // What tools that watch external nodes look for: this one needs nobody's probes.
+    json.key("NodeMeta").begin_object();
+    json.key("external-node").string("true").key("external-probe").string("false");
+    json.end_object();
+    json.key("Service").begin_object();
+    json.key("ID").string(config.id).key("Service").string(config.name);
+    write_service(json, config, owner);
+    json.end_object();
+    if (config.check.kind != HealthCheck::Kind::none) {
+        write_catalog_check(json, config.id, config.check.initial, "", place, until);
+    }
+    json.end_object();
+    return out;
+}
+
+std::string catalog_heartbeat_body(
+    std::string_view service_id,
+    Health health,
+    std::string_view note,
+    const CatalogPlace& place,
+    WallTime until
+) {
+    std::string out;
+    wire::JsonWriter json(out);
+    json.begin_object();
+    json.key("Node").string(place.node).key("Address").string(place.address);
+    json.key("SkipNodeUpdate").boolean(true);
+    write_catalog_check(json, service_id, health, note, place, until);
+    json.end_object();
+    return out;
+}
+
+std::string catalog_deregistration_body(std::string_view service_id, const CatalogPlace& place) {
+    std::string out;
+    wire::JsonWriter json(out);
+    json.begin_object();
+    json.key("Node").string(place.node).key("ServiceID").string(service_id);
+    json.end_object();
+    return out;
+}
+
+Result<bool> parse_node_has(std::string_view body, std::string_view service_id) {
+    dom::parser parser;
+    dom::element answer;
+    const auto problem = parser.parse(body.data(), body.size()).get(answer);
+    if (problem != simdjson::SUCCESS) return malformed(body, simdjson::error_message(problem));
+    if (answer.is_null()) return false;  // an unknown node
+    dom::object services;
+    if (answer.at_key("Services").get(services) != simdjson::SUCCESS) {
+        return malformed(body, "a node without Services");
+    }
+    return services.at_key(service_id).error() == simdjson::SUCCESS;
 }
 
 std::string heartbeat_body(Health health, std::string_view note) {
@@ -257,7 +357,7 @@ std::string heartbeat_body(Health health, std::string_view note) {
     return out;
 }
 
-Result<std::vector<ServiceEndpoint>> parse_health(std::string_view body) {
+Result<std::vector<ServiceEndpoint>> parse_health(std::string_view body, WallTime now) {
     dom::parser parser;
     dom::array instances;
     const auto problem = parser.parse(body.data(), body.size()).get(instances);
@@ -271,7 +371,7 @@ Result<std::vector<ServiceEndpoint>> parse_health(std::string_view body) {
             return malformed(body, "an instance without a Service");
         }
         ServiceEndpoint endpoint;
-        if (read_endpoint(fields, service, endpoint)) endpoints.push_back(std::move(endpoint));
+        if (read_endpoint(fields, service, now, endpoint)) endpoints.push_back(std::move(endpoint));
     }
     make_ids_unique(endpoints);
     const auto order = [](const ServiceEndpoint& a, const ServiceEndpoint& b) {
@@ -320,6 +420,22 @@ Result<std::uint64_t> parse_index(const http::Response& response) {
     return std::max<std::uint64_t>(*index, 1);
 }
 
+bool is_stale(const http::Response& response, Duration last_contact_max) noexcept {
+    if (core::equals_ignoring_case(response.header("X-Consul-KnownLeader"), "false")) return true;
+    const auto last = core::parse_number<std::uint64_t>(response.header("X-Consul-LastContact"));
+    const auto max_ms = std::chrono::ceil<std::chrono::milliseconds>(last_contact_max).count();
+    return last && *last > static_cast<std::uint64_t>(max_ms);
+}
+
+bool may_be_filtered(const http::Response& response, bool has_token) noexcept {
+    const auto says = [&](std::string_view name, std::string_view value) {
+        return core::equals_ignoring_case(response.header(name), value);
+    };
+    // Consul 1.11 tells those who show a token; anonymous callers it tells nothing.
+    return says("X-Consul-Results-Filtered-By-ACLs", "true") ||
+           (!has_token && says("X-Consul-Default-ACL-Policy", "deny"));
+}
+
 Error refusal(const http::Response& response) {
     const std::string_view body = response.body;
     const auto says = [&](std::string_view words) {
@@ -336,7 +452,8 @@ Error refusal(const http::Response& response) {
         (is_server_error && (says("ACL not found") || says("Permission denied")))) {
         error.code = Code::denied;
     } else if (response.status == 404 ||
-               (is_server_error && says("does not have associated TTL"))) {
+               (is_server_error && (says("does not have associated TTL") || says("Unknown check") ||
+                                    says("Missing service registration")))) {
         error.code = Code::not_found;
     } else if (response.status == 429 || is_server_error) {
         error.code = Code::unavailable;

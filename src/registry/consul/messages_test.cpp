@@ -304,6 +304,16 @@ TEST(ConsulConfig, TheEnvironmentSaysWhereTheAgentIs) {
     EXPECT_TRUE(with({{"CONSUL_HTTP_ADDR", "https://h:8501"}})->https);
     EXPECT_TRUE(with({{"CONSUL_HTTP_SSL", "true"}})->https);
     EXPECT_EQ(with({{"CONSUL_HTTP_TOKEN", "secret"}})->token, "secret");
+    EXPECT_EQ(with({{"CONSUL_HTTP_TOKEN_FILE", "/t"}})->token_file, "/t");
+    EXPECT_FALSE(with({{"CONSUL_HTTP_SSL_VERIFY", "false"}})->verify);
+    EXPECT_EQ(with({{"CONSUL_CAPATH", "/ca"}})->ca, "/ca");
+    EXPECT_EQ(with({{"CONSUL_CAPATH", "/ca"}, {"CONSUL_CACERT", "/ca.pem"}})->ca, "/ca.pem");
+    EXPECT_EQ(with({{"CONSUL_CLIENT_CERT", "/c"}})->certificate, "/c");
+    EXPECT_EQ(with({{"CONSUL_CLIENT_KEY", "/k"}})->private_key, "/k");
+    EXPECT_EQ(with({{"CONSUL_TLS_SERVER_NAME", "n"}})->server_name, "n");
+    EXPECT_EQ(with({{"CONSUL_HTTP_AUTH", "me:a:b"}})->user, "me");
+    EXPECT_EQ(with({{"CONSUL_HTTP_AUTH", "me:a:b"}})->password, "a:b");
+    EXPECT_EQ(*with({{"CONSUL_NAMESPACE", "x"}, {"CONSUL_PARTITION", "y"}}), base);
     EXPECT_THAT(with({{"CONSUL_HTTP_ADDR", "unix:///x"}}).error().what, HasSubstr("unix:///x"));
     EXPECT_FALSE(with({{"CONSUL_HTTP_ADDR", "h:99999"}}));
     EXPECT_FALSE(with({{"CONSUL_HTTP_SSL", "maybe"}}));
@@ -311,11 +321,15 @@ TEST(ConsulConfig, TheEnvironmentSaysWhereTheAgentIs) {
 
 TEST(ConsulConfig, WhatCannotWorkIsRefusedAllAtOnce) {
     EXPECT_TRUE(check(ConsulConfig{}));
-    const auto verdict = check({.host = "", .port = 0, .https = true, .token = "a\r\nb"});
+    ConsulConfig bad{.host = "", .port = 0, .ca = "x", .certificate = "y", .token = "a\r\nb"};
+    bad.registration = ConsulRegistration::catalog;
+    const auto verdict = check(bad);
     ASSERT_FALSE(verdict);
     EXPECT_THAT(verdict.error().what, HasSubstr("host"));
     EXPECT_THAT(verdict.error().what, HasSubstr("port"));
-    EXPECT_THAT(verdict.error().what, HasSubstr("https to Consul is not supported yet"));
+    EXPECT_THAT(verdict.error().what, HasSubstr("certificate and private_key go together"));
+    EXPECT_THAT(verdict.error().what, HasSubstr("ca and certificate need https"));
+    EXPECT_THAT(verdict.error().what, HasSubstr("needs node and node_address"));
     EXPECT_THAT(verdict.error().what, HasSubstr("token"));
 }
 

@@ -1,0 +1,133 @@
+// The agent's registry: the one that its configuration names, in this process or outside.
+
+#include <fmt/format.h>
+
+#include "apps/agent.h"
+#include "mesh/connect.h"
+#include "registry/embedded/embedded_backend.h"
+
+namespace datapunk::mesh::apps {
+
+namespace {
+
+RegistryTls tls_of(const config::TlsSection& section) {
+    return {
+        .enabled = section.enabled,
+        .verify = section.verify,
+        .server_name = section.server_name,
+        .ca = section.ca,
+        .certificate = section.certificate,
+        .private_key = section.private_key.reveal()
+    };
+}
+
+Consul choice_of(const config::ConsulSection& section, const config::NodeSection& node) {
+    const bool is_catalog = section.destination == config::ConsulDestination::catalog;
+    return {
+        .host = section.address.host,
+        .port = section.address.port,
+        .tls = tls_of(section.tls),
+        .token = section.token.reveal(),
+        .token_file = section.token_file,
+        .datacenter = section.datacenter,
+        .stale = section.stale,
+        .filter = section.filter,
+        .near = section.near,
+        .catalog_node = is_catalog ? node.name : "",
+        .catalog_address = is_catalog ? node.address : "",
+        .use_environment = section.environment,
+        .wait_max = section.wait
+    };
+}
+
+Etcd choice_of(const config::EtcdSection& section) {
+    return {
+        .endpoints = section.endpoints,
+        .tls = tls_of(section.tls),
+        .user = section.user,
+        .password = section.password.reveal(),
+        .prefix = section.prefix,
+        .lease_ttl = section.lease_ttl
+    };
+}
+
+Dns choice_of(const config::DnsSection& section) {
+    return {
+        .servers = section.servers,
+        .name = section.name,
+        .records = section.records,
+        .port = section.port,
+        .ttl_min = section.ttl_min,
+        .ttl_max = section.ttl_max,
+        .notify_address = section.notify.address,
+        .notify_port = section.notify.port,
+        .notify_from = section.notify.from,
+        .notify_key_name = section.notify.key_name,
+        .notify_key_secret = section.notify.key_secret.reveal()
+    };
+}
+
+LocalDnsConfig dns_of(const config::EmbeddedDnsSection& section) {
+    LocalDnsConfig dns{
+        .enabled = section.enabled, .address = section.address, .port = section.port, .door = {}
+    };
+    dns.door.domain = section.domain;
+    dns.door.ttl = section.ttl;
+    dns.door.only_passing = section.only_passing;
+    dns.door.udp_answer_limit = section.udp_answer_limit;
+    dns.door.enable_truncate = section.enable_truncate;
+    return dns;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
+    const config::RegistrySection& section = config().registry;
+    const internal::ConnectParts parts{.loop = loop_, .network = network_, .log = log_};
+    switch (section.kind) {
+        case config::RegistryKind::consul:
+            return connect(parts, choice_of(section.consul, config().node));
+        case config::RegistryKind::etcd:
+            return connect(parts, choice_of(section.etcd));
+        case config::RegistryKind::dns:
+            return connect(parts, choice_of(section.dns));
+        case config::RegistryKind::file:
+            return connect(parts, File{.path = section.file.path, .poll = section.file.poll});
+        case config::RegistryKind::embedded:
+        case config::RegistryKind::fixed:
+            break;
+    }
+    return start_local_registry();
+}
+
+Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
+    const auto& section = config().registry.embedded;
+    if (section.data_dir.empty() && !dev_) {
+        return Error{
+            .code = Code::invalid,
+            .what =
+                "registry.embedded.data_dir is not set: say where the registry's state goes, "
+                "or --dev to keep it in memory"
+        };
+    }
+    const config::NodeSection& node = config().node;
+    auto local = LocalRegistry::start(
+        network_,
+        {.address = section.address,
+         .port = section.port,
+         .data_dir = section.data_dir,
+         .node_name = section.node_name.empty() ? node.name : section.node_name,
+         .node_address = node.address,
+         .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
+         .dns = dns_of(section.dns),
+         .processes = section.exec_checks ? &processes_ : nullptr},
+        log_
+    );
+    if (!local) return std::move(local).error();
+    local_registry_ = *std::move(local);
+    return std::unique_ptr<registry::Backend>(
+        std::make_unique<registry::embedded::EmbeddedBackend>(local_registry_->registry())
+    );
+}
+
+}  // namespace datapunk::mesh::apps
