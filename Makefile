@@ -76,6 +76,12 @@ bench: deps-test ## Measure against HAProxy, nginx and Consul, and the library a
 	@bench/run.py --build $(RELEASE)
 	@bench/registry.py --build $(RELEASE)
 
+.PHONY: sim-balance
+sim-balance: deps-test ## Compare the balancing algorithms in virtual time, beside an oracle
+	@cmake --preset release -DMESH_TESTS=ON -DMESH_BENCH=ON --log-level=WARNING >/dev/null
+	@cmake --build $(RELEASE) -j $(JOBS) --target sim_balance
+	@$(RELEASE)/bench/sim_balance bench/balance/scenarios/*.txt
+
 .PHONY: fuzz
 fuzz: deps-test ## Run every fuzzer for FUZZ_SECONDS (30) each
 	@cmake --preset fuzz --log-level=WARNING >/dev/null

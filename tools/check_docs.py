@@ -39,7 +39,7 @@ def anchors(text):
 
 def tests_of(root):
     found = set()
-    for path in [*root.glob('src/**/*.cpp'), *root.glob('src/**/*.h'), *root.glob('tests/**/*.cpp')]:
+    for path in [*root.glob('src/**/*.cpp'), *root.glob('src/**/*.h'), *root.glob('tests/**/*.cpp'), *root.glob('bench/**/*.cpp')]:
         for match in re.finditer(r'^(?:TYPED_)?TEST(?:_[FP])?\(\s*(\w+),\s*(\w+)\s*\)', path.read_text(), re.M):
             found.add(f'{match[1]}.{match[2]}')
     return found

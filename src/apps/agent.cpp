@@ -203,7 +203,9 @@ Result<> Agent::start_registry() {
         .metrics = metrics_,
         .timeout = std::chrono::seconds(5),
         .on_withdrawn = [this](const ServiceConfig& gone
-                        ) { discovery_->note_deregistered(gone.name, gone.id); }
+                        ) { discovery_->note_deregistered(gone.name, gone.id); },
+        .network = &network_,
+        .processes = config().registry.exec_checks ? &processes_ : nullptr
     });
     follow_services();
     if (followed_.empty()) tasks_.spawn(ask_until_answered());

@@ -120,7 +120,7 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
          .node_address = node.address,
          .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
          .dns = dns_of(section.dns),
-         .processes = section.exec_checks ? &processes_ : nullptr},
+         .processes = config().registry.exec_checks ? &processes_ : nullptr},
         log_
     );
     if (!local) return std::move(local).error();

@@ -17,6 +17,10 @@ Balancer::Picker Balancer::make(const BalanceConfig& config, std::vector<Candida
                 return LeastRequestPicker(chosen, std::move(candidates));
             } else if constexpr (std::is_same_v<Config, Random>) {
                 return RandomPicker(std::move(candidates));
+            } else if constexpr (std::is_same_v<Config, RingHash>) {
+                return RingHashPicker(chosen, std::move(candidates));
+            } else if constexpr (std::is_same_v<Config, Maglev>) {
+                return MaglevPicker(chosen, std::move(candidates));
             } else if constexpr (std::is_same_v<Config, WeightedRoundRobin>) {
                 return WeightedRoundRobinPicker(std::move(candidates));
             } else {

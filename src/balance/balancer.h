@@ -16,8 +16,10 @@
 
 #include "balance/candidate.h"
 #include "balance/least_request.h"
+#include "balance/maglev.h"
 #include "balance/peak_ewma.h"
 #include "balance/random.h"
+#include "balance/ring_hash.h"
 #include "balance/round_robin.h"
 #include "balance/weighted_round_robin.h"
 
@@ -35,7 +37,9 @@ class Balancer {
         RoundRobinPicker,
         WeightedRoundRobinPicker,
         RandomPicker,
-        LeastRequestPicker>;
+        LeastRequestPicker,
+        RingHashPicker,
+        MaglevPicker>;
 
     static Picker make(const BalanceConfig& config, std::vector<Candidate> candidates);
 

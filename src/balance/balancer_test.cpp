@@ -18,7 +18,11 @@ const std::vector<BalanceConfig>& all_configs() {
         LeastRequest{.choices = 5},
         RoundRobin{},
         WeightedRoundRobin{},
-        Random{}
+        Random{},
+        RingHash{},
+        RingHash{.bounded_load = 1.25},
+        Maglev{.table_size = 1009},
+        Maglev{.table_size = 1009, .bounded_load = 1.25}
     };
     return configs;
 }

@@ -48,18 +48,25 @@ struct EndpointLoad {
 struct Candidate {
     const EndpointLoad* load = nullptr;
     std::uint32_t weight = 1;  // relative share, at least 1
+    // Who this is to algorithms that hash: core::hash64 of the endpoint's id, the same everywhere.
+    std::uint64_t key = 0;
 };
 
 struct PickState {
     explicit PickState(std::uint64_t seed) noexcept : rng(seed), cursor(rng()) {}
 
     core::Rng rng;
-    std::uint64_t cursor;  // round robin's place; starts at random, so that threads do not march
+    std::uint64_t cursor;     // round robin's place; starts at random, so that threads do not march
+    double typical_cost = 0;  // peak_ewma: what this thread's picks cost lately; 0 = none yet
 };
 
 struct PickQuery {
     Instant now{};
     std::span<const EndpointLoad* const> tried{};  // by this call; compared, never looked into
+    // What the call wants to stay with one endpoint for: a session, a user. For those that hash.
+    std::optional<std::uint64_t> hash{};
+    // All candidates' calls in flight together, as far as known; for bounded loads.
+    std::uint64_t in_flight = 0;
 
     bool excludes(const EndpointLoad* load) const noexcept {
         return !load->available(now) || std::find(tried.begin(), tried.end(), load) != tried.end();

@@ -16,6 +16,14 @@
 //             it were ranked by an assumed latency, a new endpoint of a service that answers faster
 //             than that would never be asked.) `initial` is what is expected of it meanwhile
 //   hanging   is noticed before it answers: the calls in flight multiply
+//   alike     within a factor of two of each other, latencies say nothing: the fewer calls in
+//   flight
+//             per weight win. Averages that ride on peaks differ that much among equals, and one
+//             endpoint would get a tenth more than another
+//   all bad   when the best of the drawn costs more than twice what this thread's picks cost
+//   lately,
+//             up to six are drawn anew: with half of four slow, two choices see slow ones only in
+//             every sixth pick
 //
 // In flight is counted per weight (x mean weight / weight), so that a heavy endpoint carries more.
 //
@@ -51,7 +59,10 @@ class PeakEwmaPicker {
     std::optional<std::uint32_t> pick(const PickQuery& query, PickState& state) const noexcept;
 
   private:
-    double weighted_cost(const Candidate& candidate, Instant now) const noexcept;
+    double decayed_latency(const EndpointLoad& load, Instant now) const noexcept;
+    double weighted_cost(const Candidate& candidate, double latency) const noexcept;
+    double cost_of(const Candidate& candidate, Instant now) const noexcept;
+    bool is_better(const Candidate& a, const Candidate& b, Instant now) const noexcept;
 
     double per_decay_;  // 1 / ns
     std::uint32_t choices_;

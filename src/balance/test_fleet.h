@@ -5,9 +5,11 @@
 #include <array>
 #include <cstdlib>
 #include <deque>
+#include <string>
 #include <vector>
 
 #include "balance/candidate.h"
+#include "core/hash.h"
 
 namespace datapunk::mesh::balance {
 
@@ -25,7 +27,8 @@ class TestFleet {
   public:
     explicit TestFleet(const std::vector<std::uint32_t>& weights) : loads_(weights.size()) {
         for (std::size_t i = 0; i < weights.size(); ++i) {
-            candidates_.push_back({.load = &loads_[i], .weight = weights[i]});
+            const std::uint64_t key = core::hash64("endpoint-" + std::to_string(i));
+            candidates_.push_back({.load = &loads_[i], .weight = weights[i], .key = key});
         }
     }
 

@@ -59,7 +59,6 @@ struct EmbeddedSection {
     std::uint16_t port = 8500;
     std::string data_dir;
     std::string node_name;
-    bool exec_checks = false;
     EmbeddedDnsSection dns;
     friend bool operator==(const EmbeddedSection&, const EmbeddedSection&) = default;
 };
@@ -148,6 +147,7 @@ struct RegistryBreakerSection {
 
 struct RegistrySection {
     RegistryKind kind = RegistryKind::embedded;
+    bool exec_checks = false;
     EmbeddedSection embedded;
     ConsulSection consul;
     EtcdSection etcd;

@@ -21,7 +21,9 @@ enum class Algorithm : std::uint8_t {
     round_robin,
     weighted_round_robin,
     random,
-    least_request
+    least_request,
+    ring_hash,
+    maglev
 };
 
 // BalanceConfig as it is written: one map for every algorithm, so that a service may change the
@@ -31,6 +33,9 @@ struct BalanceSettings {
     std::uint32_t choices = PeakEwma{}.choices;
     Duration decay = PeakEwma{}.decay;
     Duration initial = PeakEwma{}.initial;
+    std::uint32_t points_min = RingHash{}.points_min;
+    std::uint32_t table_size = Maglev{}.table_size;
+    double bounded_load = 0;
 };
 
 BalanceConfig balance_of(const BalanceSettings& settings) {
@@ -45,6 +50,10 @@ BalanceConfig balance_of(const BalanceSettings& settings) {
             return Random{};
         case Algorithm::least_request:
             return LeastRequest{settings.choices};
+        case Algorithm::ring_hash:
+            return RingHash{settings.points_min, settings.bounded_load};
+        case Algorithm::maglev:
+            return Maglev{settings.table_size, settings.bounded_load};
     }
     return PeakEwma{};
 }
@@ -65,6 +74,20 @@ struct ToSettings {
     BalanceSettings operator()(const LeastRequest& from) const {
         return {Algorithm::least_request, from.choices};
     }
+
+    BalanceSettings operator()(const RingHash& from) const {
+        BalanceSettings settings{Algorithm::ring_hash};
+        settings.points_min = from.points_min;
+        settings.bounded_load = from.bounded_load;
+        return settings;
+    }
+
+    BalanceSettings operator()(const Maglev& from) const {
+        BalanceSettings settings{Algorithm::maglev};
+        settings.table_size = from.table_size;
+        settings.bounded_load = from.bounded_load;
+        return settings;
+    }
 };
 
 }  // namespace
@@ -77,6 +100,19 @@ const EnumNames<Algorithm>& names_of<Algorithm>() {
         {Algorithm::weighted_round_robin, "weighted_round_robin"},
         {Algorithm::random, "random"},
         {Algorithm::least_request, "least_request"},
+        {Algorithm::ring_hash, "ring_hash"},
+        {Algorithm::maglev, "maglev"},
+    };
+    return names;
+}
+
+template <>
+const EnumNames<AffinityConfig::Kind>& names_of<AffinityConfig::Kind>() {
+    static const EnumNames<AffinityConfig::Kind> names = {
+        {AffinityConfig::Kind::none, "none"},
+        {AffinityConfig::Kind::header, "header"},
+        {AffinityConfig::Kind::cookie, "cookie"},
+        {AffinityConfig::Kind::address, "address"},
     };
     return names;
 }
@@ -123,6 +159,28 @@ const Table& table_of<BalanceSettings>() {
                                        "peak_ewma: latency assumed before the first answer, so "
                                        "that a new endpoint is neither flooded nor starved.",
                                        between(1us, 10min)
+                                   )
+                                   .field(
+                                       "points_min",
+                                       &B::points_min,
+                                       "ring_hash: points on the ring, at least. Each endpoint has "
+                                       "about a hundred.",
+                                       between(1, 1 << 20)
+                                   )
+                                   .field(
+                                       "table_size",
+                                       &B::table_size,
+                                       "maglev: places in the table; the next prime is taken. A "
+                                       "hundred times the endpoints make shares equal to 1 %.",
+                                       between(2, 5'000'011)
+                                   )
+                                   .field(
+                                       "bounded_load",
+                                       &B::bounded_load,
+                                       "ring_hash, maglev: nobody carries more than so many times "
+                                       "its share of the calls in flight (1.25 is usual); 0 = no "
+                                       "bound.",
+                                       between(0, 100)
                                    )
                                    .table();
     return table;
@@ -265,6 +323,17 @@ const Table& table_of<LimitsConfig>() {
 }
 
 template <>
+const Table& table_of<AffinityConfig>() {
+    using A = AffinityConfig;
+    static const Table table =
+        TableOf<A>("affinity", "What keeps requests together at one endpoint; for ring_hash and maglev.")
+            .field("by", &A::by, "address: the caller's IP address. A request without the header or cookie is spread.")
+            .field("name", &A::name, "Of the header (any case) or the cookie.")
+            .table();
+    return table;
+}
+
+template <>
 const Table& table_of<DiscoveryFilter>() {
     using D = DiscoveryFilter;
     static const Table table =
@@ -287,6 +356,7 @@ const Table& table_of<ServicePolicy>() {
     static const Table table =
         TableOf<P>("policy", "How a service is called.")
             .field("balance", &P::balance, "How an endpoint is chosen.")
+            .field("affinity", &P::affinity, "Session affinity.")
             .field("breaker", &P::breaker, "Circuit breaker of each endpoint.")
             .field("outlier", &P::outlier, "Ejection of endpoints that fail.")
             .field("retry", &P::retry, "Retries.")

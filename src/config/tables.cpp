@@ -142,7 +142,6 @@ const Table& table_of<EmbeddedSection>() {
             .field("port", &E::port, "Port; 0 = any free one. 8500 is where Consul's clients look.", between(0, 65535))
             .field("data_dir", &E::data_dir, "Where it keeps its state; empty = in memory only, allowed with --dev.")
             .field("node_name", &E::node_name, "Name of the node it reports; empty = node.name.")
-            .field("exec_checks", &E::exec_checks, "Whether checks may run programs on this machine. Off: whoever may register a service could run anything as this user.")
             .field("dns", &E::dns, "Its DNS server.")
             .table();
     return table;
@@ -259,6 +258,7 @@ const Table& table_of<RegistrySection>() {
     static const Table table =
         TableOf<R>("registry", "The system of record for services.")
             .field("kind", &R::kind, "embedded needs nothing else; static knows only the endpoints written in services.")
+            .field("exec_checks", &R::exec_checks, "Whether checks may run programs on this machine: those registered at the embedded registry, and those of `register` that no registry runs. Off: whoever may register a service could run anything as this user.")
             .field("embedded", &R::embedded, "The embedded registry.")
             .field("consul", &R::consul, "Consul.")
             .field("etcd", &R::etcd, "etcd.")

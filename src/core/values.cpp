@@ -67,6 +67,15 @@ bool is_meta_key(std::string_view key) {
            });
 }
 
+// RFC 9110 5.6.2; header names and cookie names.
+bool is_token(std::string_view text) {
+    constexpr std::string_view kOthers = "!#$%&'*+-.^_`|~";
+    return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
+        return is_alphanumeric(c) || (c >= 'A' && c <= 'Z') ||
+               kOthers.find(c) != std::string_view::npos;
+    });
+}
+
 bool is_host(std::string_view host) {
     return !host.empty() && host.size() <= 253 && std::all_of(host.begin(), host.end(), [](char c) {
         return is_alphanumeric(c) || (c >= 'A' && c <= 'Z') || c == '.' || c == '-' || c == '_' ||
@@ -231,6 +240,25 @@ Result<> check(const ServicePolicy& policy) {
     Problems problems;
     std::visit(
         [&](const auto& balance) {
+            if constexpr (requires { balance.bounded_load; }) {
+                problems.need(
+                    balance.bounded_load == 0 ||
+                        (balance.bounded_load >= 1 && balance.bounded_load <= 100),
+                    "balance.bounded_load must be 0 (none) or 1..100"
+                );
+            }
+            if constexpr (requires { balance.points_min; }) {
+                problems.need(
+                    balance.points_min >= 1 && balance.points_min <= 1U << 20U,
+                    "balance.points_min must be 1..1048576"
+                );
+            }
+            if constexpr (requires { balance.table_size; }) {
+                problems.need(
+                    balance.table_size >= 2 && balance.table_size <= 5'000'011,
+                    "balance.table_size must be 2..5000011"
+                );
+            }
             if constexpr (requires { balance.choices; }) {
                 problems.need(
                     balance.choices >= 2 && balance.choices <= 64, "balance.choices must be 2..64"
@@ -248,6 +276,14 @@ Result<> check(const ServicePolicy& policy) {
             }
         },
         policy.balance
+    );
+    const AffinityConfig& affinity = policy.affinity;
+    const bool is_named =
+        affinity.by == AffinityConfig::Kind::header || affinity.by == AffinityConfig::Kind::cookie;
+    problems.need(
+        !is_named || (is_token(affinity.name) && affinity.name.size() <= 128),
+        "affinity.name must be the name of a header or cookie, is \"{}\"",
+        affinity.name
     );
     const auto& b = policy.breaker;
     problems.need(

@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <cstring>
+#include <utility>
 
 namespace datapunk::mesh::io {
 
@@ -45,13 +46,19 @@ FdReady ForeignFd::look(FdReady wanted) const noexcept {
 // The loop tells of edges only, and the library may leave something unread: so we look, and wait
 // for the next edge only when there is nothing.
 Task<FdReady> ForeignFd::ready(FdReady wanted, Instant deadline) {
+    is_interrupted_ = false;
     for (;;) {
         happened_.clear();
         const FdReady now = look(wanted);
         if (now.readable || now.writable) co_return now;
         const bool came = co_await happened_.wait(deadline);
-        if (!came) co_return FdReady{};
+        if (!came || std::exchange(is_interrupted_, false)) co_return FdReady{};
     }
+}
+
+void ForeignFd::interrupt() noexcept {
+    is_interrupted_ = true;
+    happened_.set();
 }
 
 }  // namespace datapunk::mesh::io

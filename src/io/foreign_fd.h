@@ -31,6 +31,8 @@ class ForeignFd final : private FdHandler {
 
     // Until one of what is wanted is so, or the deadline has passed: then neither.
     Task<FdReady> ready(FdReady wanted, Instant deadline);
+    // Ends such a wait with neither: what is wanted has changed.
+    void interrupt() noexcept;
 
   private:
     ForeignFd(EpollLoop& loop, int fd);
@@ -40,6 +42,7 @@ class ForeignFd final : private FdHandler {
 
     EpollLoop& loop_;
     int fd_;
+    bool is_interrupted_ = false;
     Event happened_;
 };
 

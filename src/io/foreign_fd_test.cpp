@@ -60,6 +60,16 @@ TEST_F(ForeignFdTest, TheEndIsReadable) {
     EXPECT_TRUE(ready({.readable = true}, 5s).readable);
 }
 
+TEST_F(ForeignFdTest, AWaitCanBeInterrupted) {
+    loop_->post([this] { fd_->interrupt(); });
+    const Instant start = loop_->now();
+    const FdReady neither = ready({.readable = true}, 60s);
+    EXPECT_FALSE(neither.readable || neither.writable);
+    EXPECT_LT(loop_->now() - start, 30s);
+    send();
+    EXPECT_TRUE(ready({.readable = true}, 5s).readable);
+}
+
 TEST_F(ForeignFdTest, ADescriptorThatCannotBeWatchedIsAnError) {
     EXPECT_FALSE(ForeignFd::create(*loop_, -1));
     EXPECT_FALSE(ForeignFd::create(*loop_, 1'000'000));

@@ -72,6 +72,7 @@ Result<> MeshCore::run(
     const Duration limit =
         options.deadline > Duration::zero() ? options.deadline : service.policies.policy().deadline;
     policy::CallState call(resilience::Deadline::in(begun, limit));
+    call.hash = options.hash;
     if (!service.is_known()) {
         const Instant latest = std::min(call.deadline.at(), begun + options_.timeout);
         auto known = service.wait_known(*world_.clock, latest);

@@ -43,6 +43,7 @@ Control::Control(ControlParts parts)
           .timeout = parts.timeout,
           .on_withdrawn = [this](const ServiceConfig& config
                           ) { discovery_.note_deregistered(config.name, config.id); },
+          .network = parts.network,
       }) {
     add_cache_levels(parts.network, parts.discovery);
 }

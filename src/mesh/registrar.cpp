@@ -85,6 +85,15 @@ Registrar::Registrar(RegistrarParts parts)
       turns_(parts_.loop),
       owes_(parts_.loop),
       active_(parts_.metrics.gauge(metrics::names::kRegistrationsActive, {})) {
+    if (parts_.network != nullptr) {
+        checker_ = std::make_unique<registry::SelfChecker>(
+            *parts_.network,
+            [this](const std::string& id, Health health, std::string note) {
+                on_checked(id, health, std::move(note));
+            },
+            parts_.processes
+        );
+    }
     keepers_.spawn(pay_debts());
 }
 
@@ -153,7 +162,28 @@ io::Task<Result<>> Registrar::validate(EntryPtr entry) {
     auto good = checked(std::move(config));
     if (!good) co_return std::move(good).error();
     entry->config = *std::move(good);
-    co_return Ok{};
+    co_return prepare_check(*entry);
+}
+
+Result<> Registrar::prepare_check(RegistrationEntry& entry) const {
+    entry.runs_here = registry::runs_here(entry.config.check, parts_.backend.capabilities());
+    if (!entry.runs_here) return Ok{};
+    if (checker_ == nullptr) {
+        return Error{.code = Code::invalid, .what = "its check is not one that the registry runs"};
+    }
+    entry.health = entry.config.check.initial;
+    return checker_->accepts(entry.config);
+}
+
+void Registrar::on_checked(const std::string& id, Health health, std::string note) {
+    const EntryPtr entry = kept(id);
+    if (entry == nullptr || !entry->runs_here || entry->is_leaving) return;
+    const bool flips = entry->health != health;
+    entry->health = health;
+    entry->note = std::move(note);
+    if (!flips) return;  // the next heartbeat tells what it said
+    entry->next_heartbeat = parts_.loop.now();
+    entry->changed.set();
 }
 
 // Until it works, cannot work, or the deadline comes.
@@ -182,7 +212,7 @@ io::Task<Result<>> Registrar::write_and_read_back(EntryPtr entry, Instant deadli
 }
 
 io::Task<Result<>> Registrar::write(EntryPtr entry, Instant deadline) {
-    ServiceConfig config = entry->config;
+    ServiceConfig config = registry::as_announced(entry->config, parts_.backend.capabilities());
     const bool may_have_been_there = std::exchange(entry->may_be_there, true);
     auto done = co_await parts_.backend.register_service(std::move(config), deadline);
     if (!done && is_refusal(done.error())) entry->may_be_there = may_have_been_there;
@@ -339,7 +369,7 @@ Result<> Registrar::set_health(Ticket ticket, Health health, std::string note) {
     if (entry == nullptr || entry->is_leaving) {
         return Error{.code = Code::not_found, .what = "this registration is over"};
     }
-    if (!entry->is_ttl()) {
+    if (!entry->is_ttl() || entry->runs_here) {
         return Error{
             .code = Code::invalid,
             .what = fmt::format(
@@ -361,6 +391,7 @@ void Registrar::forget(Ticket ticket) {
     entry->leave();
     by_ticket_.erase(ticket);
     kept_.erase(entry->config.id);
+    if (checker_ != nullptr) checker_->stop(entry->config.id);
     show_size();
 }
 
@@ -383,6 +414,7 @@ void Registrar::drop(const EntryPtr& entry) {
     const auto at = kept_.find(entry->config.id);
     if (at == kept_.end() || at->second != entry) return;
     const EntryPtr gone = entry;  // `entry` may be the map's own
+    if (checker_ != nullptr) checker_->stop(gone->config.id);
     by_ticket_.erase(gone->ticket);
     kept_.erase(at);
     owed_.erase(gone->config.id);

@@ -5,7 +5,8 @@
 //   announce ─► validate ─► registry ─► health check ─► balancer ─► metrics ─► kept
 //                              │ written and read back      │ a step fails: it and those before it
 //                              ◄────────────────────────────┘ are undone, in reverse; error
-//   kept ─► renewed (ttl: a heartbeat every ttl/3), made again when the registry lost it
+//   kept ─► renewed (ttl: a heartbeat every ttl/3), made again when the registry lost it;
+//           its check is run here if the registry cannot (self_checker.h)
 //   withdraw ─► deregister ─► gone
 //
 // * The steps are a saga (saga.h). While the registry is down a step is tried again until the
@@ -37,6 +38,7 @@
 #include "mesh/saga.h"
 #include "metrics/metric_registry.h"
 #include "registry/backend.h"
+#include "registry/self_checker.h"
 
 namespace datapunk::mesh::internal {
 
@@ -54,6 +56,10 @@ struct RegistrarParts {
     std::function<void(const ServiceConfig&)> on_withdrawn{};
     // Written into the metadata of what is announced (ownership.h).
     Metadata marks{};
+    // For checks that the registry cannot run. Without a network such registrations are refused;
+    // without processes those whose check is a program.
+    io::Network* network = nullptr;
+    io::Processes* processes = nullptr;
 };
 
 class Registrar {
@@ -89,6 +95,9 @@ class Registrar {
 
     std::vector<SagaStep> steps_of(const EntryPtr& entry, Instant deadline);
     io::Task<Result<>> validate(EntryPtr entry);
+    Result<> prepare_check(RegistrationEntry& entry) const;
+    // What a check that runs here came to.
+    void on_checked(const std::string& id, Health health, std::string note);
     io::Task<Result<>> write_and_read_back(EntryPtr entry, Instant deadline);
     io::Task<Result<>> unwrite(EntryPtr entry);
     io::Task<Result<>> report_health(EntryPtr entry, Instant deadline);
@@ -133,7 +142,8 @@ class Registrar {
     io::Event owes_;  // set while it does
     Ticket next_ticket_ = 1;
     metrics::Gauge active_;
-    io::TaskGroup keepers_;  // last: destroyed first
+    std::unique_ptr<registry::SelfChecker> checker_;  // null: no network
+    io::TaskGroup keepers_;                           // last: destroyed first
 };
 
 }  // namespace datapunk::mesh::internal

@@ -36,6 +36,8 @@ void Registrar::keep_from_now_on(const EntryPtr& entry) {
     entry->next_read_back = now + jittered(kReadBackInterval);
     if (entry->is_ttl()) entry->next_heartbeat = now + entry->config.check.ttl / 3;
     entry->changed.clear();
+    if (checker_ != nullptr) checker_->stop(id);                 // of what was replaced
+    if (entry->runs_here) (void)checker_->start(entry->config);  // accepted by prepare_check()
     keepers_.spawn(keep(entry));
     show_size();
 }

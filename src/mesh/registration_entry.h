@@ -14,7 +14,8 @@ struct RegistrationEntry {
     RegistrationEntry(ServiceConfig the_config, Registrar::Ticket the_ticket, io::Loop& loop)
         : config(std::move(the_config)), ticket(the_ticket), changed(loop) {}
 
-    bool is_ttl() const { return config.check.kind == HealthCheck::Kind::ttl; }
+    // Whether the registry waits for heartbeats: it was told of a ttl check.
+    bool is_ttl() const { return runs_here || config.check.kind == HealthCheck::Kind::ttl; }
 
     void leave() {
         is_leaving = true;
@@ -27,6 +28,7 @@ struct RegistrationEntry {
     std::shared_ptr<RegistrationEntry> replaces;
     Health health = Health::passing;
     std::string note;
+    bool runs_here = false;  // its check, since the registry cannot (self_checker.h)
     bool is_leaving = false;
     bool may_be_there = false;  // the registry may have it
     bool is_lost = false;       // the registry does not have it, or not as it should be

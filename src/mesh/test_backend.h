@@ -35,6 +35,7 @@ class TestBackend final : public registry::Backend {
         std::function<Fault(std::size_t request)> fault{};
         std::size_t requests = 0;
         std::uint64_t index = 1;
+        registry::Capabilities capabilities{};
 
         std::size_t count(std::string_view line) const {
             std::size_t found = 0;
@@ -46,6 +47,8 @@ class TestBackend final : public registry::Backend {
     TestBackend(io::Loop& loop, State& state) : loop_(loop), state_(state) {}
 
     std::string_view kind() const noexcept override { return "test"; }
+
+    registry::Capabilities capabilities() const noexcept override { return state_.capabilities; }
 
     io::Task<Result<>> register_service(ServiceConfig config, Instant deadline) override {
         const std::string id = config.id;

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -22,6 +23,8 @@ class CallState {
 
     resilience::Deadline deadline;
     std::uint32_t attempts = 0;  // begun so far
+    // What the call wants to stay with one endpoint for, hashed; see RingHash.
+    std::optional<std::uint64_t> hash{};
 
     // Endpoints already asked. Compared only: they may be gone by now.
     std::span<const balance::EndpointLoad* const> tried() const noexcept {

@@ -4,7 +4,7 @@
 #include <mutex>
 #include <utility>
 
-#include "balance/peak_ewma.h"
+#include "core/hash.h"
 
 namespace datapunk::mesh::policy {
 namespace {
@@ -16,7 +16,10 @@ constexpr Duration kProbeRecheck = std::chrono::milliseconds(100);
 }  // namespace
 
 Cell::Cell(ServiceEndpoint the_endpoint, const CircuitBreakerConfig& config, Instant now)
-    : breaker(config), endpoint(std::move(the_endpoint)), address(endpoint.address()) {
+    : breaker(config),
+      endpoint(std::move(the_endpoint)),
+      address(endpoint.address()),
+      key(core::hash64(endpoint.id)) {
     publish(now);
 }
 
@@ -27,15 +30,29 @@ Permit Cell::ask_breaker(Instant now, CellChange& change) noexcept {
     return permit;
 }
 
-CellChange Cell::record(
+void Cell::hand_in(NotedSuccesses& noted, Instant now) noexcept {
+    const std::uint32_t count = noted.of(number);
+    if (count == 0) return;
+    noted.clear(number);
+    successes += count;
+    const Permit permit{.admitted = true, .era = noted.era()};
+    for (std::uint32_t i = 0; i < count; ++i) {
+        breaker.on_success(permit, now);
+        resilience::record_success(results, now);
+    }
+}
+
+CellChange Cell::record_locked(
     Permit permit,
     resilience::Outcome outcome,
     Duration latency,
     const CallPolicy& policy,
-    Instant now
+    Instant now,
+    NotedSuccesses* noted
 ) noexcept {
     CellChange change;
     const std::lock_guard guard(lock);
+    if (noted != nullptr) hand_in(*noted, now);
     if (outcome == resilience::Outcome::success) {
         ++successes;
         breaker.on_success(permit, now, &change.breaker);
@@ -56,8 +73,15 @@ CellChange Cell::record(
         }
     }
     // Closed and unchanged, there is nothing to tell the pickers.
-    if (change.breaker || load.owner_word.load(std::memory_order_relaxed) == 0) publish(now);
+    const std::uint32_t word = load.owner_word.load(std::memory_order_relaxed);
+    if (change.breaker || word == 0 || ((word & kClean) != 0) != is_clean(now)) publish(now);
     return change;
+}
+
+// One more success would change nothing but counts. Only meaningful while the breaker is closed.
+bool Cell::is_clean(Instant now) const noexcept {
+    return breaker.window_failures() == 0 && results.failures == 0 && results.in_a_row == 0 &&
+           !is_ejected(results, now);
 }
 
 void Cell::eject(const resilience::OutlierStats& judged, Instant now) noexcept {
@@ -74,6 +98,7 @@ void Cell::publish(Instant now) noexcept {
     switch (breaker.state(now)) {
         case resilience::BreakerState::closed:
             era = breaker.try_acquire(now).era;  // closed, asking changes nothing
+            if (is_clean(now)) era |= kClean;
             break;
         case resilience::BreakerState::open:
             until = std::max(until, breaker.next_probe_at());

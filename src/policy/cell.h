@@ -3,8 +3,10 @@
 // Cell: all that is remembered about one endpoint while it is registered, shared by every thread.
 //
 //   line 1   balance::EndpointLoad: what picking reads. owner_word holds the breaker's era while it
-//            is closed (the permit of every call, without asking), 0 when the breaker must be asked
-//   then     breaker, ejection, counts: under `lock`, taken once per attempt, when it is recorded
+//            is closed (the permit of every call, without asking), 0 when the breaker must be
+//            asked; and whether the record is clean: see worker.h
+//   then     the record: breaker, ejection, counts; under `lock`, which an attempt's end takes
+//            unless it is one more success on a clean record
 //   last     the endpoint itself, immutable
 //
 // unavailable_until = max(breaker's next probe, end of the ejection), written under `lock`.
@@ -16,8 +18,9 @@
 #include <string>
 #include <string_view>
 
-#include "balance/candidate.h"
+#include "balance/peak_ewma.h"
 #include "policy/spin_lock.h"
+#include "policy/worker.h"
 #include "resilience/circuit_breaker.h"
 #include "resilience/outlier_ejection.h"
 #include "resilience/retry_policy.h"
@@ -43,31 +46,50 @@ struct Cell {
 
     // May an attempt go there? Without a lock while the breaker is closed.
     Permit admit(Instant now, CellChange& change) noexcept {
-        const std::uint32_t era = load.owner_word.load(std::memory_order_relaxed);
-        if (era != 0) return {.admitted = true, .era = era};
+        const std::uint32_t word = load.owner_word.load(std::memory_order_relaxed);
+        if (word != 0) return {.admitted = true, .era = word & ~kClean};
         return ask_breaker(now, change);
     }
 
+    // `noted`: the calling thread's, if the cell has a slot.
     CellChange record(
         Permit permit,
         resilience::Outcome outcome,
         Duration latency,
         const CallPolicy& policy,
-        Instant now
-    ) noexcept;
+        Instant now,
+        NotedSuccesses* noted
+    ) noexcept {
+        if (noted != nullptr && outcome == resilience::Outcome::success &&
+            load.owner_word.load(std::memory_order_relaxed) == (permit.era | kClean) &&
+            noted->has_room(number, permit.era)) {
+            noted->add(number, permit.era);
+            // Two threads at once may lose one of two samples; an average bears that.
+            balance::record_answer(load, policy.averaging, latency, false, now);
+            return {};
+        }
+        return record_locked(permit, outcome, latency, policy, now, noted);
+    }
+
     // Takes over what outlier ejection decided on a copy of `results`.
     void eject(const resilience::OutlierStats& judged, Instant now) noexcept;
 
     balance::EndpointLoad load;
 
+    // What only the writer (ServicePolicies::update) changes, and every call reads.
+    std::uint32_t number = 0;      // of this service's cells; 0 = none
+    std::uint32_t slot = kNoSlot;  // into Worker::noted
+
     alignas(balance::kCacheLineBytes) mutable SpinLock lock;
     resilience::CircuitBreaker breaker;
     resilience::OutlierStats results;
-    std::uint64_t successes = 0;
+    std::uint32_t noted_before = 0;  // noted successes that the last interval has counted already
+    std::uint64_t successes = 0;     // without those that are noted
     std::uint64_t failures = 0;
 
     const ServiceEndpoint endpoint;  // health and last_check as when first seen
     const std::string address;
+    const std::uint64_t key;  // core::hash64 of the endpoint's id
 
     // The writer's (ServicePolicies::update).
     Health health = Health::passing;
@@ -76,7 +98,19 @@ struct Cell {
     std::string ejected_for;  // of the last ejection; empty = its end has been told
 
   private:
+    static constexpr std::uint32_t kClean = 1U << 31U;
+
     Permit ask_breaker(Instant now, CellChange& change) noexcept;
+    CellChange record_locked(
+        Permit permit,
+        resilience::Outcome outcome,
+        Duration latency,
+        const CallPolicy& policy,
+        Instant now,
+        NotedSuccesses* noted
+    ) noexcept;
+    void hand_in(NotedSuccesses& noted, Instant now) noexcept;
+    bool is_clean(Instant now) const noexcept;
     void publish(Instant now) noexcept;
 };
 

@@ -7,34 +7,37 @@
 #include "policy/service_policies.h"
 
 namespace datapunk::mesh::policy {
-namespace {
 
-struct ResultsCopy {
+struct ServicePolicies::ResultsCopy {
     std::vector<resilience::OutlierStats> stats;
     std::vector<resilience::OutlierStats*> pointers;
 };
 
 // `starts_interval`: the cells begin to count afresh.
-ResultsCopy copy_results(const std::vector<std::unique_ptr<Cell>>& cells, bool starts_interval) {
+ServicePolicies::ResultsCopy ServicePolicies::copy_results(bool starts_interval) {
     ResultsCopy copy;
-    copy.stats.reserve(cells.size());
-    copy.pointers.reserve(cells.size());
-    for (const auto& cell : cells) {
+    copy.stats.reserve(cells_.size());
+    copy.pointers.reserve(cells_.size());
+    for (const auto& cell : cells_) {
         const std::lock_guard guard(cell->lock);
-        copy.stats.push_back(cell->results);
-        if (starts_interval) cell->results.successes = cell->results.failures = 0;
+        resilience::OutlierStats& stats = copy.stats.emplace_back(cell->results);
+        const std::uint32_t noted = noted_successes(*cell);
+        const std::uint32_t all = stats.successes + noted;
+        // What a thread has just handed in may be seen in neither place for a moment.
+        stats.successes = all - std::min(all, cell->noted_before);
+        if (!starts_interval) continue;
+        cell->results.successes = cell->results.failures = 0;
+        cell->noted_before = noted;
     }
     for (auto& stats : copy.stats) copy.pointers.push_back(&stats);
     return copy;
 }
 
-}  // namespace
-
 void ServicePolicies::eject_suspect(const Cell& suspect, Instant now) {
     // Called while recording a call: if the writer is busy, its next tick will see the suspect.
     const std::unique_lock guard(mutex_, std::try_to_lock);
     if (!guard.owns_lock() || !suspect.is_listed) return;
-    ResultsCopy copy = copy_results(cells_, false);
+    ResultsCopy copy = copy_results(false);
     for (std::size_t i = 0; i < cells_.size(); ++i) {
         if (cells_[i].get() != &suspect) continue;
         const auto ejection = resilience::try_eject(copy.pointers, i, policy_.outlier, now);
@@ -46,7 +49,7 @@ void ServicePolicies::eject_suspect(const Cell& suspect, Instant now) {
 void ServicePolicies::eject_suspects(Instant now) {
     const std::uint32_t limit = policy_.outlier.consecutive_failures;
     if (limit == 0) return;
-    ResultsCopy copy = copy_results(cells_, false);
+    ResultsCopy copy = copy_results(false);
     for (std::size_t i = 0; i < cells_.size(); ++i) {
         if (copy.stats[i].in_a_row < limit || is_ejected(copy.stats[i], now)) continue;
         const auto ejection = resilience::try_eject(copy.pointers, i, policy_.outlier, now);
@@ -55,7 +58,7 @@ void ServicePolicies::eject_suspects(Instant now) {
 }
 
 void ServicePolicies::sweep(Instant now) {
-    ResultsCopy copy = copy_results(cells_, true);
+    ResultsCopy copy = copy_results(true);
     for (const auto& ejection : resilience::sweep(copy.pointers, policy_.outlier, now)) {
         apply(ejection, copy.stats[ejection.index], now);
     }

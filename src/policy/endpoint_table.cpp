@@ -30,7 +30,15 @@ std::unique_ptr<Cell> ServicePolicies::cell_for(const ServiceEndpoint& endpoint,
         cell->is_listed = true;
         return cell;
     }
-    return std::make_unique<Cell>(endpoint, policy_.breaker, now);
+    auto cell = std::make_unique<Cell>(endpoint, policy_.breaker, now);
+    cell->number = ++last_number_;
+    for (std::uint32_t slot = 0; slot < kNotedSlots; ++slot) {
+        if (slots_taken_[slot]) continue;
+        slots_taken_.set(slot);
+        cell->slot = slot;
+        break;
+    }
+    return cell;
 }
 
 void ServicePolicies::update(const EndpointSet& set, Instant now) {
@@ -95,7 +103,7 @@ void ServicePolicies::publish_table(std::vector<Cell*> unlisted, std::uint32_t o
     candidates.reserve(usable.size());
     for (const Cell* cell : usable) {
         const std::uint32_t weight = std::max<std::uint32_t>(1, cell->endpoint.weight);
-        candidates.push_back({.load = &cell->load, .weight = weight});
+        candidates.push_back({.load = &cell->load, .weight = weight, .key = cell->key});
     }
     auto table = std::make_unique<Table>(Table{
         .cells = std::move(usable),
@@ -114,8 +122,11 @@ void ServicePolicies::publish_table(std::vector<Cell*> unlisted, std::uint32_t o
 
 void ServicePolicies::collect() {
     retired_.collect();
-    std::erase_if(leaving_, [](const auto& cell) {
-        return cell->retirements == 0 && cell->load.in_flight.load(std::memory_order_acquire) == 0;
+    std::erase_if(leaving_, [this](const auto& cell) {
+        const bool is_over =
+            cell->retirements == 0 && cell->load.in_flight.load(std::memory_order_acquire) == 0;
+        if (is_over && cell->slot != kNoSlot) slots_taken_.reset(cell->slot);
+        return is_over;
     });
 }
 

@@ -78,6 +78,33 @@ TEST(EndpointTable, AReturningEndpointFindsItsStateWhileOldCallsAreInFlight) {
     EXPECT_EQ(policies.view(kStart).endpoints.size(), 2U);
 }
 
+// Successes that threads have noted for themselves are counted as well.
+TEST(EndpointTable, EveryOutcomeOfEveryThreadIsCountedOnce) {
+    ServicePolicies policies("api_service", {.breaker = {.enabled = false}}, 78);
+    policies.update(test_set(5), kStart);
+    constexpr int kThreads = 4;
+    constexpr int kCalls = 5000;
+    const auto work = [&](std::uint64_t seed) {
+        core::Rng rng(seed);
+        for (int i = 0; i < kCalls; ++i) {
+            const Instant now = at(milliseconds(i));
+            CallState call = call_at(now);
+            auto begun = policies.begin_attempt(call, now);
+            const Outcome outcome = rng.chance(0.01) ? Outcome::server_error : Outcome::success;
+            policies.finish_attempt(std::move(std::get<HeldEndpoint>(begun)), outcome, now);
+        }
+    };
+    std::vector<std::thread> threads;
+    for (std::uint64_t i = 0; i < kThreads; ++i) threads.emplace_back(work, i);
+    for (auto& thread : threads) thread.join();
+    std::uint64_t counted = 0;
+    for (const EndpointView& endpoint : policies.view(kStart).endpoints) {
+        counted += endpoint.successes + endpoint.failures;
+        EXPECT_EQ(endpoint.in_flight, 0U);
+    }
+    EXPECT_EQ(counted, kThreads * kCalls);
+}
+
 // Membership churns while threads call: nothing is lost, nothing is left in flight.
 TEST(EndpointTable, ThreadsCallWhileMembershipChurns) {
     ServicePolicy policy;

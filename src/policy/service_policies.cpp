@@ -74,12 +74,13 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
         };
     }
     const Table* table = table_.load(std::memory_order_acquire);
-    auto tried = call.tried();
+    balance::PickQuery query{.now = now, .tried = call.tried(), .hash = call.hash};
+    if (call.hash) query.in_flight = workers_.in_flight();  // a bounded load asks for it
     for (int asked = 0; table != nullptr && asked < kAskedMax; ++asked) {
-        auto index = table->balancer.pick({.now = now, .tried = tried}, worker->pick);
-        if (!index && !tried.empty()) {
-            tried = {};  // nobody else is left
-            index = table->balancer.pick({.now = now}, worker->pick);
+        auto index = table->balancer.pick(query, worker->pick);
+        if (!index && !query.tried.empty()) {
+            query.tried = {};  // nobody else is left
+            index = table->balancer.pick(query, worker->pick);
         }
         if (!index) break;
         Cell& cell = *table->cells[*index];
@@ -116,15 +117,17 @@ void ServicePolicies::finish_attempt(
 void ServicePolicies::finish(HeldEndpoint& attempt, resilience::Outcome outcome, Instant now) {
     attempt.owner_ = nullptr;
     Cell& cell = *attempt.cell_;
-    const CellChange change =
-        cell.record(attempt.permit_, outcome, now - attempt.begun_, call_policy_, now);
-    if (change.breaker) tell(cell, change.breaker, now);
-    if (change.suspect) eject_suspect(cell, now);
+    CellChange change;
     {
         const WorkerUse worker(workers_);
         worker->finished.add();
         worker->outcomes[static_cast<std::size_t>(outcome)].add();
+        NotedSuccesses* noted = cell.slot == kNoSlot ? nullptr : &worker->noted[cell.slot];
+        change =
+            cell.record(attempt.permit_, outcome, now - attempt.begun_, call_policy_, now, noted);
     }
+    if (change.breaker) tell(cell, change.breaker, now);
+    if (change.suspect) eject_suspect(cell, now);
     // The last touch: an unlisted cell without calls in flight is freed.
     cell.load.in_flight.fetch_sub(1, std::memory_order_release);
 }
@@ -178,6 +181,14 @@ void ServicePolicies::tell(
     );
 }
 
+std::uint32_t ServicePolicies::noted_successes(const Cell& cell) const noexcept {
+    if (cell.slot == kNoSlot) return 0;
+    std::uint32_t sum = 0;
+    workers_.for_each([&](const Worker& worker) { sum += worker.noted[cell.slot].of(cell.number); }
+    );
+    return sum;
+}
+
 ServiceView ServicePolicies::view(Instant now) const {
     const std::lock_guard guard(mutex_);
     ServiceView view{.service = name_, .retry_tokens = budget_.available(now)};
@@ -193,7 +204,7 @@ ServiceView ServicePolicies::view(Instant now) const {
         };
         {
             const std::lock_guard cell_guard(cell.lock);
-            seen.successes = cell.successes;
+            seen.successes = cell.successes + noted_successes(cell);
             seen.failures = cell.failures;
             seen.breaker = cell.breaker.state(now);
             if (seen.breaker == resilience::BreakerState::open) {

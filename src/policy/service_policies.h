@@ -31,6 +31,7 @@
 #include <datapunk/mesh/result.h>
 
 #include <atomic>
+#include <bitset>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -138,10 +139,14 @@ class ServicePolicies {
     void finish(HeldEndpoint& attempt, resilience::Outcome outcome, Instant now);
     void tell(const Cell& cell, const resilience::BreakerTransition& change, Instant now);
 
+    std::uint32_t noted_successes(const Cell& cell) const noexcept;
+
     // Writer, under mutex_: endpoint_table.cpp and ejection.cpp.
     std::unique_ptr<Cell> cell_for(const ServiceEndpoint& endpoint, Instant now);
     void publish_table(std::vector<Cell*> unlisted, std::uint32_t outside);
     void collect();
+    struct ResultsCopy;
+    ResultsCopy copy_results(bool starts_interval);
     void eject_suspect(const Cell& suspect, Instant now);
     void eject_suspects(Instant now);
     void sweep(Instant now);
@@ -163,6 +168,8 @@ class ServicePolicies {
     std::vector<std::unique_ptr<Cell>> cells_;    // sorted by endpoint id
     std::vector<std::unique_ptr<Cell>> leaving_;  // unlisted; calls may be in flight
     std::optional<Instant> next_sweep_;
+    std::uint32_t last_number_ = 0;  // of cells made
+    std::bitset<kNotedSlots> slots_taken_;
     core::RetiredList retired_;
 };
 

@@ -9,6 +9,13 @@
 // limit that is one sum per many calls; at the limit every call sums. What threads begin in the
 // same millisecond may exceed the limit by at most half of the headroom there was.
 //
+// Successes without a lock: while an endpoint's record is clean (no failure anybody remembers), its
+// successes change nothing but counts. A worker keeps up to kNotedMax of them to itself
+// (NotedSuccesses), so that threads that call the same few endpoints do not pass the endpoints'
+// records to and fro. With the first failure the record is dirty: everybody then hands in what it
+// has noted and records one by one until it is clean again. Breaker and ejection so may miss at
+// that moment up to kNotedMax - 1 successes of each other thread, all older than the failure.
+//
 // Threads: the fields are written by the owning thread only (plain load + store, no locked
 // instruction) and read by any. core::thread_index() says who owns which; threads beyond its
 // maximum share the last worker under a lock.
@@ -45,6 +52,47 @@ inline constexpr Duration kSumAgeMax = std::chrono::milliseconds(1);
 inline constexpr std::size_t kOutcomes = 7;
 static_assert(static_cast<std::size_t>(resilience::Outcome::cancelled) + 1 == kOutcomes);
 
+// Endpoints with a slot have their successes noted; a service of more than so many has threads that
+// hardly ever meet at one of them.
+inline constexpr std::uint32_t kNotedSlots = 32;
+inline constexpr std::uint32_t kNoSlot = kNotedSlots;
+inline constexpr std::uint32_t kNotedMax = 16;
+
+// Successes at one endpoint that its record has not been told of. Readable by any thread.
+class NotedSuccesses {
+  public:
+    // For one more, without handing in those there are?
+    bool has_room(std::uint32_t cell, std::uint32_t era) const noexcept {
+        const std::uint32_t count = of(cell);
+        return count == 0 || (era_ == era && count + 1 < kNotedMax);
+    }
+
+    // Those of an endpoint that had the slot before are forgotten: it is gone.
+    void add(std::uint32_t cell, std::uint32_t era) noexcept {
+        store(cell, of(cell) + 1);
+        era_ = era;
+    }
+
+    std::uint32_t of(std::uint32_t cell) const noexcept {
+        const std::uint64_t word = word_.load(std::memory_order_relaxed);
+        return static_cast<std::uint32_t>(word >> 32U) == cell ? static_cast<std::uint32_t>(word)
+                                                               : 0;
+    }
+
+    // Of the breaker's era in which they were noted.
+    std::uint32_t era() const noexcept { return era_; }
+
+    void clear(std::uint32_t cell) noexcept { store(cell, 0); }
+
+  private:
+    void store(std::uint32_t cell, std::uint32_t count) noexcept {
+        word_.store(std::uint64_t{cell} << 32U | count, std::memory_order_relaxed);
+    }
+
+    std::atomic<std::uint64_t> word_{0};  // the cell's number, the count
+    std::uint32_t era_ = 0;
+};
+
 struct Worker {
     explicit Worker(std::uint64_t seed) noexcept : pick(seed) {}
 
@@ -60,8 +108,9 @@ struct Worker {
     OwnedCounter no_endpoint;      // attempts that found nobody to ask
     OwnedCounter abandoned;        // attempts dropped without a report
     std::array<OwnedCounter, kOutcomes> outcomes;
-    std::array<OwnedCounter, kOutcomes> retries;  // allowed, by the outcome that was retried
-    SpinLock shared_lock;                         // taken only if several threads share this worker
+    std::array<OwnedCounter, kOutcomes> retries;    // allowed, by the outcome that was retried
+    std::array<NotedSuccesses, kNotedSlots> noted;  // by Cell::slot
+    SpinLock shared_lock;  // taken only if several threads share this worker
 };
 
 // The workers of one service, made when a thread first needs one. 136 bytes until then.

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "http/client.h"
 #include "http/server.h"
 #include "proxy/proxy.h"
@@ -301,6 +303,32 @@ TEST(ProxySim, TheSameSeedReplaysTheSameTrace) {
     EXPECT_EQ(failed_first, failed_again);
     EXPECT_NE(first, chaos(seed + 1, failed_other));
     EXPECT_LE(failed_first, 1) << "at most the call that waited on the host when it lost power";
+}
+
+TEST(ProxySim, KeepsASessionAtItsEndpointUntilThatFails) {
+    ServicePolicy policy{.balance = RingHash{}};
+    policy.affinity = {.by = AffinityConfig::Kind::cookie, .name = "session"};
+    World w(11, policy);
+    const auto ask = [&](const std::string& session) {
+        const auto answer = w.fetch({.headers = {{"Cookie", "a=b; session=" + session}}});
+        EXPECT_TRUE(answer && answer->status == 200);
+        return answer->body;
+    };
+    std::set<std::string> homes;
+    for (int session = 0; session < 20; ++session) {
+        const std::string name = std::to_string(session);
+        const std::string home = ask(name);
+        homes.insert(home);
+        for (int again = 0; again < 5; ++again) EXPECT_EQ(ask(name), home);
+    }
+    EXPECT_EQ(homes.size(), 3U);
+    const std::string home = ask("7");
+    for (Backend* backend : {&w.a, &w.b, &w.c}) {
+        if (home.find(backend->endpoint().host) != std::string::npos) backend->status = 503;
+    }
+    const std::string next = ask("7");  // a retry, elsewhere
+    EXPECT_NE(next, home);
+    for (int again = 0; again < 10; ++again) EXPECT_EQ(ask("7"), next);
 }
 
 }  // namespace

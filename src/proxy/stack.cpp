@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 
 #include "http/date.h"
+#include "proxy/affinity.h"
 #include "proxy/exchange.h"
 #include "proxy/paths.h"
 #include "proxy/proxy.h"
@@ -108,6 +109,7 @@ io::Task<void> Exchange::serve() {
     const bool has_body = co_await take_request_body();
     if (!has_body) co_return;
     policy::CallState call{resilience::Deadline(deadline_)};
+    call.hash = affinity_hash(service_->policy().affinity, request_, buffers_.peer_ip);
     for (;;) {
         auto begun = service_->begin_attempt(call, now());
         if (const auto* none = std::get_if<policy::NoEndpoint>(&begun)) {

@@ -162,6 +162,31 @@ Result<InstanceRecord> parse_record(std::string_view bytes, std::string service,
     return record;
 }
 
+std::string to_json(const Claim& claim) {
+    std::string out;
+    wire::JsonWriter json(out);
+    json.begin_object().key("service").string(claim.service).key("owner").string(claim.owner);
+    json.key("generation").number(claim.generation).end_object();
+    return out;
+}
+
+std::optional<Claim> parse_claim(std::string_view bytes) {
+    dom::parser parser;
+    dom::object object;
+    std::string_view service;
+    std::string_view owner;
+    Claim claim;
+    if (parser.parse(bytes.data(), bytes.size()).get(object) != simdjson::SUCCESS ||
+        object.at_key("service").get(service) != simdjson::SUCCESS ||
+        object.at_key("owner").get(owner) != simdjson::SUCCESS ||
+        object.at_key("generation").get(claim.generation) != simdjson::SUCCESS) {
+        return std::nullopt;
+    }
+    claim.service = service;
+    claim.owner = owner;
+    return claim;
+}
+
 std::vector<ServiceSummary> summarise(const std::vector<ServiceEndpoint>& endpoints) {
     std::map<std::string_view, std::set<std::string_view>> tags;
     for (const ServiceEndpoint& endpoint : endpoints) {

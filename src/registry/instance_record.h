@@ -14,6 +14,7 @@
 #include <datapunk/mesh/result.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,6 +31,18 @@ struct InstanceRecord {
 
     friend bool operator==(const InstanceRecord&, const InstanceRecord&) = default;
 };
+
+// Who holds an id: the service it is registered for, and by whom. Stands beside the record where an
+// id alone finds it.
+struct Claim {
+    std::string service;
+    std::string owner;
+    std::uint64_t generation = 0;
+};
+
+std::string to_json(const Claim& claim);
+// What makes no sense is nobody's claim.
+std::optional<Claim> parse_claim(std::string_view bytes);
 
 // A record that was just registered: its health is unknown, so critical, if it has a check.
 InstanceRecord fresh_record(const ServiceConfig& config, std::string node, std::string owner);

@@ -33,7 +33,7 @@ SelfChecker::SelfChecker(io::Network& network, Report report, io::Processes* pro
     : may_exec_(processes != nullptr),
       probes_(network, std::move(report), probe::ProbeRunner::kConcurrentMax, processes) {}
 
-Result<> SelfChecker::start(const ServiceConfig& config) {
+Result<> SelfChecker::accepts(const ServiceConfig& config) const {
     if (config.check.kind == Kind::exec && !may_exec_) {
         return Error{
             .code = Code::denied,
@@ -46,6 +46,11 @@ Result<> SelfChecker::start(const ServiceConfig& config) {
             .what = fmt::format("{}: this registry does not run alias checks", config.id)
         };
     }
+    return Ok{};
+}
+
+Result<> SelfChecker::start(const ServiceConfig& config) {
+    if (auto verdict = accepts(config); !verdict) return verdict;
     probes_.set(config.id, probe::definition_of(config), config.check.initial);
     return Ok{};
 }

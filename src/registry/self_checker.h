@@ -37,8 +37,10 @@ class SelfChecker {
     // Without `processes`, exec checks are refused. Everything outlives the checker.
     SelfChecker(io::Network& network, Report report, io::Processes* processes = nullptr);
 
-    // `config` is checked(); its check is of a kind that can be probed. The same id again replaces.
-    // Code::denied: exec checks are not enabled. Code::invalid: only a registry can run an alias.
+    // Whether the check can be run here. Code::denied: exec checks are not enabled. Code::invalid:
+    // only a registry can run an alias.
+    Result<> accepts(const ServiceConfig& config) const;
+    // `config` is checked(). The same id again replaces. Errors: as accepts().
     Result<> start(const ServiceConfig& config);
     void stop(std::string_view id);
 

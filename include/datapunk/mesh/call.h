@@ -101,6 +101,9 @@ class DATAPUNK_MESH_API Attempt {
 struct CallOptions {
     Duration deadline = Duration::zero();  // of the whole call; zero = the service's policy
     bool idempotent = true;                // may be repeated although it may have had an effect
+    // Calls with the same hash go to the same endpoint, where the algorithm hashes (RingHash,
+    // Maglev): of a user, a session, a key. Use one that is the same in every process.
+    std::optional<std::uint64_t> hash{};
 };
 
 // The attempt function of call(), without its type.

@@ -9,6 +9,7 @@
 #include <datapunk/mesh/time.h>
 
 #include <cstdint>
+#include <string>
 #include <variant>
 
 namespace datapunk::mesh {
@@ -45,7 +46,26 @@ struct PeakEwma {
     friend bool operator==(const PeakEwma&, const PeakEwma&) = default;
 };
 
-using BalanceConfig = std::variant<PeakEwma, RoundRobin, WeightedRoundRobin, Random, LeastRequest>;
+// Calls with the same hash (CallOptions::hash) go to the same endpoint; when endpoints come or go,
+// only the calls of those move. Karger et al. 1997.
+struct RingHash {
+    std::uint32_t points_min = 1024;  // 1..1048576: on the ring, at least
+    // Nobody carries more than so many times its share of the calls in flight; what is beyond goes
+    // to the next on the ring. At least 1; 0 = no bound. Mirrokni et al. 2016.
+    double bounded_load = 0;
+    friend bool operator==(const RingHash&, const RingHash&) = default;
+};
+
+// The same with more equal shares and faster picks; a change moves a few other calls too.
+// Eisenbud et al. 2016.
+struct Maglev {
+    std::uint32_t table_size = 65'537;  // 2..5000011; the next prime is taken
+    double bounded_load = 0;            // as above
+    friend bool operator==(const Maglev&, const Maglev&) = default;
+};
+
+using BalanceConfig =
+    std::variant<PeakEwma, RoundRobin, WeightedRoundRobin, Random, LeastRequest, RingHash, Maglev>;
 
 // --- failure
 // --------------------------------------------------------------------------------------
@@ -129,8 +149,19 @@ struct LimitsConfig {
     friend bool operator==(const LimitsConfig&, const LimitsConfig&) = default;
 };
 
+// Which requests belong together, for balancing that hashes (RingHash, Maglev). The proxy goes by
+// it; calls of the library say CallOptions::hash. A request that has no such thing is spread.
+struct AffinityConfig {
+    enum class Kind : std::uint8_t { none, header, cookie, address };
+
+    Kind by = Kind::none;  // address: the caller's IP address
+    std::string name{};    // of the header (any case) or the cookie
+    friend bool operator==(const AffinityConfig&, const AffinityConfig&) = default;
+};
+
 struct ServicePolicy {
     BalanceConfig balance{};
+    AffinityConfig affinity{};
     CircuitBreakerConfig breaker{};
     OutlierConfig outlier{};
     RetryConfig retry{};

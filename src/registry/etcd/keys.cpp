@@ -1,9 +1,6 @@
 #include "registry/etcd/keys.h"
 
 #include <fmt/format.h>
-#include <simdjson.h>
-
-#include "wire/json_writer.h"
 
 namespace datapunk::mesh::registry::etcd {
 
@@ -35,31 +32,6 @@ std::optional<InstanceKey> parse_instance_key(std::string_view prefix, std::stri
     return InstanceKey{
         .service = std::string(key.substr(0, slash)), .id = std::string(key.substr(slash + 1))
     };
-}
-
-std::string to_json(const Claim& claim) {
-    std::string out;
-    wire::JsonWriter json(out);
-    json.begin_object().key("service").string(claim.service).key("owner").string(claim.owner);
-    json.key("generation").number(claim.generation).end_object();
-    return out;
-}
-
-std::optional<Claim> parse_claim(std::string_view bytes) {
-    simdjson::dom::parser parser;
-    simdjson::dom::object object;
-    std::string_view service;
-    std::string_view owner;
-    Claim claim;
-    if (parser.parse(bytes.data(), bytes.size()).get(object) != simdjson::SUCCESS ||
-        object.at_key("service").get(service) != simdjson::SUCCESS ||
-        object.at_key("owner").get(owner) != simdjson::SUCCESS ||
-        object.at_key("generation").get(claim.generation) != simdjson::SUCCESS) {
-        return std::nullopt;
-    }
-    claim.service = service;
-    claim.owner = owner;
-    return claim;
 }
 
 }  // namespace datapunk::mesh::registry::etcd

@@ -3,24 +3,17 @@
 // Where our keys stand in etcd, and what is in them. Pure.
 //
 //   PREFIX/services/NAME/ID   the instance: an InstanceRecord
-//   PREFIX/ids/ID             who holds the id: {"service":…,"owner":…,"generation":…}
+//   PREFIX/ids/ID             who holds the id: a Claim
 //
 // Both are written and deleted together. The second finds an instance by its id alone, and keeps
 // two processes from taking turns with one id: who registers counts the generation up, who renews
 // must find its own.
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
 namespace datapunk::mesh::registry::etcd {
-
-struct Claim {
-    std::string service;
-    std::string owner;
-    std::uint64_t generation = 0;
-};
 
 struct InstanceKey {
     std::string service;
@@ -34,9 +27,5 @@ std::string claim_key(std::string_view prefix, std::string_view id);
 
 // Nothing if the key does not stand where instances do.
 std::optional<InstanceKey> parse_instance_key(std::string_view prefix, std::string_view key);
-
-std::string to_json(const Claim& claim);
-// What makes no sense is nobody's claim.
-std::optional<Claim> parse_claim(std::string_view bytes);
 
 }  // namespace datapunk::mesh::registry::etcd
