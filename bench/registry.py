@@ -129,6 +129,7 @@ def fanout(args, servers, data, lines):
     lines.append(f'one check flips: when do all who wait have the answer? ms, median of {args.rounds} rounds')
     lines.append(f'{"watchers x instances":34}{"bytes":>9}{"acked":>9}{"first":>9}{"p50":>9}{"p99":>9}{"last":>9}   p99: Consul recorded, ratio')
     for watchers, instances in (*FANOUTS, *LARGE_FANOUTS):
+        p99 = {}
         for server in servers:
             if server.name == 'consul' and (watchers, instances) in LARGE_FANOUTS:
                 continue
@@ -136,7 +137,10 @@ def fanout(args, servers, data, lines):
             data.setdefault('fanout', []).append({'server': server.name, 'rounds': rounds})
             mid = {key: statistics.median(one[key] for one in rounds) for key in ('bytes', 'acknowledged', 'first', 'p50', 'p99', 'last')}
             recorded = RECORDED.get((watchers, instances))
+            p99[server.name] = mid['p99']
             note = f'   {recorded[0]:.0f}-{recorded[1]:.0f}, {mid["p99"] / recorded[0]:.3f} of the best' if recorded and server.name == 'dpmesh' else ''
+            if server.name == 'consul':
+                note = f'   dpmesh: {p99["dpmesh"] / mid["p99"]:.3f} of this'
             lines.append(f'{server.name + f" {watchers} x {instances}":34}{mid["bytes"]:9.0f}{mid["acknowledged"]:9.1f}{mid["first"]:9.1f}'
                          f'{mid["p50"]:9.1f}{mid["p99"]:9.1f}{mid["last"]:9.1f}{note}')
             say(lines[-1])
