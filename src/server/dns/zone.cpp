@@ -203,10 +203,10 @@ void Zone::add_instances(
         std::swap(instances[i - 1], instances[rng_.below(i)]);
     }
     // No record is shorter than this: more of them cannot be sent.
-    constexpr std::size_t kRecordBytesMin = 16;
-    const std::size_t most = asked.bytes_max / kRecordBytesMin;
     const Name owner = reply.questions[0].name;
     const Type wanted = reply.questions[0].type;
+    const std::size_t record_bytes_min = wanted == Type::srv ? 20 : 16;
+    const std::size_t most = asked.bytes_max / record_bytes_min + 1;
     const std::uint32_t ttl_s = seconds(ttl);
     std::set<std::string> seen;
     std::optional<Record> alias;

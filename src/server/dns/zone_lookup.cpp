@@ -1,7 +1,9 @@
 // Finding rows by names that ignore case, and by address; making an answer fit.
 
 #include <algorithm>
+#include <map>
 #include <set>
+#include <utility>
 
 #include "core/strings.h"
 #include "io/address.h"
@@ -26,6 +28,74 @@ bool has_tag(const InstanceRef& ref, std::string_view wanted) {
     return std::any_of(tags.begin(), tags.end(), [&](const std::string& tag) {
         return core::equals_ignoring_case(tag, wanted);
     });
+}
+
+using Message = wire::dns::DnsMessage;
+using Record = wire::dns::DnsRecord;
+
+// The bytes of a record whose owner has been written before, nearly always exactly.
+std::size_t estimate(const Record& record) {
+    constexpr std::size_t kFixed = 2 + 10;
+    if (const auto* srv = std::get_if<SrvData>(&record.data)) {
+        return kFixed + 6 + srv->target.wire().size();
+    }
+    if (const auto* txt = std::get_if<wire::dns::TxtData>(&record.data)) {
+        std::size_t bytes = kFixed;
+        for (const std::string& text : txt->texts) bytes += 1 + text.size();
+        return bytes;
+    }
+    if (record.type == wire::dns::DnsType::aaaa) return kFixed + 16;
+    return record.type == wire::dns::DnsType::a ? kFixed + 4 : kFixed;
+}
+
+// Of header, question and OPT.
+std::size_t fixed_bytes(const Message& reply) {
+    std::size_t bytes = wire::dns::kHeaderBytes + (reply.edns ? 11 : 0);
+    for (const auto& question : reply.questions) bytes += question.name.wire().size() + 4;
+    return bytes;
+}
+
+// Not more than it really needs: spares encoding what cannot fit.
+std::size_t estimate(const Message& reply) {
+    std::size_t bytes = fixed_bytes(reply);
+    for (const auto* section : {&reply.answers, &reply.additional}) {
+        for (const Record& record : *section) bytes += estimate(record);
+    }
+    return bytes;
+}
+
+std::set<std::string> targets_of(const std::vector<Record>& answers) {
+    std::set<std::string> targets;
+    for (const Record& record : answers) {
+        if (const auto* srv = std::get_if<SrvData>(&record.data)) targets.insert(srv->target.key());
+    }
+    return targets;
+}
+
+// Only the first `count` answers, and the addresses of their targets, once each.
+void keep(Message& reply, std::size_t count) {
+    reply.answers.resize(count);
+    std::set<std::string> targets = targets_of(reply.answers);
+    std::erase_if(reply.additional, [&](const Record& record) {
+        return record.type == wire::dns::DnsType::txt || targets.erase(record.name.key()) == 0;
+    });
+}
+
+// How many answers fit, with the addresses of their targets.
+std::size_t count_that_fits(const Message& reply, std::size_t most) {
+    std::map<std::string, std::size_t> addresses;
+    for (const Record& record : reply.additional) {
+        addresses[record.name.key()] += estimate(record);
+    }
+    std::size_t bytes = fixed_bytes(reply);
+    for (std::size_t i = 0; i < reply.answers.size(); ++i) {
+        bytes += estimate(reply.answers[i]);
+        if (const auto* srv = std::get_if<SrvData>(&reply.answers[i].data)) {
+            bytes += std::exchange(addresses[srv->target.key()], 0);
+        }
+        if (bytes > most) return i;
+    }
+    return reply.answers.size();
 }
 
 }  // namespace
@@ -98,52 +168,31 @@ std::size_t Zone::bytes_max(const Message& query, const Asked& asked) const {
 std::string Zone::fit(Message reply, const Asked& asked) const {
     const std::size_t most = asked.bytes_max;
     const std::size_t all = reply.answers.size();
-    const std::vector<Record> answers = reply.answers;
-    const std::vector<Record> additional = reply.additional;
-    // The first `count` answers, and the addresses of their targets, once each.
-    const auto keep = [&](std::size_t count) {
-        reply.answers.assign(answers.begin(), answers.begin() + static_cast<std::ptrdiff_t>(count));
-        std::set<std::string> targets;
-        for (const Record& record : reply.answers) {
-            const auto* srv = std::get_if<SrvData>(&record.data);
-            if (srv != nullptr) targets.insert(srv->target.key());
-        }
-        reply.additional.clear();
-        for (const Record& record : additional) {
-            if (record.type != Type::txt && targets.erase(record.name.key()) > 0) {
-                reply.additional.push_back(record);
-            }
-        }
-    };
-    const auto bytes = [&]() -> std::string {
-        auto encoded = wire::dns::encode(reply);
-        return encoded && encoded->size() <= most ? *std::move(encoded) : std::string();
+    const auto encoded = [&]() -> std::string {
+        if (estimate(reply) > most) return {};
+        auto bytes = wire::dns::encode(reply);
+        return bytes && bytes->size() <= most ? *std::move(bytes) : std::string();
     };
     const bool is_plain = !asked.is_tcp && most == wire::dns::kPlainUdpBytesMax;
-    std::size_t count = all;
     if (is_plain && all > config_.udp_answer_limit) {
-        count = config_.udp_answer_limit;
-        keep(count);
+        keep(reply, config_.udp_answer_limit);
+        reply.is_truncated = config_.enable_truncate;
     }
-    reply.is_truncated = config_.enable_truncate && count < all;
-    std::string out = bytes();
+    std::string out = encoded();
     if (!out.empty()) return out;
     reply.authority.clear();
-    keep(count);
-    out = bytes();
-    if (!out.empty()) return out;
-    std::size_t fits = 0;  // answers that do
-    std::size_t fails = count;
-    while (fails - fits > 1) {
-        const std::size_t middle = fits + (fails - fits) / 2;
-        keep(middle);
-        (bytes().empty() ? fails : fits) = middle;
+    keep(reply, reply.answers.size());
+    out = encoded();
+    while (out.empty() && !reply.answers.empty()) {
+        reply.is_truncated = config_.enable_truncate;
+        const std::size_t fits = std::min(count_that_fits(reply, most), reply.answers.size() - 1);
+        keep(reply, fits);
+        if (fits > 0) out = encoded();
     }
-    keep(fits);
+    if (!out.empty()) return out;
     // Nothing at all would say that there is nothing.
-    reply.is_truncated = config_.enable_truncate || fits == 0;
-    out = bytes();
-    return out;
+    reply.is_truncated = true;
+    return encoded();
 }
 
 }  // namespace datapunk::mesh::server::dns

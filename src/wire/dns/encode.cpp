@@ -1,6 +1,6 @@
 #include <fmt/format.h>
 
-#include <map>
+#include <unordered_map>
 
 #include "wire/dns/message.h"
 
@@ -11,6 +11,7 @@ namespace {
 class Composer {
   public:
     Result<std::string> run(const DnsMessage& message) {
+        out_.reserve(kPlainUdpBytesMax);
         header(message);
         for (const DnsQuestion& question : message.questions) {
             name(question.name, Compress::yes);
@@ -66,13 +67,13 @@ class Composer {
 
     // Case matters to compression: a name must not take the case of another.
     void name(const DnsName& name, Compress compress) {
-        const std::string& wire = name.wire();
+        const std::string_view wire = name.wire();
         if (compress == Compress::no) {
             out_ += wire;
             return;
         }
         for (std::size_t at = 0; wire[at] != '\0';) {
-            const std::string suffix = wire.substr(at);
+            const std::string_view suffix = wire.substr(at);
             const auto found = offsets_.find(suffix);
             if (found != offsets_.end() && compress == Compress::yes) {
                 u16(0xc000U | found->second);
@@ -149,7 +150,8 @@ class Composer {
     }
 
     std::string out_;
-    std::map<std::string, std::uint16_t, std::less<>> offsets_;  // name in wire form -> where
+    // Where a name stands; the names live in the message.
+    std::unordered_map<std::string_view, std::uint16_t> offsets_;
     const char* problem_ = nullptr;
 };
 
