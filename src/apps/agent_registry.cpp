@@ -51,6 +51,16 @@ Etcd choice_of(const config::EtcdSection& section) {
     };
 }
 
+Zookeeper choice_of(const config::ZookeeperSection& section) {
+    return {
+        .servers = section.servers,
+        .user = section.user,
+        .password = section.password.reveal(),
+        .prefix = section.prefix,
+        .session_timeout = section.session_timeout
+    };
+}
+
 Dns choice_of(const config::DnsSection& section) {
     return {
         .servers = section.servers,
@@ -89,6 +99,8 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
             return connect(parts, choice_of(section.consul, config().node));
         case config::RegistryKind::etcd:
             return connect(parts, choice_of(section.etcd));
+        case config::RegistryKind::zookeeper:
+            return connect(parts, choice_of(section.zookeeper));
         case config::RegistryKind::dns:
             return connect(parts, choice_of(section.dns));
         case config::RegistryKind::file:

@@ -108,6 +108,15 @@ struct EtcdSection {
     friend bool operator==(const EtcdSection&, const EtcdSection&) = default;
 };
 
+struct ZookeeperSection {
+    std::vector<std::string> servers = {"127.0.0.1:2181"};
+    std::string user;
+    Secret password;
+    std::string prefix = "/dpmesh";
+    Duration session_timeout = std::chrono::seconds(10);
+    friend bool operator==(const ZookeeperSection&, const ZookeeperSection&) = default;
+};
+
 struct DnsNotifySection {
     std::string address;
     std::uint16_t port = 0;
@@ -134,7 +143,7 @@ struct FileSection {
     friend bool operator==(const FileSection&, const FileSection&) = default;
 };
 
-enum class RegistryKind : std::uint8_t { embedded, consul, fixed, etcd, dns, file };
+enum class RegistryKind : std::uint8_t { embedded, consul, fixed, etcd, zookeeper, dns, file };
 
 struct RegistryBreakerSection {
     bool enabled = true;
@@ -151,6 +160,7 @@ struct RegistrySection {
     EmbeddedSection embedded;
     ConsulSection consul;
     EtcdSection etcd;
+    ZookeeperSection zookeeper;
     DnsSection dns;
     FileSection file;
     RegistryBreakerSection breaker;

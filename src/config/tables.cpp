@@ -40,6 +40,7 @@ const EnumNames<RegistryKind>& names_of<RegistryKind>() {
         {RegistryKind::consul, "consul"},
         {RegistryKind::fixed, "static"},
         {RegistryKind::etcd, "etcd"},
+        {RegistryKind::zookeeper, "zookeeper"},
         {RegistryKind::dns, "dns"},
         {RegistryKind::file, "file"},
     };
@@ -198,6 +199,20 @@ const Table& table_of<EtcdSection>() {
 }
 
 template <>
+const Table& table_of<ZookeeperSection>() {
+    using Z = ZookeeperSection;
+    static const Table table =
+        TableOf<Z>("zookeeper", "ZooKeeper, used when kind is zookeeper and the program was built with it. What is registered ends with this process's session.")
+            .field("servers", &Z::servers, "Servers of one ensemble, host:port, at most 16; tried in turn.")
+            .field("user", &Z::user, "User for digest authentication; empty = none. With one, only this user can read and write what we make.")
+            .field("password", &Z::password, "Password.")
+            .field("prefix", &Z::prefix, "The path above all nodes.")
+            .field("session_timeout", &Z::session_timeout, "How long after this process was last heard of its registrations end; the server keeps it within 2 and 20 of its ticks.", between(1s, 10min))
+            .table();
+    return table;
+}
+
+template <>
 const Table& table_of<DnsNotifySection>() {
     using N = DnsNotifySection;
     static const Table table =
@@ -262,6 +277,7 @@ const Table& table_of<RegistrySection>() {
             .field("embedded", &R::embedded, "The embedded registry.")
             .field("consul", &R::consul, "Consul.")
             .field("etcd", &R::etcd, "etcd.")
+            .field("zookeeper", &R::zookeeper, "ZooKeeper.")
             .field("dns", &R::dns, "DNS.")
             .field("file", &R::file, "A file.")
             .field("breaker", &R::breaker, "Circuit breaker in front of the registry: one that keeps failing is left in peace, then probed.")

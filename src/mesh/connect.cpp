@@ -15,6 +15,7 @@
 #include "registry/dns/dns_backend.h"
 #include "registry/etcd/etcd_backend.h"
 #include "registry/file/file_backend.h"
+#include "registry/zookeeper/zookeeper_backend.h"
 
 namespace datapunk::mesh::internal {
 
@@ -26,29 +27,34 @@ Connected as_backend(Result<std::unique_ptr<T>> made) {
     return std::unique_ptr<registry::Backend>(*std::move(made));
 }
 
+struct Place {
+    std::string host;
+    std::uint16_t port = 0;
+};
+
 // "host", "host:port", "[v6]:port".
-Result<registry::etcd::EtcdMember> member_of(const std::string& text) {
-    registry::etcd::EtcdMember member;
+Result<Place> place_of(std::string_view kind, const std::string& text, std::uint16_t usual_port) {
+    Place place{.host = {}, .port = usual_port};
     const std::size_t bracket = text.rfind(']');
     const std::size_t colon = text.rfind(':');
     const bool has_port =
         colon != std::string::npos && (bracket == std::string::npos || colon > bracket);
-    member.host = text.substr(0, has_port ? colon : std::string::npos);
-    if (member.host.size() > 2 && member.host.front() == '[' && member.host.back() == ']') {
-        member.host = member.host.substr(1, member.host.size() - 2);
+    place.host = text.substr(0, has_port ? colon : std::string::npos);
+    if (place.host.size() > 2 && place.host.front() == '[' && place.host.back() == ']') {
+        place.host = place.host.substr(1, place.host.size() - 2);
     }
     if (has_port) {
         const char* const end = text.data() + text.size();
-        const auto read = std::from_chars(text.data() + colon + 1, end, member.port);
-        if (read.ec != std::errc() || read.ptr != end) member.port = 0;
+        const auto read = std::from_chars(text.data() + colon + 1, end, place.port);
+        if (read.ec != std::errc() || read.ptr != end) place.port = 0;
     }
-    if (member.host.empty() || member.port == 0) {
+    if (place.host.empty() || place.port == 0) {
         return Error{
             .code = Code::invalid,
-            .what = fmt::format("etcd: endpoint \"{}\" is not host:port", text.substr(0, 80))
+            .what = fmt::format("{}: \"{}\" is not host:port", kind, text.substr(0, 80))
         };
     }
-    return member;
+    return place;
 }
 
 registry::consul::Environment environment() {
@@ -119,9 +125,9 @@ Connected connect(const ConnectParts& parts, const Etcd& choice) {
     registry::etcd::EtcdConfig config;
     config.endpoints.clear();
     for (const std::string& text : choice.endpoints) {
-        auto member = member_of(text);
-        if (!member) return std::move(member).error();
-        config.endpoints.push_back(*std::move(member));
+        auto place = place_of("etcd", text, registry::etcd::EtcdMember{}.port);
+        if (!place) return std::move(place).error();
+        config.endpoints.push_back({.host = place->host, .port = place->port});
     }
     if (choice.tls.enabled) config.tls = tls_of(choice.tls);
     config.tls_server_name = choice.tls.server_name;
@@ -133,6 +139,24 @@ Connected connect(const ConnectParts& parts, const Etcd& choice) {
     config.request_timeout = std::min(config.request_timeout, choice.lease_ttl / 3);
     return as_backend(
         registry::etcd::EtcdBackend::create(parts.network, std::move(config), parts.log)
+    );
+}
+
+Connected connect(const ConnectParts& parts, const Zookeeper& choice) {
+    registry::zookeeper::ZookeeperConfig config;
+    const std::uint16_t usual_port = registry::zookeeper::ZookeeperServer{}.port;
+    config.servers.clear();
+    for (const std::string& text : choice.servers) {
+        auto place = place_of("ZooKeeper", text, usual_port);
+        if (!place) return std::move(place).error();
+        config.servers.push_back({.host = place->host, .port = place->port});
+    }
+    config.user = choice.user;
+    config.password = choice.password;
+    config.prefix = choice.prefix;
+    config.session_timeout = choice.session_timeout;
+    return registry::zookeeper::create_zookeeper(
+        parts.loop, parts.network, std::move(config), parts.log
     );
 }
 

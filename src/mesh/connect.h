@@ -25,6 +25,7 @@ using Connected = Result<std::unique_ptr<registry::Backend>>;
 
 Connected connect(const ConnectParts& parts, const Consul& choice);
 Connected connect(const ConnectParts& parts, const Etcd& choice);
+Connected connect(const ConnectParts& parts, const Zookeeper& choice);
 Connected connect(const ConnectParts& parts, const Dns& choice);
 Connected connect(const ConnectParts& parts, const File& choice);
 Connected connect(const ConnectParts& parts, const Fixed& choice);

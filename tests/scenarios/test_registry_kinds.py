@@ -82,5 +82,34 @@ class OnEtcd(Scenario):
         until(lambda: not router.endpoints(), deadline=30, what='the end of the lease')
 
 
+class OnZookeeper(Scenario):
+    JAR = '/usr/share/java/zookeeper.jar'
+
+    def setUp(self):
+        peer('java')
+        if not os.path.exists(self.JAR):
+            raise unittest.SkipTest('no ZooKeeper here')
+        port = free_port()
+        config = self.write('zoo.cfg', f'tickTime=500\ndataDir={self.dir}/zookeeper\nclientPort={port}\n'
+                            'clientPortAddress=127.0.0.1\nadmin.enableServer=false\n')
+        self.start(peer('java'), '-Xmx128m', '-cp', self.JAR, 'org.apache.zookeeper.server.quorum.QuorumPeerMain', config)
+        self.registry = f'kind: zookeeper, zookeeper: {{servers: ["127.0.0.1:{port}"], session_timeout: 2s}}'
+
+    def test_what_an_agent_announced_ends_with_it(self):
+        a = self.origin('a')
+        register = 'register: [{{name: api, host: 127.0.0.1, port: {}, check: {{kind: none}}}}]'.format(a.port)
+        router = Agent(self, CONFIG, registry=self.registry, more='')
+        announcer = Agent(self, CONFIG, registry=self.registry, name='announcer.yaml', more=register)
+        until(lambda: router.endpoints(), deadline=30, what='the registration')
+        self.assertEqual(get(router.url + '/').text, 'a')
+        announcer.process.send_signal(signal.SIGTERM)
+        self.assertEqual(announcer.process.wait(), 0)
+        until(lambda: not router.endpoints(), what='the deregistration')
+        killed = Agent(self, CONFIG, registry=self.registry, name='killed.yaml', more=register)
+        until(lambda: router.endpoints(), what='the second registration')
+        killed.process.kill()
+        until(lambda: not router.endpoints(), deadline=30, what='the end of the session')
+
+
 if __name__ == '__main__':
     unittest.main()

@@ -63,6 +63,16 @@ struct Etcd {
     Duration lease_ttl = std::chrono::seconds(15);  // 5 s .. 1 h, whole seconds
 };
 
+// ZooKeeper, if the library was built with it (otherwise starting says so). Registrations end with
+// the process's session.
+struct Zookeeper {
+    std::vector<std::string> servers{"127.0.0.1:2181"};  // of one ensemble, host:port, at most 16
+    std::string user{};                                  // digest; empty: no authentication
+    std::string password{};
+    std::string prefix = "/dpmesh";                       // of all nodes
+    Duration session_timeout = std::chrono::seconds(10);  // 1 s .. 10 min, within the server's own
+};
+
 // DNS servers that know the services. Read-only.
 struct Dns {
     enum class Records : std::uint8_t {
@@ -97,6 +107,6 @@ struct Fixed {
 };
 
 // Custom, a registry of your own: registry.h.
-using RegistryChoice = std::variant<Consul, Embedded, Fixed, Custom, Etcd, Dns, File>;
+using RegistryChoice = std::variant<Consul, Embedded, Fixed, Custom, Etcd, Dns, File, Zookeeper>;
 
 }  // namespace datapunk::mesh

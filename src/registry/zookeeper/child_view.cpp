@@ -66,6 +66,22 @@ void ChildView::note_failing() {
     wake();
 }
 
+// A read under way whose task is destroyed has set a watch and told nobody what it found.
+struct ChildView::Unread {
+    Unread(ChildView& of, std::string of_child) : view(of), child(std::move(of_child)) {}
+
+    Unread(const Unread&) = delete;
+    Unread& operator=(const Unread&) = delete;
+
+    ~Unread() {
+        if (!is_over) view.note_changed(child);
+    }
+
+    ChildView& view;
+    std::string child;  // empty: the list
+    bool is_over = false;
+};
+
 bool ChildView::is_dirty() const {
     return is_list_dirty_ || std::any_of(children_.begin(), children_.end(), [](const auto& entry) {
                return entry.second.is_dirty;
@@ -74,9 +90,11 @@ bool ChildView::is_dirty() const {
 
 io::Task<Result<>> ChildView::list(Instant deadline) {
     is_list_dirty_ = false;  // what happens from now on fires the new watch
+    Unread unread(*this, {});
     auto listed = co_await session_.children(path_, true, deadline);
     if (!listed && listed.error().code == Code::not_found) {
         auto there = co_await session_.exists(path_, true, deadline);
+        unread.is_over = true;
         if (!there || *there) is_list_dirty_ = true;
         if (!there) co_return std::move(there).error();
         if (!*there) {
@@ -85,6 +103,7 @@ io::Task<Result<>> ChildView::list(Instant deadline) {
         }
         co_return Ok{};
     }
+    unread.is_over = true;
     if (!listed) {
         is_list_dirty_ = true;
         co_return std::move(listed).error();
@@ -102,8 +121,10 @@ io::Task<Result<>> ChildView::list(Instant deadline) {
 }
 
 io::Task<void> ChildView::fetch_one(std::string name, Instant deadline) {
+    Unread unread(*this, name);
     const std::string path = path_ + "/" + name;
     auto node = co_await session_.get(path, true, deadline);
+    unread.is_over = true;
     take(name, std::move(node));
     fetched_.set();
 }

@@ -44,6 +44,8 @@ class ChildView {
         bool is_dirty = true;
     };
 
+    struct Unread;
+
     bool is_dirty() const;
     io::Task<Result<>> refresh(Instant deadline);
     io::Task<Result<>> list(Instant deadline);
