@@ -13,6 +13,8 @@ peers=(
   curl openssl prometheus haproxy nginx-light wrk python3-consul strace
   redis-server etcd-server bind9 bind9-dnsutils zookeeper default-jre-headless python3-grpcio patroni postgresql-15
 )
+# Node.js of another vendor brings npm along.
+command -v npm >/dev/null || peers+=(nodejs npm)
 
 want=()
 for group in "$@"; do

@@ -33,7 +33,8 @@ struct Refuse {
     Result<> operator()(const DestroySession& c) const;
     Result<> operator()(const RenewSession& c) const;
     Result<> operator()(const EndLockDelays& c) const;
-    Result<> operator()(const Txn& c) const;  // txn.cpp
+    Result<> operator()(const Txn& c) const;        // txn.cpp
+    Result<> operator()(const FireEvent& c) const;  // events.cpp
     Result<> operator()(const RestoreState& c) const;
     // access_control.cpp
     Result<> operator()(const BootstrapAcl& c) const;
@@ -77,6 +78,7 @@ struct Apply {
     void operator()(RenewSession& c);
     void operator()(EndLockDelays& c);
     void operator()(Txn& c);
+    void operator()(FireEvent& c);
     void operator()(RestoreState& c);
     // access_control.cpp
     void operator()(BootstrapAcl& c);

@@ -119,6 +119,8 @@ std::uint64_t Catalog::index_of(const WatchKey& key) const {
         case WatchTopic::session:
         case WatchTopic::session_node:
             return at_least_one(sessions_.index());
+        case WatchTopic::events:
+            return at_least_one(events_.index());
     }
     return 1;
 }

@@ -159,6 +159,8 @@ class Catalog {
         return sessions_.lock_delays();
     }
 
+    const EventStore& events() const noexcept { return events_; }
+
     // --- access control and prepared queries
     const AclStore& acl() const noexcept { return acl_; }
 
@@ -197,6 +199,7 @@ class Catalog {
     CatalogNode* local_ = nullptr;  // into nodes_
     KvStore kv_;
     SessionStore sessions_;
+    EventStore events_;
     AclStore acl_;
     QueryStore queries_;
     std::size_t service_count_ = 0;

@@ -26,7 +26,7 @@ class Commands {
     explicit Commands(std::uint64_t seed) : rng_(seed) {}
 
     Command next() {
-        switch (rng_.below(20)) {
+        switch (rng_.below(21)) {
             case 0:
             case 1: {
                 RegisterService c;
@@ -89,6 +89,11 @@ class Commands {
                 return KvRelease{.key = key(), .value = value(), .session = session()};
             case 17:
                 return EndLockDelays{{key(), key()}};
+            case 20: {
+                FireEvent c;
+                c.event = {.id = "e", .name = fmt::format("event{}", rng_.below(1000))};
+                return c;
+            }
             case 18: {
                 KvPut c{.key = key(), .value = value(), .flags = rng_.below(2)};
                 if (rng_.chance(0.2)) c.cas = rng_.below(40);
@@ -223,6 +228,11 @@ std::string show(const Catalog& catalog, const WatchKey& key) {
                 out += fmt::format("{} {} ", s->id, s->index.created);
             }
             break;
+        case WatchTopic::events:
+            for (const EventRow& event : catalog.events().rows()) {
+                out += fmt::format("{} ", event.ltime);
+            }
+            break;
         case WatchTopic::session:
             if (const SessionRow* s = catalog.session(key.name).data; s != nullptr) {
                 out = fmt::format("{} {}", s->node, s->index.created);
@@ -285,6 +295,7 @@ struct Model {
     std::map<std::string, std::string> holders;  // key -> session
     std::map<std::string, Session> sessions;
     std::set<std::string> delays;
+    std::vector<std::string> events;  // the last ones
 
     void end(const std::string& id) {
         const auto found = sessions.find(id);
@@ -420,6 +431,10 @@ struct Model {
     }
     void operator()(const DestroySession& c) { end(c.session_id); }
     void operator()(const RenewSession&) {}
+    void operator()(const FireEvent& c) {
+        events.push_back(c.event.name);
+        if (events.size() > EventStore::kKept) events.erase(events.begin());
+    }
     void operator()(const Txn&) {}  // not among these commands: see txn_model_test.cpp
     void operator()(const EndLockDelays& c) {
         for (const std::string& key : c.keys) delays.erase(key);
@@ -455,6 +470,7 @@ struct Model {
         }
         for (const SessionRow* s : catalog.sessions().data) (model)(CreateSession{*s});
         for (const auto& [key, delay] : catalog.lock_delays()) model.delays.insert(key);
+        for (const EventRow& event : catalog.events().rows()) model.events.push_back(event.name);
         return model;
     }
 

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "catalog/access_commands.h"
+#include "catalog/events.h"
 #include "catalog/limits.h"
 #include "catalog/rows.h"
 #include "catalog/txn.h"
@@ -156,6 +157,11 @@ struct EndLockDelays {
     friend bool operator==(const EndLockDelays&, const EndLockDelays&) = default;
 };
 
+struct FireEvent {
+    EventRow event;
+    friend bool operator==(const FireEvent&, const FireEvent&) = default;
+};
+
 // Everything as a backup has it (encode_state() of then), in place of what is here. The index does
 // not go back with it: what is restored counts as changed now, so that every blocked query returns
 // and no index means two things. Refused if the backup is of another node.
@@ -192,6 +198,7 @@ using Command = std::variant<
     RenewSession,
     EndLockDelays,
     Txn,
+    FireEvent,
     RestoreState>;
 
 // Fills in Consul's defaults (ids, names, weights, minimal intervals, tagged addresses) and checks

@@ -21,8 +21,8 @@
 
 namespace datapunk::mesh::catalog {
 
-// 2: access control and prepared queries. 3: locks and sessions.
-inline constexpr std::uint8_t kFormatVersion = 3;
+// 2: access control and prepared queries. 3: locks and sessions. 4: events.
+inline constexpr std::uint8_t kFormatVersion = 4;
 
 template <class A, class... T>
 void all(A& archive, T&... values) {
@@ -97,6 +97,11 @@ void fields(auto& a, auto& r, const TxnOp*) {
         r.check);
 }
 void fields(auto& a, auto& r, const Txn*) { all(a, r.ops); }
+void fields(auto& a, auto& r, const EventRow*) {
+    all(a, r.id, r.name, r.payload, r.node_filter, r.service_filter, r.tag_filter, r.ltime);
+}
+void fields(auto& a, auto& r, const EventStore::State*) { all(a, r.rows, r.clock, r.index); }
+void fields(auto& a, auto& r, const FireEvent*) { all(a, r.event); }
 void fields(auto& a, auto& r, const RestoreState*) { all(a, r.state); }
 // clang-format on
 

@@ -392,6 +392,26 @@ struct Prepare {
 
     Result<> operator()(EndLockDelays&) const { return Ok{}; }
 
+    Result<> operator()(FireEvent& c) const {
+        if (c.event.name.empty()) return invalid("User event missing name");
+        if (c.event.payload.size() > kEventPayloadBytesMax) {
+            return Error{
+                .code = Code::conflict,
+                .what = fmt::format(
+                    "user event exceeds sane limit of {} bytes before encoding",
+                    kEventPayloadBytesMax
+                ),
+                .source = Source::downstream,
+            };
+        }
+        Result<> result = check_text("event name", c.event.name, kNameBytesMax);
+        for (const std::string* filter :
+             {&c.event.node_filter, &c.event.service_filter, &c.event.tag_filter}) {
+            if (result) result = check_text("event filter", *filter, kEventFilterBytesMax);
+        }
+        return result;
+    }
+
     // Its operations are prepared one by one when they run.
     Result<> operator()(Txn& c) const {
         for (const TxnOp& op : c.ops) {

@@ -70,6 +70,7 @@ TEST_F(RestoreTest, NoIndexThatAQueryAnswersGoesBack) {
         {WatchTopic::kv_key, "a/added"},
         {WatchTopic::kv_prefix, "a/"},
         {WatchTopic::kv_prefix, "never/"},
+        {WatchTopic::events, ""},
     };
     const std::uint64_t before = catalog_.index();
     const Applied applied = apply(RestoreState{backup_});

@@ -1,8 +1,17 @@
 #include "catalog/session_timers.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "catalog/limits.h"
 
 namespace datapunk::mesh::catalog {
+
+namespace {
+
+constexpr std::size_t kEndsAtOnce = 1000;  // lock delays in one command: a megabyte of keys
+
+}  // namespace
 
 void SessionTimers::restart(const Catalog& catalog, Instant now) {
     *this = SessionTimers();
@@ -14,7 +23,7 @@ void SessionTimers::restart(const Catalog& catalog, Instant now) {
 void SessionTimers::start_session(const SessionRow& session, Instant now) {
     const Duration ttl = ttl_of(session);
     if (ttl <= Duration::zero()) return;
-    const Duration lifetime = ttl * kTtlFactor;
+    const Duration lifetime = std::min(ttl, kSessionTtlMax) * kTtlFactor;
     // Without sessions nobody asks due(), which is no standstill.
     if (sessions_.empty()) looked_ = now;
     if (sessions_.try_emplace(session.id, Session{lifetime, now + lifetime}).second) {
@@ -23,10 +32,11 @@ void SessionTimers::start_session(const SessionRow& session, Instant now) {
 }
 
 void SessionTimers::start_delay(const std::string& key, Duration delay, Instant now) {
-    const auto [at, is_new] = delays_.try_emplace(key, now + delay);
+    const Instant end = now + std::clamp(delay, Duration::zero(), kLockDelayMax);
+    const auto [at, is_new] = delays_.try_emplace(key, end);
     if (!is_new) {
         delay_ends_.erase({at->second, key});
-        at->second = now + delay;
+        at->second = end;
     }
     delay_ends_.emplace(at->second, key);
 }
@@ -99,6 +109,9 @@ SessionTimers::Due SessionTimers::due(Instant now) {
         delays_.find(key)->second = now + kRetry;
         delay_ends_.emplace(now + kRetry, key);
         over.keys.push_back(key);
+        if (over.keys.size() == kEndsAtOnce) {
+            due.commands.push_back(std::exchange(over, {}));
+        }
     }
     if (!over.keys.empty()) due.commands.push_back(std::move(over));
     if (!expiries_.empty()) due.next = std::min(expiries_.begin()->first, now + kTick);

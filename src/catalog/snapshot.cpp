@@ -69,6 +69,7 @@ std::string Catalog::encode_state() const {
     out(acl_.save());
     out(queries_.save());
     sessions_.save(out);
+    out(events_.save());
     return std::move(out).bytes();
 }
 
@@ -134,6 +135,8 @@ Result<Catalog> Catalog::decode_state(std::string_view bytes) {
     in.since(2, acl, queries);
     SessionStore::State sessions;
     in.since(3, sessions.sessions, sessions.lock_delays, sessions.index);
+    EventStore::State events;
+    in.since(4, events);
     if (!in.ok()) return unreadable("it is cut short or damaged");
     if (!in.at_end()) return unreadable("bytes are left over");
     if (indexed != c.by_name_.size()) return unreadable("a service without an index");
@@ -145,6 +148,7 @@ Result<Catalog> Catalog::decode_state(std::string_view bytes) {
     }
     c.kv_.restore(std::move(kv));
     c.acl_.restore(std::move(acl));
+    c.events_.restore(std::move(events));
     c.queries_.restore(std::move(queries));
     if (!local.empty()) {
         const auto found = c.nodes_.find(local);
@@ -176,6 +180,7 @@ void Catalog::raise_to(std::uint64_t index) {
     sessions_.raise_to(index);
     acl_.raise_to(index);
     queries_.raise_to(index);
+    events_.raise_to(index);
 }
 
 Result<> Refuse::operator()(const RestoreState& c) const {

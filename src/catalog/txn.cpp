@@ -443,8 +443,8 @@ Result<> Refuse::operator()(const Txn& c) const {
             c.ops.begin(),
             c.ops.end(),
             [&](const TxnOp& op) {
-                return op.kind == kind &&
-                       (op.verb == Verb::set || op.verb == Verb::cas || op.verb == Verb::lock);
+                return op.kind == kind && (op.verb == Verb::set || op.verb == Verb::cas ||
+                                           op.verb == Verb::lock || op.verb == Verb::unlock);
             }
         ));
     };

@@ -40,6 +40,7 @@ enum class WatchTopic : std::uint8_t {
     sessions,        // /session/list
     session,         // /session/info/NAME
     session_node,    // /session/node/NAME
+    events,          // /event/list
     acl,             // /acl/…
     queries,         // /query
 };

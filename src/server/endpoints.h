@@ -73,6 +73,10 @@ Reply session_info(Context context, Call call);
 Reply session_node(Context context, Call call);
 Reply session_list(Context context, Call call);
 
+// event.cpp
+Reply event_fire(Context context, Call call);
+Reply event_list(Context context, Call call);
+
 // txn.cpp
 Reply txn(Context context, Call call);
 

@@ -68,6 +68,8 @@ constexpr std::array kRoutes = {
     Route{"/v1/session/node/", "GET", session_node},
     Route{"/v1/session/list", "GET", session_list},
     Route{"/v1/txn", "PUT", txn},
+    Route{"/v1/event/fire/", "PUT", event_fire},
+    Route{"/v1/event/list", "GET", event_list},
 };
 
 const Route* find_route(std::string_view path) {

@@ -75,9 +75,8 @@ Reply session_create(Context context, Call call) {
     if (auto refused = wrong_datacenter(context, call)) co_return *std::move(refused);
     catalog::CreateSession command;
     catalog::SessionRow& session = command.session;
-    // Before the first write of a new registry the node is not known yet: execute() waits for it.
-    const catalog::CatalogNode* local = context.catalog().local();
-    session.node = local == nullptr ? std::string() : local->row.name;
+    session.node = context.node_name();
+    if (session.node.empty()) co_return plain_answer(500, "No cluster leader");  // yet
     session.node_checks = {"serfHealth"};
     if (!call.request.body.empty()) {
         if (auto read = read_session(call.request.body, session); !read) {

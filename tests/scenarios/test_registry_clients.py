@@ -2,7 +2,7 @@
 import threading
 import unittest
 
-from harness import Scenario, peer_module
+from harness import ROOT, Scenario, peer, peer_module, run
 from registries import Registry
 
 
@@ -69,6 +69,25 @@ class PythonConsul(Scenario):
         self.assertIsNone(self.client.kv.get('job')[1])
         with self.assertRaisesRegex(self.consul.ConsulException, 'is in critical state'):
             self.client.session.create(checks=['service:worker-1'])
+
+
+    def test_events(self):
+        fired = self.client.event.fire('deploy', 'payload')
+        self.assertEqual(fired['Name'], 'deploy')
+        index, events = self.client.event.list('deploy')
+        self.assertEqual([event['ID'] for event in events], [fired['ID']])
+        self.assertEqual(self.client.event.list('other')[1], [])
+
+
+class NpmConsul(Scenario):
+    def test_the_package_consul(self):
+        node, _ = peer('node'), peer('npm')
+        folder = run(ROOT / 'tools/peers/npm_consul.sh', deadline=60)
+        self.assertEqual(folder.returncode, 0, folder.stderr)
+        registry = Registry(self)
+        done = run(node, ROOT / 'tests/scenarios/registry_client.js', folder.stdout.strip(), registry.port, deadline=30)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(done.stdout.count(': ok'), 5)
 
 
 if __name__ == '__main__':

@@ -26,9 +26,16 @@ Error upstream(std::string what, Code code = Code::unavailable) {
     return {.code = code, .what = std::move(what), .source = Source::registry, .retryable = true};
 }
 
+bool wants_no_edns(DnsRcode rcode) {
+    return rcode == DnsRcode::format_error || rcode == DnsRcode::not_implemented ||
+           rcode == DnsRcode::bad_version;
+}
+
 // Is this the answer to what was asked, as far as its sender can prove it?
 bool answers(const DnsMessage& reply, const DnsMessage& query) {
     if (!reply.is_response || reply.id != query.id || reply.opcode != query.opcode) return false;
+    // A server that could not read the question may not repeat it; then it is asked without EDNS.
+    if (reply.questions.empty()) return wants_no_edns(reply.rcode);
     if (reply.questions.size() != 1) return false;
     const DnsQuestion& got = reply.questions[0];
     const DnsQuestion& asked = query.questions[0];
@@ -45,11 +52,6 @@ bool is_referral(const DnsMessage& reply) {
     const auto& authority = reply.authority;
     return std::none_of(authority.begin(), authority.end(), is(DnsType::soa)) &&
            std::any_of(authority.begin(), authority.end(), is(DnsType::ns));
-}
-
-bool wants_no_edns(DnsRcode rcode) {
-    return rcode == DnsRcode::format_error || rcode == DnsRcode::not_implemented ||
-           rcode == DnsRcode::bad_version;
 }
 
 }  // namespace

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <string>
 
+#include "server/acl/acl_gate.h"
+
 namespace datapunk::mesh::server::dns {
 
 struct DnsDoorConfig {
@@ -32,8 +34,9 @@ struct DnsDoorConfig {
     std::uint32_t tcp_connections_max = 256;               // more are closed at once
     Duration tcp_idle_timeout = std::chrono::seconds(10);  // for a whole question to come
     Duration tcp_write_timeout = std::chrono::seconds(5);
-
-    friend bool operator==(const DnsDoorConfig&, const DnsDoorConfig&) = default;
+    // The HTTP door's. A question by DNS shows no token: it is told what the anonymous one may
+    // read.
+    AclConfig acl;
 };
 
 // Every field usable? The error names all that are not.

@@ -59,7 +59,10 @@ std::string text_of(std::string_view key, std::string_view value) {
 }  // namespace
 
 Zone::Zone(const catalog::Catalog& catalog, DnsDoorConfig config, core::Rng rng)
-    : catalog_(catalog), config_(std::move(config)), rng_(rng) {
+    : catalog_(catalog),
+      config_(std::move(config)),
+      rng_(rng),
+      gate_(catalog, config_.acl, config_.datacenter) {
     auto domain = Name::parse(config_.domain);
     MESH_ASSERT(domain.ok());
     domain_ = *std::move(domain);
@@ -113,7 +116,9 @@ Zone::Message Zone::reply_to(const Message& query, const Asked& asked) {
     } else if (query.questions[0].class_code != wire::dns::kClassIn &&
                query.questions[0].class_code != wire::dns::kClassAny) {
         reply.rcode = DnsRcode::refused;
-    } else if (query.questions[0].name.is_under(domain_)) {
+    } else if (auto access = gate_.resolve({}, asked.wall_now.time_since_epoch()); !access) {
+        reply.rcode = DnsRcode::refused;
+    } else if (access_ = *std::move(access); query.questions[0].name.is_under(domain_)) {
         reply.is_authoritative = true;
         answer_zone(reply, asked);
     } else {
@@ -168,6 +173,8 @@ void Zone::answer_reverse(Message& reply, const Asked& asked) {
     const Directory& known = directory(asked.now);
     const auto found = known.by_address.find(*address);
     if (found == known.by_address.end()) return;  // not ours to say that there is none
+    const Resource resource = found->second.is_node ? Resource::node : Resource::service;
+    if (!access_.may(resource, Verb::read, found->second.name)) return;
     reply.rcode = DnsRcode::no_error;
     reply.is_authoritative = true;
     if (question.type != Type::ptr && question.type != Type::any) return;
@@ -175,7 +182,7 @@ void Zone::answer_reverse(Message& reply, const Asked& asked) {
         {.name = question.name,
          .type = Type::ptr,
          .ttl_s = seconds(config_.ttl),
-         .data = NameData{found->second}}
+         .data = NameData{found->second.full}}
     );
 }
 
@@ -191,12 +198,19 @@ void Zone::answer_query(Message& reply, const ZoneName& name, const Asked& asked
     add_instances(reply, std::move(prepared->instances), ttl, asked);
 }
 
+// As the HTTP door: who may not read an instance's node does not see it there either.
+bool Zone::may_see(const InstanceRef& ref) const {
+    return access_.may(Resource::service, Verb::read, ref.instance->row.name) &&
+           access_.may(Resource::node, Verb::read, ref.node->row.name);
+}
+
 void Zone::add_instances(
     Message& reply, std::vector<InstanceRef> instances, Duration ttl, const Asked& asked
 ) {
     std::erase_if(instances, [&](const InstanceRef& ref) {
         const Health health = ref.health();
-        return health == Health::critical || (config_.only_passing && health != Health::passing);
+        return !may_see(ref) || health == Health::critical ||
+               (config_.only_passing && health != Health::passing);
     });
     if (instances.empty()) return no_such_name(reply, asked);
     for (std::size_t i = instances.size(); i > 1; --i) {
@@ -345,7 +359,9 @@ void Zone::answer_address(Message& reply, const ZoneName& name) {
 
 void Zone::add_nameserver(std::vector<Record>& to, std::vector<Record>& glue) const {
     const CatalogNode* local = catalog_.local();
-    const auto name = local == nullptr ? std::nullopt : node_name(*local);
+    const bool is_shown =
+        local != nullptr && access_.may(Resource::node, Verb::read, local->row.name);
+    const auto name = !is_shown ? std::nullopt : node_name(*local);
     if (!name) return;
     const std::uint32_t ttl_s = seconds(config_.ttl);
     to.push_back({.name = domain_, .type = Type::ns, .ttl_s = ttl_s, .data = NameData{*name}});

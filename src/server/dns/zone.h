@@ -22,6 +22,7 @@
 
 #include "catalog/catalog.h"
 #include "core/rng.h"
+#include "server/acl/acl_gate.h"
 #include "server/dns/dns_door_config.h"
 #include "server/dns/zone_name.h"
 #include "wire/dns/message.h"
@@ -66,11 +67,18 @@ class Zone {
     using Type = wire::dns::DnsType;
     using Record = wire::dns::DnsRecord;
 
+    // Whose an address is: what it is called in DNS and in the catalog.
+    struct Owner {
+        Name full;
+        std::string name;
+        bool is_node = false;
+    };
+
     // Names and addresses that the catalog cannot look up itself.
     struct Directory {
         std::map<std::string, std::string> services;  // in lowercase -> as registered
         std::map<std::string, std::string> nodes;     // likewise
-        std::map<std::string, Name> by_address;       // bytes of the address -> whose it is
+        std::map<std::string, Owner> by_address;      // bytes of the address -> whose it is
         std::uint64_t services_index = 0;
         std::uint64_t nodes_index = 0;
         Instant made{};
@@ -103,6 +111,7 @@ class Zone {
     ) const;
     void add_nameserver(std::vector<Record>& to, std::vector<Record>& glue) const;
     Record soa(const Asked& asked) const;
+    bool may_see(const catalog::InstanceRef& ref) const;
     void no_such_name(Message& reply, const Asked& asked) const;
     void no_such_record(Message& reply, const Asked& asked) const;
 
@@ -120,6 +129,8 @@ class Zone {
     core::Rng rng_;
     Name domain_;
     FindQuery find_query_;
+    AclGate gate_;
+    Access access_;  // of the question being answered
     Directory directory_;
 };
 

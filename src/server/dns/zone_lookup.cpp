@@ -116,10 +116,15 @@ std::vector<InstanceRef> Zone::find_service(const ZoneName& name, const Asked& a
 }
 
 const CatalogNode* Zone::find_node(const std::string& name, const Asked& asked) {
-    if (const CatalogNode* node = catalog_.node(name).data) return node;
-    const Directory& known = directory(asked.now);
-    const auto spelled = known.nodes.find(core::lowercase(name));
-    return spelled == known.nodes.end() ? nullptr : catalog_.node(spelled->second).data;
+    const CatalogNode* node = catalog_.node(name).data;
+    if (node == nullptr) {
+        const Directory& known = directory(asked.now);
+        const auto spelled = known.nodes.find(core::lowercase(name));
+        if (spelled != known.nodes.end()) node = catalog_.node(spelled->second).data;
+    }
+    const bool is_shown =
+        node != nullptr && access_.may(Resource::node, Verb::read, node->row.name);
+    return is_shown ? node : nullptr;
 }
 
 // Made again when the catalog has moved, but not for each of many questions about what is not
@@ -142,7 +147,11 @@ const Zone::Directory& Zone::directory(Instant now) {
         known.nodes.emplace(core::lowercase(node->row.name), node->row.name);
         const std::string address = bytes_of(node->row.address);
         const auto name = node_name(*node);
-        if (!address.empty() && name) known.by_address.emplace(address, *name);
+        if (!address.empty() && name) {
+            known.by_address.emplace(
+                address, Owner{.full = *name, .name = node->row.name, .is_node = true}
+            );
+        }
     }
     for (const auto& [name, tags] : catalog_.services().data) {
         known.services.emplace(core::lowercase(name), name);
@@ -150,7 +159,11 @@ const Zone::Directory& Zone::directory(Instant now) {
         if (!full) continue;
         for (const InstanceRef& ref : catalog_.service(name).data) {
             const std::string address = bytes_of(ref.instance->row.address);
-            if (!address.empty()) known.by_address.emplace(address, *full);
+            if (!address.empty()) {
+                known.by_address.emplace(
+                    address, Owner{.full = *full, .name = std::string(name), .is_node = false}
+                );
+            }
         }
     }
     return known;

@@ -461,6 +461,32 @@ TEST_F(ZoneTest, ACutAnswerIsNotLargerThanItsQuestion) {
     EXPECT_THAT(Zone::cut_answer(cut), IsEmpty());
 }
 
+TEST_F(ZoneTest, WithAccessControlItSaysWhatTheAnonymousTokenMayRead) {
+    add_recorded();
+    config_.acl = {.enabled = true, .is_default_allow = false, .initial_management = {}};
+    const auto ask_new_zone = [&](std::string_view name, DnsType type) {
+        Zone zone(catalog_, config_, core::Rng(1));
+        const auto reply = wire::dns::decode(zone.answer(question(name, type), {}));
+        EXPECT_TRUE(reply);
+        return reply ? *reply : DnsMessage{};
+    };
+    for (const auto& [name, type] : std::vector<std::pair<const char*, DnsType>>{
+             {"db.service.consul", DnsType::a},
+             {"noaddr.service.consul", DnsType::srv},
+             {"ref1.node.consul", DnsType::a},
+             {"consul", DnsType::ns},
+             {"1.0.0.10.in-addr.arpa", DnsType::ptr},
+             {"1.0.0.127.in-addr.arpa", DnsType::ptr}
+         }) {
+        const DnsMessage reply = ask_new_zone(name, type);
+        EXPECT_THAT(reply.answers, IsEmpty()) << name;
+        EXPECT_THAT(reply.additional, IsEmpty()) << name;
+    }
+    config_.acl.is_default_allow = true;
+    EXPECT_THAT(ask_new_zone("db.service.consul", DnsType::a).answers, SizeIs(2));
+    EXPECT_THAT(ask_new_zone("ref1.node.consul", DnsType::a).answers, SizeIs(1));
+}
+
 TEST_F(ZoneTest, OtherDomainsAndTimesToLiveAreConfigured) {
     config_.domain = "mesh.internal.";
     config_.ttl = 9s;
