@@ -87,7 +87,10 @@ Result<> LocalRegistry::open_dns(
     const LocalDnsConfig& dns = config.dns;
     const auto address = io::parse_ip(dns.address.empty() ? config.address : dns.address, dns.port);
     if (!address) return address.error();
-    auto door = server::dns::DnsDoor::open(network, *registry_, *address, dns.door, log);
+    server::dns::DnsDoorConfig config_of_door = dns.door;
+    config_of_door.acl = door_->config().acl;
+    config_of_door.datacenter = door_->config().datacenter;
+    auto door = server::dns::DnsDoor::open(network, *registry_, *address, config_of_door, log);
     if (door) {
         dns_ = *std::move(door);
         return Ok{};

@@ -28,6 +28,8 @@ class RegistryServer final : public http::Handler {
     // Answers encoded so far: fewer than asked for, see AnswerCache.
     std::uint64_t encodings() const noexcept { return answers_.encodings(); }
 
+    const RegistryServerConfig& config() const noexcept { return config_; }
+
   private:
     RegistryServerConfig config_;
     AnswerCache answers_;
