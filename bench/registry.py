@@ -64,7 +64,8 @@ def load(args, server, *words, deadline=600):
 
 def ours(args, folder, name='dpmesh'):
     port, state = free_port(), folder / f'{name}-state'
-    return Server(name, [args.build / 'dpmesh', 'registry', '--port', port, '--data-dir', state, '--no-dns', '--log-level', 'warn'],
+    return Server(name, [args.build / 'dpmesh', 'registry', '--port', port, '--data-dir', state, '--no-dns', '--connections-per-client', 0, '--log-level',
+                         'warn'],
                   folder, port)
 
 

@@ -123,6 +123,7 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
         };
     }
     const config::NodeSection& node = config().node;
+    const config::AclSection& acl = config().registry.acl;
     auto local = LocalRegistry::start(
         network_,
         {.address = section.address,
@@ -130,6 +131,11 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
          .data_dir = section.data_dir,
          .node_name = section.node_name.empty() ? node.name : section.node_name,
          .node_address = node.address,
+         .connections_per_client = section.connections_per_client,
+         .acl =
+             {.enabled = acl.enabled,
+              .is_default_allow = acl.default_policy == config::AclDefault::allow,
+              .initial_management = acl.initial_management.reveal()},
          .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
          .dns = dns_of(section.dns),
          .processes = config().registry.exec_checks ? &processes_ : nullptr},

@@ -41,6 +41,10 @@ struct RegistryCommand {
     std::string data_dir;
     bool dev = false;
     std::string log_level = "info";
+    std::size_t connections_per_client = 2'000;
+    bool acl = false;
+    std::string acl_default_policy = "allow";
+    std::string acl_token_file;
     std::string node;  // empty: this machine's name
 };
 

@@ -1,6 +1,7 @@
 #include "apps/local_registry.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/hash.h"
@@ -37,7 +38,10 @@ std::string node_uuid(std::string_view name) {
 Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
     io::Network& network, const LocalRegistryConfig& config, core::Logger log
 ) {
+    // The state may hold tokens: for its owner's eyes only.
+    const mode_t mask = ::umask(0077);
     auto command_log = registry::embedded::open_command_log(config.data_dir);
+    ::umask(mask);
     if (!command_log) return std::move(command_log).error();
     auto address = io::parse_ip(config.address, config.port);
     if (!address) return std::move(address).error();
@@ -53,10 +57,14 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
     if (!opened) return std::move(opened).error();
     std::unique_ptr<LocalRegistry> local(new LocalRegistry());
     local->registry_ = *std::move(opened);
-    local->door_ =
-        std::make_unique<server::RegistryServer>(*local->registry_, server::RegistryServerConfig{});
+    server::RegistryServerConfig door;
+    door.acl = config.acl;
+    local->door_ = std::make_unique<server::RegistryServer>(*local->registry_, door);
     // Each blocked query holds a connection.
-    const http::ServerConfig server{.connections_max = catalog::kWaitersMax};
+    const http::ServerConfig server{
+        .connections_max = catalog::kWaitersMax,
+        .connections_per_client_max = config.connections_per_client
+    };
     local->http_ = std::make_unique<http::Server>(network, *local->door_, server, log);
     auto listening = local->http_->listen(*address);
     if (!listening) {

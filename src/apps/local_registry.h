@@ -40,10 +40,12 @@ struct LocalDnsConfig {
 
 struct LocalRegistryConfig {
     std::string address = "127.0.0.1";
-    std::uint16_t port = 8500;  // 0 takes a free one
-    std::string data_dir;       // empty: in memory
-    std::string node_name;      // empty: this machine's name
-    std::string node_address;   // empty: `address`
+    std::uint16_t port = 8500;                   // 0 takes a free one
+    std::string data_dir;                        // empty: in memory
+    std::string node_name;                       // empty: this machine's name
+    std::string node_address;                    // empty: `address`
+    std::size_t connections_per_client = 2'000;  // 0: no limit
+    server::AclConfig acl;
     // Shorter deregistration times of checks are raised to this (Consul's is a minute).
     Duration deregister_after_min = std::chrono::minutes(1);
     LocalDnsConfig dns;

@@ -99,6 +99,27 @@ int main(int argc, char** argv) {
     registry_cli->add_flag("--no-dns", registry.no_dns, "No DNS server");
     registry_cli->add_option("--data-dir", registry.data_dir, "Directory of the durable state");
     registry_cli->add_flag("--dev", registry.dev, "In memory, nothing durable");
+    registry_cli
+        ->add_option(
+            "--connections-per-client",
+            registry.connections_per_client,
+            "Open connections of one address; more are answered 429; 0 = no limit"
+        )
+        ->capture_default_str();
+    registry_cli->add_flag("--acl", registry.acl, "Access control: ask for tokens");
+    registry_cli
+        ->add_option(
+            "--acl-default-policy",
+            registry.acl_default_policy,
+            "What may be done where no rule speaks of it"
+        )
+        ->check(CLI::IsMember({"allow", "deny"}))
+        ->capture_default_str();
+    registry_cli->add_option(
+        "--acl-token-file",
+        registry.acl_token_file,
+        "File with a token that may do everything; without it the first one is bootstrapped"
+    );
     registry_cli->add_option("--log-level", registry.log_level, "debug, info, warn, error or off")
         ->capture_default_str()
         ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));

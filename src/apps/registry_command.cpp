@@ -8,6 +8,7 @@
 #include "apps/commands.h"
 #include "apps/local_registry.h"
 #include "apps/registry_session.h"
+#include "config/sources.h"
 #include "io/epoll_loop.h"
 #include "io/log_sink.h"
 #include "io/process_usage.h"
@@ -61,6 +62,20 @@ int run_registry(const RegistryCommand& command) {
     config.dns.enabled = !command.no_dns;
     config.dns.port = command.dns_port;
     if (command.dev) config.deregister_after_min = kDevDeregisterAfterMin;
+    config.connections_per_client = command.connections_per_client;
+    config.acl.enabled = command.acl;
+    config.acl.is_default_allow = command.acl_default_policy == "allow";
+    if (!command.acl_token_file.empty()) {
+        auto token = config::read_secret_file(command.acl_token_file);
+        if (!token) return report(token.error());
+        const std::size_t end = token->find_last_not_of(" \t\r\n");
+        token->resize(end == std::string::npos ? 0 : end + 1);
+        config.acl.initial_management = *std::move(token);
+    }
+    if (!command.acl && !command.acl_token_file.empty()) {
+        fmt::print(stderr, "dpmesh: --acl-token-file has no effect without --acl\n");
+        return exit_usage;
+    }
     auto registry = LocalRegistry::start(network, config, log);
     if (!registry) {
         fmt::print(stderr, "dpmesh: {}\n", registry.error().what);

@@ -108,6 +108,17 @@ class Checks {
             listen_address(config_.registry.embedded.address, "registry.embedded.address");
             dns_door(config_.registry.embedded.dns);
         }
+        const AclSection& acl = config_.registry.acl;
+        if (acl.enabled && config_.registry.kind != RegistryKind::embedded) {
+            fail("registry.acl.enabled", "only the embedded registry has access control of ours");
+        }
+        if (!acl.enabled && !acl.initial_management.empty()) {
+            fail(
+                "registry.acl.initial_management",
+                "has no effect while registry.acl.enabled is false",
+                "set registry.acl.enabled"
+            );
+        }
         if (config_.registry.kind == RegistryKind::file && config_.registry.file.path.empty())
             fail("registry.file.path", "must say where the services are written");
         const DnsSection& dns = config_.registry.dns;

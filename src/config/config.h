@@ -59,8 +59,18 @@ struct EmbeddedSection {
     std::uint16_t port = 8500;
     std::string data_dir;
     std::string node_name;
+    std::uint32_t connections_per_client = 2'000;
     EmbeddedDnsSection dns;
     friend bool operator==(const EmbeddedSection&, const EmbeddedSection&) = default;
+};
+
+enum class AclDefault : std::uint8_t { allow, deny };
+
+struct AclSection {
+    bool enabled = false;
+    AclDefault default_policy = AclDefault::allow;
+    Secret initial_management;
+    friend bool operator==(const AclSection&, const AclSection&) = default;
 };
 
 // A "host:port" text in its two parts.
@@ -158,6 +168,7 @@ struct RegistrySection {
     RegistryKind kind = RegistryKind::embedded;
     bool exec_checks = false;
     EmbeddedSection embedded;
+    AclSection acl;
     ConsulSection consul;
     EtcdSection etcd;
     ZookeeperSection zookeeper;

@@ -58,6 +58,14 @@ const EnumNames<Dns::Records>& names_of<Dns::Records>() {
 }
 
 template <>
+const EnumNames<AclDefault>& names_of<AclDefault>() {
+    static const EnumNames<AclDefault> names = {
+        {AclDefault::allow, "allow"}, {AclDefault::deny, "deny"}
+    };
+    return names;
+}
+
+template <>
 const EnumNames<ConsulDestination>& names_of<ConsulDestination>() {
     static const EnumNames<ConsulDestination> names = {
         {ConsulDestination::agent, "agent"}, {ConsulDestination::catalog, "catalog"}
@@ -143,7 +151,20 @@ const Table& table_of<EmbeddedSection>() {
             .field("port", &E::port, "Port; 0 = any free one. 8500 is where Consul's clients look.", between(0, 65535))
             .field("data_dir", &E::data_dir, "Where it keeps its state; empty = in memory only, allowed with --dev.")
             .field("node_name", &E::node_name, "Name of the node it reports; empty = node.name.")
+            .field("connections_per_client", &E::connections_per_client, "Open connections of one address; more are answered 429. Consul's limit is 200; an agent holds one for each service that it follows. 0 = no limit.", between(0, 65535))
             .field("dns", &E::dns, "Its DNS server.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<AclSection>() {
+    using A = AclSection;
+    static const Table table =
+        TableOf<A>("acl", "Access control of the embedded registry: Consul's tokens and policies.")
+            .field("enabled", &A::enabled, "Whether it asks for tokens. Off: whoever reaches it may do everything, so keep it on loopback.")
+            .field("default_policy", &A::default_policy, "What a token, or a caller without one, may do where no rule speaks of it.")
+            .field("initial_management", &A::initial_management, "A token that may do everything. Empty = the first one comes from PUT /v1/acl/bootstrap.")
             .table();
     return table;
 }
@@ -275,6 +296,7 @@ const Table& table_of<RegistrySection>() {
             .field("kind", &R::kind, "embedded needs nothing else; static knows only the endpoints written in services.")
             .field("exec_checks", &R::exec_checks, "Whether checks may run programs on this machine: those registered at the embedded registry, and those of `register` that no registry runs. Off: whoever may register a service could run anything as this user.")
             .field("embedded", &R::embedded, "The embedded registry.")
+            .field("acl", &R::acl, "Access control of the embedded registry.")
             .field("consul", &R::consul, "Consul.")
             .field("etcd", &R::etcd, "etcd.")
             .field("zookeeper", &R::zookeeper, "ZooKeeper.")

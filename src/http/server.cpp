@@ -15,6 +15,8 @@ using wire::http1::RequestHead;
 
 namespace {
 
+// Connections over a client's limit that are told so at a time; more are only closed.
+constexpr std::size_t kTurnedAwayMax = 64;
 // A client that keeps sending after it was refused is not read for longer than this.
 constexpr std::size_t kDrainBytesMax = 64 * 1024;
 
@@ -316,23 +318,70 @@ io::Task<void> Server::accept_loop() {
             );
             continue;
         }
+        if (has_too_many((*stream)->peer())) {
+            if (turned_away_ < kTurnedAwayMax) tasks_.spawn(turn_away(*std::move(stream)));
+            continue;
+        }
         tasks_.spawn(serve(*std::move(stream)));
+    }
+}
+
+bool Server::has_too_many(const io::SocketAddress& peer) const {
+    if (config_.connections_per_client_max == 0) return false;
+    const auto open = open_by_client_.find(peer.ip);
+    return open != open_by_client_.end() && open->second >= config_.connections_per_client_max;
+}
+
+// Says why before it closes. Consul's words and head.
+io::Task<void> Server::turn_away(io::StreamPtr stream) {
+    struct Count {
+        explicit Count(std::size_t& n) : count(n) { ++count; }
+
+        ~Count() { --count; }
+
+        std::size_t& count;
+    };
+    const Count count(turned_away_);
+    const io::Slices answer(std::string_view(
+        "HTTP/1.1 429 Too Many Requests\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+        "Your IP is issuing too many concurrent connections, please rate limit your calls\n"
+    ));
+    const Instant deadline = network_.loop().now() + std::chrono::seconds(1);
+    auto written = co_await stream->write(answer, deadline);
+    if (!written) co_return;
+    // Closing with unread bytes would reset the connection and could destroy the answer.
+    stream->shutdown_write();
+    std::array<char, 4096> ignored{};
+    for (std::size_t drained = 0; drained < kDrainBytesMax;) {
+        auto ready = co_await stream->readable(deadline);
+        if (!ready) co_return;
+        const io::IoResult got = stream->read_some(ignored);
+        if (got.state == io::IoResult::State::would_block) continue;
+        if (got.bytes == 0) co_return;
+        drained += got.bytes;
     }
 }
 
 io::Task<void> Server::serve(io::StreamPtr stream) {
     struct Open {
-        Open(Server& s, io::StreamPtr st) : server(s), connection(s, std::move(st)) {
+        Open(Server& s, io::StreamPtr st)
+            : server(s), client(st->peer().ip), connection(s, std::move(st)) {
             server.open_.push_back(connection);
             ++server.open_count_;
+            if (server.config_.connections_per_client_max > 0) ++server.open_by_client_[client];
             server.idle_.clear();
         }
 
         ~Open() {
+            const auto mine = server.open_by_client_.find(client);
+            if (mine != server.open_by_client_.end() && --mine->second == 0) {
+                server.open_by_client_.erase(mine);
+            }
             if (--server.open_count_ == 0) server.idle_.set();
         }
 
         Server& server;
+        const std::array<std::uint8_t, 16> client;
         Connection connection;
     };
     Open open(*this, std::move(stream));

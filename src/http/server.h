@@ -7,6 +7,7 @@
 
 #include <datapunk/mesh/result.h>
 
+#include <array>
 #include <functional>
 #include <map>
 #include <memory>
@@ -35,6 +36,8 @@ class Handler {
 
 struct ServerConfig {
     std::size_t connections_max = 10'000;  // beyond: accepted and closed at once
+    // Of one address; beyond: answered 429 and closed, as Consul does. 0 = no such limit.
+    std::size_t connections_per_client_max = 0;
     std::size_t head_bytes_max = 60 * 1024;
     std::size_t body_bytes_max = 1024 * 1024;
     Duration idle_timeout = std::chrono::seconds(60);   // between requests
@@ -66,6 +69,8 @@ class Server {
 
     io::Task<void> accept_loop();
     io::Task<void> serve(io::StreamPtr stream);
+    io::Task<void> turn_away(io::StreamPtr stream);
+    bool has_too_many(const io::SocketAddress& peer) const;
 
     io::Network& network_;
     Handler& handler_;
@@ -78,6 +83,8 @@ class Server {
     bool has_large_body_ = false;
     core::IntrusiveList<Connection> open_;
     std::size_t open_count_ = 0;
+    std::map<std::array<std::uint8_t, 16>, std::size_t> open_by_client_;  // if that is limited
+    std::size_t turned_away_ = 0;                                         // being told so now
     std::uint64_t accepted_ = 0;
     io::TaskGroup tasks_;  // last: destroyed first
 };

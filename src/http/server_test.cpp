@@ -357,6 +357,37 @@ TEST_F(HttpServer, ClientReportsDeadlineAndRefusal) {
     EXPECT_THAT(refused.error().what, HasSubstr("Connection refused"));
 }
 
+TEST_F(HttpServer, AClientWithTooManyConnectionsIsToldSo) {
+    server_.reset();
+    start({.connections_per_client_max = 2});
+    const auto turn_until = [&](std::size_t open) {
+        const Instant give_up = loop_->now() + seconds(5);
+        while (server_->connections() != open && loop_->now() < give_up) loop_->turn(give_up);
+        return server_->connections();
+    };
+    const auto connect = [&] {
+        return run(network_.connect(server_->local(), loop_->now() + seconds(1)));
+    };
+    auto first = connect();
+    auto second = connect();
+    ASSERT_TRUE(first && second);
+    ASSERT_EQ(turn_until(2), 2U);
+    const std::string request = "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    const std::string refused = raw(request);
+    EXPECT_THAT(refused, StartsWith("HTTP/1.1 429 Too Many Requests\r\n"));
+    EXPECT_THAT(
+        refused,
+        testing::EndsWith(
+            "\r\n\r\nYour IP is issuing too many concurrent connections, please rate limit your "
+            "calls\n"
+        )
+    );
+    EXPECT_EQ(server_->connections(), 2U);
+    (*first)->close();
+    ASSERT_EQ(turn_until(1), 1U);
+    EXPECT_THAT(raw(request), StartsWith("HTTP/1.1 200 "));
+}
+
 TEST_F(HttpServer, ASlowHeadIsCutByAnAbsoluteDeadline) {
     server_.reset();
     start({.head_timeout = milliseconds(50)});

@@ -1,5 +1,10 @@
 #include <fmt/format.h>
 
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "core/strings.h"
 #include "server/endpoints.h"
 #include "server/rows_json.h"
 
@@ -85,6 +90,63 @@ Reply agent_members(Context context, Call call) {
     http::Response response = json_answer(call, std::move(out));
     visible.tell(response);
     co_return std::move(response);
+}
+
+// What `consul version` of a client compares; the version is the API's.
+Reply agent_version(Context context, Call call) {
+    auto refused = refuse_unless(call, Resource::agent, Verb::read, context.node_name());
+    if (refused) co_return *std::move(refused);
+    std::string out;
+    JsonWriter json(out, call.is_pretty);
+    json.begin_object().key("SHA").string("datapunk");
+    json.key("BuildDate").string("1970-01-01T00:00:01Z");
+    json.key("HumanVersion").string(context.config->version).key("FIPS").string("").end_object();
+    co_return json_answer(call, std::move(out));
+}
+
+// The gauges that are true of this registry, under Consul's names.
+Reply agent_metrics(Context context, Call call) {
+    auto refused = refuse_unless(call, Resource::agent, Verb::read, context.node_name());
+    if (refused) co_return *std::move(refused);
+    const catalog::Catalog& catalog = context.catalog();
+    std::size_t instances = 0;
+    for (const catalog::CatalogNode* node : catalog.nodes().data) {
+        instances += node->services.size();
+    }
+    const std::array<std::pair<std::string_view, std::size_t>, 5> gauges = {{
+        {"state_nodes", catalog.nodes().data.size()},
+        {"state_services", catalog.services().data.size()},
+        {"state_service_instances", instances},
+        {"state_kv_entries", catalog.kv_list("").data.size()},
+        {"datapunk_blocking_queries", context.registry->waiters()},
+    }};
+    if (call.query.value("format").value_or("") == "prometheus") {
+        std::string text;
+        for (const auto& [name, value] : gauges) {
+            text += fmt::format("# TYPE consul_{} gauge\nconsul_{} {}\n", name, name, value);
+        }
+        co_return http::Response{
+            .status = 200,
+            .headers = {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}},
+            .body = std::move(text)
+        };
+    }
+    std::string out;
+    JsonWriter json(out, call.is_pretty);
+    json.begin_object();
+    const WallTime now = context.registry->loop().wall_now();
+    json.key("Timestamp").string(core::format_utc(now));
+    json.key("Gauges").begin_array();
+    for (const auto& [name, value] : gauges) {
+        std::string dotted = fmt::format("consul.{}", name);
+        if (const auto first = dotted.find('_'); first != std::string::npos) dotted[first] = '.';
+        json.begin_object().key("Name").string(dotted).key("Value").number(value);
+        json.key("Labels").begin_object().end_object().end_object();
+    }
+    json.end_array();
+    json.key("Points").begin_array().end_array().key("Counters").begin_array().end_array();
+    json.key("Samples").begin_array().end_array().end_object();
+    co_return json_answer(call, std::move(out));
 }
 
 Reply status_leader(Context context, Call call) {

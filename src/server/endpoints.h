@@ -34,6 +34,16 @@ Reply agent_members(Context context, Call call);
 Reply status_leader(Context context, Call call);
 Reply status_peers(Context context, Call call);
 
+Reply agent_version(Context context, Call call);
+Reply agent_metrics(Context context, Call call);
+
+// absent.cpp: what this registry deliberately does not do
+Reply absent(Context context, Call call);
+
+// query.cpp
+Reply queries(Context context, Call call);
+Reply query(Context context, Call call);
+
 // catalog.cpp
 Reply catalog_register(Context context, Call call);
 Reply catalog_deregister(Context context, Call call);

@@ -2,7 +2,8 @@
 
 // RegistryServer: the embedded registry's HTTP door. Speaks Consul's HTTP API (1.16, field for
 // field, error texts and headers included) for what a mesh needs: agent, catalog, health, kv,
-// status. What it does not have answers as an unknown path does in Consul.
+// status, sessions, transactions, prepared queries, access control. What it deliberately does not
+// have is answered 501 and stands in docs/consul-compatibility.md.
 //
 //     http::Server ── handle(request) ──> routes (router.cpp) ──> endpoints.h
 //
@@ -11,11 +12,22 @@
 // Cost: a health query of 40 instances whose answer is encoded already is a lookup and a copy.
 
 #include <cstdint>
+#include <string_view>
+#include <vector>
 
 #include "http/server.h"
 #include "server/call.h"
 
 namespace datapunk::mesh::server {
+
+// A path of the API, as the router has it; one that ends with "/" is followed by a name.
+struct ApiPath {
+    std::string_view path;
+    std::string_view methods;  // with commas
+};
+
+// Every path that is answered, in the order in which they are looked for.
+std::vector<ApiPath> api_paths();
 
 class RegistryServer final : public http::Handler {
   public:

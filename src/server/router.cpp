@@ -70,6 +70,49 @@ constexpr std::array kRoutes = {
     Route{"/v1/txn", "PUT", txn},
     Route{"/v1/event/fire/", "PUT", event_fire},
     Route{"/v1/event/list", "GET", event_list},
+    Route{"/v1/agent/version", "GET", agent_version},
+    Route{"/v1/agent/metrics", "GET", agent_metrics},
+    Route{"/v1/query", "GET,POST", queries},
+    Route{"/v1/query/", "GET,PUT,DELETE", query},
+    // What follows is answered 501.
+    Route{"/v1/acl/login", "POST", absent, true},
+    Route{"/v1/acl/logout", "POST", absent, true},
+    Route{"/v1/acl/roles", "GET", absent, true},
+    Route{"/v1/acl/role", "PUT", absent, true},
+    Route{"/v1/acl/role/", "GET,PUT,DELETE", absent, true},
+    Route{"/v1/acl/binding-rules", "GET", absent, true},
+    Route{"/v1/acl/binding-rule", "PUT", absent, true},
+    Route{"/v1/acl/binding-rule/", "GET,PUT,DELETE", absent, true},
+    Route{"/v1/acl/auth-methods", "GET", absent, true},
+    Route{"/v1/acl/auth-method", "PUT", absent, true},
+    Route{"/v1/acl/auth-method/", "GET,PUT,DELETE", absent, true},
+    Route{"/v1/acl/templated-policies", "GET", absent, true},
+    Route{"/v1/acl/templated-policy/", "GET,POST", absent, true},
+    Route{"/v1/agent/connect/", "GET,POST", absent, true},
+    Route{"/v1/agent/force-leave/", "PUT", absent, true},
+    Route{"/v1/agent/host", "GET", absent, true},
+    Route{"/v1/agent/join/", "PUT", absent, true},
+    Route{"/v1/agent/leave", "PUT", absent, true},
+    Route{"/v1/agent/metrics/stream", "GET", absent, true},
+    Route{"/v1/agent/monitor", "GET", absent, true},
+    Route{"/v1/agent/reload", "PUT", absent, true},
+    Route{"/v1/agent/token/", "PUT", absent, true},
+    Route{"/v1/catalog/connect/", "GET", absent, true},
+    Route{"/v1/catalog/gateway-services/", "GET", absent, true},
+    Route{"/v1/config", "PUT", absent, true},
+    Route{"/v1/config/", "GET,DELETE", absent, true},
+    Route{"/v1/connect/", "GET,POST,PUT,DELETE", absent, true},
+    Route{"/v1/coordinate/", "GET,PUT", absent, true},
+    Route{"/v1/discovery-chain/", "GET,POST", absent, true},
+    Route{"/v1/exported-services", "GET", absent, true},
+    Route{"/v1/health/connect/", "GET", absent, true},
+    Route{"/v1/health/ingress/", "GET", absent, true},
+    Route{"/v1/imported-services", "GET", absent, true},
+    Route{"/v1/internal/", "GET,POST,PUT", absent, true},
+    Route{"/v1/operator/", "GET,POST,PUT,DELETE", absent, true},
+    Route{"/v1/peering/", "GET,POST,DELETE", absent, true},
+    Route{"/v1/peerings", "GET", absent, true},
+    Route{"/v1/snapshot", "GET,PUT", absent, true},
 };
 
 const Route* find_route(std::string_view path) {
@@ -173,6 +216,12 @@ Routed route_request(http::Request request, AclGate& acl, Duration since_1970) {
 }
 
 }  // namespace
+
+std::vector<ApiPath> api_paths() {
+    std::vector<ApiPath> out;
+    for (const Route& route : kRoutes) out.push_back({route.path, route.methods});
+    return out;
+}
 
 RegistryServer::RegistryServer(
     registry::embedded::EmbeddedRegistry& registry, RegistryServerConfig config

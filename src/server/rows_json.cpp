@@ -188,14 +188,16 @@ void write_check(
     json.end_object();
 }
 
-void write_health(JsonWriter& json, const catalog::InstanceRef& ref, std::string_view datacenter) {
+void write_health(
+    JsonWriter& json, const catalog::InstanceRef& ref, std::string_view datacenter, NoTags no_tags
+) {
     json.begin_object().key("Node");
     write_node(json, ref.node->row, datacenter);
     json.key("Service");
     write_service(json, ref.instance->row);
     json.key("Checks").begin_array();
     for (const auto& [id, check] : ref.node->checks) {
-        write_check(json, ref.node->row, nullptr, check);
+        write_check(json, ref.node->row, nullptr, check, no_tags);
     }
     for (const auto& [id, check] : ref.instance->checks) {
         write_check(json, ref.node->row, &ref.instance->row, check);

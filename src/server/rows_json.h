@@ -30,7 +30,13 @@ void write_check(
     NoTags no_tags = NoTags::empty_list
 );
 // {Node, Service, Checks}: one instance in health/service.
-void write_health(JsonWriter& json, const catalog::InstanceRef& ref, std::string_view datacenter);
+// `no_tags`: of checks that are the node's; null in the answers of prepared queries.
+void write_health(
+    JsonWriter& json,
+    const catalog::InstanceRef& ref,
+    std::string_view datacenter,
+    NoTags no_tags = NoTags::empty_list
+);
 // One instance in catalog/service.
 void write_catalog_service(
     JsonWriter& json, const catalog::InstanceRef& ref, std::string_view datacenter
