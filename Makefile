@@ -70,10 +70,11 @@ kills: build-test ## 1,000 kills at any moment of store and registry, and a flip
 	@FLIPS=1 TEST_TMPDIR=/dev/shm/ $(RELEASE)/store_test --gtest_filter='DamageTest.AFlippedBit*'
 
 .PHONY: bench
-bench: deps-test ## Measure against HAProxy and nginx, and the library against the clock
+bench: deps-test ## Measure against HAProxy, nginx and Consul, and the library against the clock
 	@cmake --preset release -DMESH_TESTS=ON -DMESH_BENCH=ON --log-level=WARNING >/dev/null
 	@cmake --build $(RELEASE) -j $(JOBS) --target dpmesh benches
 	@bench/run.py --build $(RELEASE)
+	@bench/registry.py --build $(RELEASE)
 
 .PHONY: sim-balance
 sim-balance: deps-test ## Compare the balancing algorithms in virtual time, beside an oracle

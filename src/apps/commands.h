@@ -20,6 +20,14 @@ enum ExitCode : int {
 
 enum class Output : std::uint8_t { table, json };
 
+// Where the registry is, for the commands that ask it.
+struct RegistryAccess {
+    std::string address;  // host:port; empty = CONSUL_HTTP_ADDR or 127.0.0.1:8500
+    std::string token;    // empty = CONSUL_HTTP_TOKEN
+    std::uint32_t timeout_ms = 5000;
+    Output output = Output::table;
+};
+
 struct AgentCommand {
     std::vector<std::string> config;  // files, directories or "-"
     bool dev = false;
@@ -37,18 +45,16 @@ struct RegistryCommand {
     bool acl = false;
     std::string acl_default_policy = "allow";
     std::string acl_token_file;
+    std::string node;  // empty: this machine's name
+};
+
+struct SnapshotCommand {
+    RegistryAccess access;
+    std::string file;
 };
 
 struct ValidateCommand {
     std::vector<std::string> config;
-};
-
-// Where the registry is, for the commands that ask it.
-struct RegistryAccess {
-    std::string address;  // host:port; empty = CONSUL_HTTP_ADDR or 127.0.0.1:8500
-    std::string token;    // empty = CONSUL_HTTP_TOKEN
-    std::uint32_t timeout_ms = 5000;
-    Output output = Output::table;
 };
 
 struct EndpointsCommand {
@@ -86,6 +92,9 @@ struct DeregisterCommand {
 
 int run_agent(const AgentCommand& command);
 int run_registry(const RegistryCommand& command);
+int run_snapshot_save(const SnapshotCommand& command);
+int run_snapshot_restore(const SnapshotCommand& command);
+int run_snapshot_inspect(const SnapshotCommand& command);
 int run_validate(const ValidateCommand& command);
 int run_schema();
 int run_services(const RegistryAccess& access);

@@ -123,7 +123,38 @@ int main(int argc, char** argv) {
     registry_cli->add_option("--log-level", registry.log_level, "debug, info, warn, error or off")
         ->capture_default_str()
         ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
-    registry_cli->callback([&] { code = run_registry(registry); });
+    registry_cli->add_option(
+        "--node", registry.node, "Name of this node in the catalog (default: this machine's)"
+    );
+    registry_cli->callback([&, registry_cli] {
+        if (registry_cli->get_subcommands().empty()) code = run_registry(registry);
+    });
+
+    SnapshotCommand snapshot;
+    snapshot.access.timeout_ms = 60'000;
+    auto* snapshot_cli = registry_cli->add_subcommand(
+        "snapshot", "Back up a running registry, restore a backup, or look into one"
+    );
+    snapshot_cli->require_subcommand(1);
+    const auto add_snapshot =
+        [&](const char* name, const char* text, int (*run)(const SnapshotCommand&)) {
+            auto* cli = snapshot_cli->add_subcommand(name, text);
+            cli->add_option("file", snapshot.file, "The backup")->required();
+            if (run == run_snapshot_inspect) {
+                add_output(*cli, snapshot.access.output);
+            } else {
+                add_access(*cli, snapshot.access);
+            }
+            cli->callback([&code, &snapshot, run] { code = run(snapshot); });
+        };
+    add_snapshot("save", "Write the registry's whole state to a file", run_snapshot_save);
+    add_snapshot(
+        "restore",
+        "Put the registry's whole state back as the file has it; watchers are told, the index "
+        "rises",
+        run_snapshot_restore
+    );
+    add_snapshot("inspect", "Check a file and say what it holds", run_snapshot_inspect);
 
     ValidateCommand validate;
     auto* validate_cli = app.add_subcommand(

@@ -54,7 +54,10 @@ int run_registry(const RegistryCommand& command) {
     const core::Logger log(*sink, level_of(command.log_level));
     io::KernelNetwork network(**loop);
     LocalRegistryConfig config{
-        .address = command.address, .port = command.port, .data_dir = command.data_dir
+        .address = command.address,
+        .port = command.port,
+        .data_dir = command.data_dir,
+        .node_name = command.node
     };
     config.dns.enabled = !command.no_dns;
     config.dns.port = command.dns_port;

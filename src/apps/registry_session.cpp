@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include "apps/environment.h"
+#include "http/client.h"
 #include "wire/url.h"
 
 namespace datapunk::mesh::apps {
@@ -23,10 +24,20 @@ Result<std::unique_ptr<RegistrySession>> RegistrySession::open(const RegistryAcc
     session->loop_ = *std::move(loop);
     session->network_ = std::make_unique<io::KernelNetwork>(*session->loop_);
     session->timeout_ = std::chrono::milliseconds(access.timeout_ms);
+    session->config_ = *config;
     auto backend = registry::consul::ConsulBackend::create(*session->network_, *std::move(config));
     if (!backend) return std::move(backend).error();
     session->backend_ = *std::move(backend);
     return session;
+}
+
+io::Task<Result<http::Response>> RegistrySession::fetch(http::Request request) {
+    constexpr std::size_t kBodyBytesMax = 1UL << 30U;
+    if (!config_.token.empty()) request.headers.push_back({"X-Consul-Token", config_.token});
+    http::Client client(*network_, {.body_bytes_max = kBodyBytesMax, .keep_alive = false});
+    const Instant until = deadline();
+    auto answer = co_await client.fetch(config_.host, config_.port, std::move(request), until);
+    co_return std::move(answer);
 }
 
 int report(const Error& error) {

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "apps/commands.h"
+#include "http/message.h"
 #include "io/epoll_loop.h"
 #include "io/tcp.h"
 #include "registry/consul/consul_backend.h"
@@ -17,6 +18,10 @@ class RegistrySession {
     static Result<std::unique_ptr<RegistrySession>> open(const RegistryAccess& access);
 
     registry::Backend& backend() noexcept { return *backend_; }
+
+    // What the backend has no word for: this request as it is, with the token. The answer may be
+    // as large as a snapshot.
+    io::Task<Result<http::Response>> fetch(http::Request request);
 
     io::EpollLoop& loop() noexcept { return *loop_; }
 
@@ -43,6 +48,7 @@ class RegistrySession {
 
     std::unique_ptr<io::EpollLoop> loop_;
     std::unique_ptr<io::KernelNetwork> network_;
+    registry::consul::ConsulConfig config_;
     std::unique_ptr<registry::Backend> backend_;
     Duration timeout_;
 };

@@ -86,6 +86,8 @@ class AclStore {
     // The last change; 0 = none yet.
     std::uint64_t index() const noexcept { return index_; }
 
+    void raise_to(std::uint64_t index) noexcept { index_ = index; }
+
     // True if something changed.
     bool put_token(AclTokenRow token, std::uint64_t index);
     bool erase_token(std::string_view accessor, std::uint64_t index);

@@ -35,6 +35,7 @@ struct Refuse {
     Result<> operator()(const EndLockDelays& c) const;
     Result<> operator()(const Txn& c) const;        // txn.cpp
     Result<> operator()(const FireEvent& c) const;  // events.cpp
+    Result<> operator()(const RestoreState& c) const;
     // access_control.cpp
     Result<> operator()(const BootstrapAcl& c) const;
     Result<> operator()(const SetAclToken& c) const;
@@ -78,6 +79,7 @@ struct Apply {
     void operator()(EndLockDelays& c);
     void operator()(Txn& c);
     void operator()(FireEvent& c);
+    void operator()(RestoreState& c);
     // access_control.cpp
     void operator()(BootstrapAcl& c);
     void operator()(SetAclToken& c);

@@ -69,6 +69,13 @@ Result<Applied> Catalog::apply(Command command) {
     return outcome;
 }
 
+std::vector<std::string> Catalog::local_checks() const {
+    std::vector<std::string> ids;
+    if (local_ == nullptr) return ids;
+    for (const auto& [id, owner] : local_->check_owner) ids.push_back(id);
+    return ids;
+}
+
 const Catalog::NamedService* Catalog::named(std::string_view name) const {
     const auto found = by_name_.find(name);
     return found == by_name_.end() ? nullptr : &found->second;

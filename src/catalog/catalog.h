@@ -97,6 +97,7 @@ struct Applied {
     std::vector<std::string> sessions;      // new or gone: for timers
     TxnOutcome txn;                         // of a transaction
     std::vector<std::string> lock_delays;   // keys whose delay began or ended: for timers
+    bool restored = false;                  // everything is another: all timers, all waiters
 };
 
 class Catalog {
@@ -138,6 +139,7 @@ class Catalog {
     const CatalogNode* local() const noexcept { return local_; }
 
     const Instance* agent_service(std::string_view id) const;
+    std::vector<std::string> local_checks() const;    // ids of the local node's checks
     CheckRef agent_check(std::string_view id) const;  // .check is null if unknown
 
     // --- keys
@@ -165,6 +167,8 @@ class Catalog {
     const QueryStore& queries() const noexcept { return queries_; }
 
     std::string encode_state() const;
+    // The local node's name in encoded state, or an error if the state is not readable.
+    [[nodiscard]] static Result<std::string> node_of_state(std::string_view bytes);
     [[nodiscard]] static Result<Catalog> decode_state(std::string_view bytes);
 
   private:
@@ -182,6 +186,9 @@ class Catalog {
         std::uint64_t index = 0;         // instances and their nodes
         std::uint64_t health_index = 0;  // and their checks
     };
+
+    // Everything counts as changed at this index, which is above all in it.
+    void raise_to(std::uint64_t index);
 
     const NamedService* named(std::string_view name) const;
     std::uint64_t absent_service_index() const;

@@ -441,6 +441,7 @@ struct Model {
     }
 
     // Not generated here: access_control_test.cpp.
+    void operator()(const RestoreState&) {}  // restore_test.cpp
     void operator()(const BootstrapAcl&) {}
     void operator()(const SetAclToken&) {}
     void operator()(const DeleteAclToken&) {}

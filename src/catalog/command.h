@@ -162,6 +162,14 @@ struct FireEvent {
     friend bool operator==(const FireEvent&, const FireEvent&) = default;
 };
 
+// Everything as a backup has it (encode_state() of then), in place of what is here. The index does
+// not go back with it: what is restored counts as changed now, so that every blocked query returns
+// and no index means two things. Refused if the backup is of another node.
+struct RestoreState {
+    std::string state;
+    friend bool operator==(const RestoreState&, const RestoreState&) = default;
+};
+
 // The position is the kind that is stored: new ones go to the end.
 using Command = std::variant<
     SetLocalNode,
@@ -190,7 +198,8 @@ using Command = std::variant<
     RenewSession,
     EndLockDelays,
     Txn,
-    FireEvent>;
+    FireEvent,
+    RestoreState>;
 
 // Fills in Consul's defaults (ids, names, weights, minimal intervals, tagged addresses) and checks
 // everything that needs no state. Doing it again changes nothing.

@@ -36,6 +36,8 @@ class EventStore {
 
     std::uint64_t index() const noexcept { return index_; }
 
+    void raise_to(std::uint64_t index) noexcept { index_ = index; }
+
     void push(EventRow event, std::uint64_t index);
 
     // For the snapshot.

@@ -102,6 +102,7 @@ void fields(auto& a, auto& r, const EventRow*) {
 }
 void fields(auto& a, auto& r, const EventStore::State*) { all(a, r.rows, r.clock, r.index); }
 void fields(auto& a, auto& r, const FireEvent*) { all(a, r.event); }
+void fields(auto& a, auto& r, const RestoreState*) { all(a, r.state); }
 // clang-format on
 
 class Encoder {

@@ -133,6 +133,11 @@ void KvStore::bury(const std::string& key, std::uint64_t index) {
     if (burials_.size() > 2 * kTombstonesMax) std::erase_if(burials_, overtaken);
 }
 
+void KvStore::raise_to(std::uint64_t index) {
+    for (auto& [key, row] : rows_) row.index.modified = index;
+    floor_ = index_ = index;
+}
+
 void KvStore::restore(State state) {
     rows_ = std::move(state.rows);
     tombstones_ = std::move(state.tombstones);

@@ -77,6 +77,8 @@ class KvStore {
         out(index_);
     }
     void restore(State state);
+    // Every key and every prefix counts as changed at this index.
+    void raise_to(std::uint64_t index);
 
   private:
     void bury(const std::string& key, std::uint64_t index);

@@ -424,6 +424,8 @@ struct Prepare {
         return Ok{};
     }
 
+    Result<> operator()(RestoreState&) const { return Ok{}; }
+
     Result<> operator()(BootstrapAcl& c) const { return prepare_access(c); }
 
     Result<> operator()(SetAclToken& c) const { return prepare_access(c); }

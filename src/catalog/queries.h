@@ -46,6 +46,8 @@ class QueryStore {
 
     std::uint64_t index() const noexcept { return index_; }
 
+    void raise_to(std::uint64_t index) noexcept { index_ = index; }
+
     // True if something changed.
     bool put(QueryRow row, std::uint64_t index);
     bool erase(std::string_view id, std::uint64_t index);

@@ -44,6 +44,8 @@ class SessionStore {
 
     std::uint64_t index() const noexcept { return index_; }
 
+    void raise_to(std::uint64_t index) noexcept { index_ = index; }
+
     std::size_t size() const noexcept { return sessions_.size(); }
 
     // Keys locked or within their delay.

@@ -1,5 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "catalog/apply.h"
 #include "catalog/catalog.h"
 #include "catalog/fields.h"
 
@@ -153,6 +156,58 @@ Result<Catalog> Catalog::decode_state(std::string_view bytes) {
         c.local_ = &found->second;
     }
     return c;
+}
+
+Result<std::string> Catalog::node_of_state(std::string_view bytes) {
+    auto state = decode_state(bytes);
+    if (!state) return std::move(state).error();
+    return state->local_ == nullptr ? std::string() : state->local_->row.name;
+}
+
+void Catalog::raise_to(std::uint64_t index) {
+    index_ = nodes_index_ = services_index_ = checks_index_ = index;
+    service_extinction_ = node_extinction_ = index;
+    for (auto& [name, node] : nodes_) {
+        node.index = node.row.index.modified = index;
+        for (auto& [id, check] : node.checks) check.index.modified = index;
+        for (auto& [id, instance] : node.services) {
+            instance.row.index.modified = index;
+            for (auto& [check_id, check] : instance.checks) check.index.modified = index;
+        }
+    }
+    for (auto& [name, service] : by_name_) service.index = service.health_index = index;
+    kv_.raise_to(index);
+    sessions_.raise_to(index);
+    acl_.raise_to(index);
+    queries_.raise_to(index);
+    events_.raise_to(index);
+}
+
+Result<> Refuse::operator()(const RestoreState& c) const {
+    if (auto refused = need_local(); !refused) return refused;
+    auto node = Catalog::node_of_state(c.state);
+    if (!node) return std::move(node).error();
+    if (*node == catalog.local_->row.name) return Ok{};
+    return Error{
+        .code = Code::invalid,
+        .what = fmt::format(
+            "the backup is of node \"{}\", this is node \"{}\"", *node, catalog.local_->row.name
+        ),
+        .source = Source::downstream
+    };
+}
+
+void Apply::operator()(RestoreState& c) {
+    auto state = Catalog::decode_state(c.state);
+    if (!state) return;  // refused before
+    const std::uint64_t index = std::max(catalog_.index_, state->index_) + 1;
+    for (const std::string& id : catalog_.local_checks()) outcome_.local_checks.push_back(id);
+    catalog_ = *std::move(state);
+    // One less: apply() counts the step itself.
+    catalog_.raise_to(index);
+    catalog_.index_ = index - 1;
+    for (const std::string& id : catalog_.local_checks()) outcome_.local_checks.push_back(id);
+    outcome_.changed = outcome_.restored = true;
 }
 
 }  // namespace datapunk::mesh::catalog

@@ -35,6 +35,18 @@ bool is_ours(wire::http1::Header header) {
 
 }  // namespace
 
+// One body over the ordinary limit at a time, so that no crowd of them fills the memory.
+struct Server::LargeBody {
+    explicit LargeBody(Server& s) : server(s) { server.has_large_body_ = true; }
+
+    LargeBody(const LargeBody&) = delete;
+    LargeBody& operator=(const LargeBody&) = delete;
+
+    ~LargeBody() { server.has_large_body_ = false; }
+
+    Server& server;
+};
+
 // One client connection: requests in turn.
 class Server::Connection : public core::ListNode {
   public:
@@ -126,12 +138,14 @@ io::Task<bool> Server::Connection::serve_one() {
 
 io::Task<bool> Server::Connection::collect_body(const RequestHead& head, Request& request) {
     if (reader_.body_done()) co_return true;
-    const std::size_t bytes_max = server_.config_.body_bytes_max;
+    const std::size_t own = server_.handler_.body_bytes_max(request.target);
+    const std::size_t bytes_max = own > 0 ? own : server_.config_.body_bytes_max;
     if (head.framing == Framing::length && head.content_length > bytes_max) {
         co_await refuse(413, "the body is over the limit");
         co_return false;
     }
     const Instant deadline = now() + server_.config_.body_timeout;
+    std::optional<LargeBody> large;
     if (head.expects_continue) {
         const io::Slices go_on(std::string_view("HTTP/1.1 100 Continue\r\n\r\n"));
         auto written = co_await stream_->write(go_on, deadline);
@@ -148,6 +162,13 @@ io::Task<bool> Server::Connection::collect_body(const RequestHead& head, Request
         if (request.body.size() + piece->bytes.size() > bytes_max) {
             co_await refuse(413, "the body is over the limit");
             co_return false;
+        }
+        if (!large && request.body.size() + piece->bytes.size() > server_.config_.body_bytes_max) {
+            if (server_.has_large_body_) {
+                co_await refuse(503, "another large body is being received");
+                co_return false;
+            }
+            large.emplace(server_);
         }
         request.body += piece->bytes;
     }

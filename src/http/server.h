@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "core/log.h"
 #include "http/message.h"
@@ -27,6 +28,10 @@ class Handler {
     // A response with a field that cannot be sent (CR, LF, a bad name) or a status outside 200-599
     // becomes a 500; its Content-Length, Transfer-Encoding, Connection and Date are the server's.
     virtual io::Task<Response> handle(Request request) = 0;
+
+    // How large the body of a request to this target may be; 0 = as ServerConfig says. Of bodies
+    // over that, one is received at a time.
+    virtual std::size_t body_bytes_max(std::string_view /*target*/) const { return 0; }
 };
 
 struct ServerConfig {
@@ -60,6 +65,7 @@ class Server {
 
   private:
     class Connection;
+    struct LargeBody;
 
     io::Task<void> accept_loop();
     io::Task<void> serve(io::StreamPtr stream);
@@ -74,6 +80,7 @@ class Server {
     io::SocketAddress local_;
     io::Event idle_;  // set when the last connection ends
     bool draining_ = false;
+    bool has_large_body_ = false;
     core::IntrusiveList<Connection> open_;
     std::size_t open_count_ = 0;
     std::map<std::array<std::uint8_t, 16>, std::size_t> open_by_client_;  // if that is limited

@@ -51,6 +51,10 @@ class EchoHandler final : public Handler {
         );
     }
 
+    std::size_t body_bytes_max(std::string_view target) const override {
+        return target == "/large" ? 3UL * 1024 * 1024 : 0;
+    }
+
     io::Event release;
     io::Event called;  // for the first time
     std::set<io::SocketAddress> peers;
@@ -141,6 +145,20 @@ TEST_F(HttpServer, CarriesLargeBodiesBothWays) {
     const auto up = fetch({.method = "POST", .body = std::string(900'000, 'y')}, client);
     ASSERT_TRUE(up);
     EXPECT_EQ(up->body.size(), 900'000U + std::string("POST /  ").size());
+}
+
+TEST_F(HttpServer, AHandlerMayTakeLargerBodiesOnOneTarget) {
+    Client client(network_, {});
+    const std::string body(2UL * 1024 * 1024, 'y');
+    for (int i = 0; i < 2; ++i) {  // the second finds the place free again
+        const auto up = fetch({.method = "PUT", .target = "/large", .body = body}, client);
+        ASSERT_TRUE(up);
+        EXPECT_EQ(up->status, 200);
+        EXPECT_GT(up->body.size(), body.size());
+    }
+    const auto elsewhere = fetch({.method = "PUT", .target = "/", .body = body}, client);
+    ASSERT_TRUE(elsewhere);
+    EXPECT_EQ(elsewhere->status, 413);
 }
 
 TEST_F(HttpServer, RefusesABodyOverTheLimitWithoutReadingIt) {

@@ -90,4 +90,10 @@ Reply event_list(Context context, Call call);
 // txn.cpp
 Reply txn(Context context, Call call);
 
+// snapshot.cpp
+inline constexpr Duration kSnapshotTimeout = std::chrono::minutes(2);
+inline constexpr std::size_t kSnapshotBytesMax =
+    256UL * 1024 * 1024;  // the catalog's limits, and room
+Reply snapshot(Context context, Call call);
+
 }  // namespace datapunk::mesh::server

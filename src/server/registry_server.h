@@ -35,6 +35,7 @@ class RegistryServer final : public http::Handler {
     RegistryServer(registry::embedded::EmbeddedRegistry& registry, RegistryServerConfig config);
 
     io::Task<http::Response> handle(http::Request request) override;
+    std::size_t body_bytes_max(std::string_view target) const override;
 
     // Answers encoded so far: fewer than asked for, see AnswerCache.
     std::uint64_t encodings() const noexcept { return answers_.encodings(); }

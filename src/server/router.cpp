@@ -48,6 +48,7 @@ constexpr std::array kRoutes = {
     Route{"/v1/health/node/", "GET", health_node},
     Route{"/v1/health/state/", "GET", health_state},
     Route{"/v1/kv/", "GET,PUT,DELETE", kv},
+    Route{"/v1/snapshot", "GET,PUT", snapshot},
     Route{"/v1/status/leader", "GET", status_leader, true},
     Route{"/v1/status/peers", "GET", status_peers, true},
     Route{"/v1/acl/bootstrap", "PUT", acl_bootstrap, true},
@@ -235,6 +236,10 @@ io::Task<http::Response> RegistryServer::handle(http::Request request) {
     if (routed.route == nullptr) co_return std::move(routed.refusal);
     auto response = co_await routed.route->run(context_, std::move(routed.call));
     co_return with_defaults(std::move(response), acl_);
+}
+
+std::size_t RegistryServer::body_bytes_max(std::string_view target) const {
+    return target.substr(0, target.find('?')) == "/v1/snapshot" ? kSnapshotBytesMax : 0;
 }
 
 }  // namespace datapunk::mesh::server

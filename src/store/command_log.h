@@ -49,6 +49,7 @@ class CommandLog {
     // The seq of the batch's last record. On an error nothing of the batch is kept.
     using AppendDone = core::UniqueFunction<void(Result<std::uint64_t>)>;
     using SnapshotDone = core::UniqueFunction<void(Result<>)>;
+    using ReadDone = core::UniqueFunction<void(Result<StoredState>)>;
 
     virtual ~CommandLog() = default;
 
@@ -61,6 +62,10 @@ class CommandLog {
     [[nodiscard]] virtual Result<> write_snapshot(
         std::string bytes, std::uint64_t up_to_seq, SnapshotDone done
     ) = 0;
+    // Gives back what load() would give now, up to and with up_to_seq: what it is made of may be
+    // folded into one state without the owner's help. `done` runs on a thread of its own and may
+    // take as long as it likes; one at a time. An error here: not taken.
+    [[nodiscard]] virtual Result<> read_back(std::uint64_t up_to_seq, ReadDone done) = 0;
     // Finishes what was taken, then stops. Not from inside `done`.
     virtual void shutdown() = 0;
 };

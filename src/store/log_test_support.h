@@ -65,6 +65,15 @@ inline Result<std::uint64_t> append_and_wait(CommandLog& log, std::vector<std::s
     return answer->get_future().get();
 }
 
+inline Result<StoredState> read_back_and_wait(CommandLog& log, std::uint64_t up_to_seq) {
+    const auto answer = std::make_shared<std::promise<Result<StoredState>>>();
+    const Result<> taken = log.read_back(up_to_seq, [answer](Result<StoredState> state) {
+        answer->set_value(std::move(state));
+    });
+    if (!taken) return taken.error();
+    return answer->get_future().get();
+}
+
 inline Result<> snapshot_and_wait(CommandLog& log, std::string bytes, std::uint64_t up_to_seq) {
     // Shared: set_value() may still be at work when the answer is here already.
     const auto answer = std::make_shared<std::promise<Result<>>>();

@@ -49,6 +49,18 @@ Result<> MemoryLog::write_snapshot(std::string bytes, std::uint64_t up_to_seq, S
     return Ok{};
 }
 
+Result<> MemoryLog::read_back(std::uint64_t up_to_seq, ReadDone done) {
+    if (is_shut_down_) return shut_down();
+    queue_.emplace_back([this, up_to_seq, done = std::move(done)]() mutable {
+        StoredState state = disk_->state;
+        std::erase_if(state.entries, [&](const StoredEntry& entry) {
+            return entry.seq > up_to_seq;
+        });
+        done(std::move(state));
+    });
+    return Ok{};
+}
+
 void MemoryLog::shutdown() {
     run();
     is_shut_down_ = true;

@@ -29,6 +29,7 @@ class MemoryLog final : public CommandLog {
     Result<StoredState> load() override;
     Result<> append(std::vector<std::string> records, AppendDone done) override;
     Result<> write_snapshot(std::string bytes, std::uint64_t up_to_seq, SnapshotDone done) override;
+    Result<> read_back(std::uint64_t up_to_seq, ReadDone done) override;
     void shutdown() override;
 
     // Does what is queued, also what the callbacks queue meanwhile. Returns how many jobs.

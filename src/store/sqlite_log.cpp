@@ -33,6 +33,8 @@ constexpr const char* kSchema =
     "CREATE TABLE entries(seq INTEGER PRIMARY KEY, bytes BLOB, sum INTEGER);"
     "COMMIT;";
 
+constexpr std::uint64_t kSeqMax = std::uint64_t{1} << 62U;
+
 std::uint64_t head_sum(std::uint64_t last_seq, std::uint64_t snapshot_seq) {
     return core::hash64(fmt::format("{} {}", last_seq, snapshot_seq), 0x68656164);
 }
@@ -188,7 +190,11 @@ Result<StoredState> SqliteLog::load() {
     StoredState state;
     if (Result<> head = read_head(); !head) return std::move(head).error();
     if (Result<> snapshot = read_snapshot(state); !snapshot) return std::move(snapshot).error();
-    if (Result<> entries = read_entries(state); !entries) return std::move(entries).error();
+    if (Result<> entries = read_entries(state, kSeqMax); !entries) {
+        return std::move(entries).error();
+    }
+    const std::uint64_t last = snapshot_seq_ + state.entries.size();
+    if (last != last_seq_) return damage(fmt::format("record {} is missing", last + 1));
     const std::string beside = config_.path + "-acked";
     if (const std::uint64_t acknowledged = Witness::read(beside).value_or(0);
         acknowledged > last_seq_) {
@@ -234,10 +240,11 @@ Result<> SqliteLog::read_snapshot(StoredState& state) {
     return Ok{};
 }
 
-Result<> SqliteLog::read_entries(StoredState& state) {
+Result<> SqliteLog::read_entries(StoredState& state, std::uint64_t up_to_seq) {
     Result<Statement> select =
-        database_->prepare("SELECT seq, bytes, sum FROM entries ORDER BY seq");
+        database_->prepare("SELECT seq, bytes, sum FROM entries WHERE seq<=?1 ORDER BY seq");
     if (!select) return damage(select.error().what);
+    select->bind(1, up_to_seq);
     std::uint64_t expected = snapshot_seq_ + 1;
     for (;; ++expected) {
         const Result<bool> row = select->step();
@@ -251,7 +258,6 @@ Result<> SqliteLog::read_entries(StoredState& state) {
         }
         state.entries.push_back({seq, std::string(bytes)});
     }
-    if (expected != last_seq_ + 1) return damage(fmt::format("record {} is missing", expected));
     return Ok{};
 }
 
@@ -271,6 +277,22 @@ Result<> SqliteLog::write_snapshot(std::string bytes, std::uint64_t up_to_seq, S
     job.up_to_seq = up_to_seq;
     job.snapshot_done = std::move(done);
     return enqueue(std::move(job));
+}
+
+Result<> SqliteLog::read_back(std::uint64_t up_to_seq, ReadDone done) {
+    if (is_reading_back_.exchange(true)) {
+        return Error{
+            .code = Code::exhausted,
+            .what = fmt::format("{}: is being read back already", config_.path),
+            .retryable = true,
+        };
+    }
+    Job job;
+    job.up_to_seq = up_to_seq;
+    job.read_done = std::move(done);
+    Result<> taken = enqueue(std::move(job));
+    if (!taken) is_reading_back_ = false;
+    return taken;
 }
 
 Result<> SqliteLog::enqueue(Job job) {
@@ -304,6 +326,7 @@ void SqliteLog::shutdown() {
         MESH_ASSERT(writer_.get_id() != std::this_thread::get_id());
         writer_.join();
     }
+    if (reader_.joinable()) reader_.join();
     // Statements before their database, the database before the lock.
     insert_.reset();
     put_head_.reset();
@@ -326,15 +349,16 @@ void SqliteLog::write_loop() {
                 queued_bytes_ -= queue_.front().bytes;
                 group.push_back(std::move(queue_.front()));
                 queue_.pop_front();
-            } while (group.back().up_to_seq == 0 && !queue_.empty() &&
-                     queue_.front().up_to_seq == 0 && records < config_.group_records_max);
+            } while (is_batch(group.back()) && !queue_.empty() && is_batch(queue_.front()) &&
+                     records < config_.group_records_max);
         }
         write_group(group);
     }
 }
 
 void SqliteLog::write_group(std::vector<Job>& group) {
-    if (group.front().up_to_seq != 0) {
+    if (group.front().read_done) return hand_back(group.front());
+    if (!is_batch(group.front())) {
         return group.front().snapshot_done(commit_snapshot(group.front()));
     }
     std::uint64_t seq = last_seq_;
@@ -347,6 +371,24 @@ void SqliteLog::write_group(std::vector<Job>& group) {
     }
     // One batch too large for the disk must not fail the others.
     for (Job& job : group) job.done(commit(&job, &job + 1));
+}
+
+// Reading takes milliseconds and must be done between commits; what is made of it takes longer and
+// must not keep them waiting.
+void SqliteLog::hand_back(Job& job) {
+    StoredState state;
+    Result<> read = read_snapshot(state);
+    if (read) read = read_entries(state, job.up_to_seq);
+    if (read && snapshot_seq_ + state.entries.size() != job.up_to_seq) {
+        read = damage(fmt::format("records up to {} are not all there", job.up_to_seq));
+    }
+    Result<StoredState> result = std::move(state);
+    if (!read) result = std::move(read).error();
+    if (reader_.joinable()) reader_.join();  // it has ended: there is one at a time
+    reader_ = std::thread([this, done = std::move(job.read_done), r = std::move(result)]() mutable {
+        done(std::move(r));
+        is_reading_back_ = false;
+    });
 }
 
 Result<std::uint64_t> SqliteLog::commit(Job* first, Job* last) {

@@ -49,6 +49,7 @@ class SqliteLog final : public CommandLog {
     Result<StoredState> load() override;
     Result<> append(std::vector<std::string> records, AppendDone done) override;
     Result<> write_snapshot(std::string bytes, std::uint64_t up_to_seq, SnapshotDone done) override;
+    Result<> read_back(std::uint64_t up_to_seq, ReadDone done) override;
     void shutdown() override;
 
     // Transactions so far; appends / commits tells how well they group. Any thread.
@@ -59,10 +60,13 @@ class SqliteLog final : public CommandLog {
         std::vector<std::string> records;
         AppendDone done;
         std::string snapshot;
-        std::uint64_t up_to_seq = 0;  // not 0: a snapshot
+        std::uint64_t up_to_seq = 0;  // not 0: a snapshot, to write or to read back
         SnapshotDone snapshot_done;
+        ReadDone read_done;  // set: reads back
         std::size_t bytes = 0;
     };
+
+    static bool is_batch(const Job& job) noexcept { return job.up_to_seq == 0; }
 
     // Holds the file for this process alone, longer than the database does.
     class FileLock {
@@ -84,7 +88,8 @@ class SqliteLog final : public CommandLog {
     Result<> prepare_statements();
     Result<> read_head();
     Result<> read_snapshot(StoredState& state);
-    Result<> read_entries(StoredState& state);
+    Result<> read_entries(StoredState& state, std::uint64_t up_to_seq);
+    void hand_back(Job& job);
     Error damage(std::string_view what) const;
 
     Result<> enqueue(Job job);
@@ -114,6 +119,8 @@ class SqliteLog final : public CommandLog {
     std::size_t queued_bytes_ = 0;
     bool is_stopping_ = false;
     std::thread writer_;
+    std::atomic<bool> is_reading_back_{false};
+    std::thread reader_;  // runs one ReadDone; the writer thread's
 };
 
 }  // namespace datapunk::mesh::store

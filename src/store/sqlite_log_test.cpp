@@ -107,6 +107,47 @@ TEST_F(SqliteLogTest, BoundsItsQueue) {
     log->shutdown();
 }
 
+TEST_F(SqliteLogTest, ReadsBackWhatALoadWouldGive) {
+    auto log = opened(path);
+    (void)log->load().ok();
+    for (const char* record : {"a", "b", "c", "d"}) {
+        ASSERT_TRUE(append_and_wait(*log, {record}).ok());
+    }
+    ASSERT_TRUE(snapshot_and_wait(*log, "ab", 2).ok());
+    Result<StoredState> state = read_back_and_wait(*log, 3);
+    ASSERT_TRUE(state.ok()) << state.error().what;
+    EXPECT_EQ(state->snapshot, (StoredSnapshot{2, "ab"}));
+    EXPECT_EQ(state->entries, (Entries{{3, "c"}}));
+    // The log may still be leaving the last one.
+    do {
+        state = read_back_and_wait(*log, 4);
+    } while (!state.ok() && state.error().code == Code::exhausted);
+    ASSERT_TRUE(state.ok()) << state.error().what;
+    log.reset();
+    EXPECT_EQ(*state, *loaded(path));
+}
+
+TEST_F(SqliteLogTest, WritesGoOnWhileWhatWasReadBackIsWorkedOnAndOneIsReadAtATime) {
+    auto log = opened(path);
+    (void)log->load().ok();
+    ASSERT_TRUE(append_and_wait(*log, {"a"}).ok());
+    std::promise<void> finish;
+    std::promise<void> started;
+    ASSERT_TRUE(log->read_back(
+                       1,
+                       [&](Result<StoredState>) {
+                           started.set_value();
+                           finish.get_future().wait();
+                       }
+    ).ok());
+    started.get_future().wait();
+    EXPECT_EQ(*append_and_wait(*log, {"b"}), 2U);
+    const Result<> second = log->read_back(2, [](Result<StoredState>) {});
+    ASSERT_FALSE(second.ok());
+    EXPECT_TRUE(second.error().retryable);
+    finish.set_value();
+}
+
 TEST_F(SqliteLogTest, RefusesASecondUser) {
     auto log = opened(path);
     const auto second = SqliteLog::open({.path = path});

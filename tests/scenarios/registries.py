@@ -8,12 +8,12 @@ from programs import binary, free_port
 class Registry:
     """`dpmesh registry` on a port of its own: in memory, or durable in a folder of the test. Ready when made."""
 
-    def __init__(self, scenario, data_dir=None, port=None, under=(), dns_port=None):
+    def __init__(self, scenario, data_dir=None, port=None, under=(), dns_port=None, more=()):
         self.port = port or free_port()
         where = ['--data-dir', data_dir] if data_dir else ['--dev']
         self.dns_port = dns_port
         where += ['--dns-port', dns_port] if dns_port else ['--no-dns']
-        self.process = scenario.start(*under, binary('dpmesh'), 'registry', '--port', self.port, *where)
+        self.process = scenario.start(*under, binary('dpmesh'), 'registry', '--port', self.port, *where, *more)
         wait_http(f'{self.url}/v1/status/leader', process=self.process)
 
     @property

@@ -66,7 +66,7 @@ class SmallDisk(Scenario):
 
     def test_a_full_disk_at_the_start_is_said(self):
         self.fill()
-        registry = self.start(*self.under(), binary('dpmesh'), 'registry', '--port', free_port(), '--data-dir', self.state)
+        registry = self.start(*self.under(), binary('dpmesh'), 'registry', '--port', free_port(), '--data-dir', self.state, '--no-dns')
         self.assertEqual(registry.wait(10), 1)
         self.assertRegex(registry.tail(), 'full|No space')
 

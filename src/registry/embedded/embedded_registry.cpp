@@ -6,6 +6,8 @@
 #include <optional>
 #include <utility>
 
+#include "registry/embedded/backup.h"
+
 namespace datapunk::mesh::registry::embedded {
 
 namespace {
@@ -32,6 +34,20 @@ bool registers_program(const catalog::Command& command) {
     }
     const auto* check = std::get_if<catalog::RegisterCheck>(&command);
     return check != nullptr && is_program(check->check);
+}
+
+Result<std::string> encode_folded(Result<store::StoredState> state) {
+    if (!state) return std::move(state).error();
+    const auto catalog = fold(*std::move(state));
+    if (!catalog) return catalog.error();
+    return catalog->encode_state();
+}
+
+Result<std::string> backup_of(Result<store::StoredState> state, WallTime now) {
+    if (!state) return std::move(state).error();
+    const auto catalog = fold(*std::move(state));
+    if (!catalog) return catalog.error();
+    return encode_backup(*catalog, now);
 }
 
 }  // namespace
@@ -105,19 +121,11 @@ EmbeddedRegistry::~EmbeddedRegistry() {
 Result<> EmbeddedRegistry::replay() {
     auto state = log_->load();
     if (!state) return std::move(state).error();
-    if (state->snapshot) {
-        auto restored = catalog::Catalog::decode_state(state->snapshot->bytes);
-        if (!restored) return std::move(restored).error();
-        catalog_ = *std::move(restored);
-        applied_seq_ = snapshot_seq_ = state->snapshot->up_to_seq;
-    }
-    for (const store::StoredEntry& entry : state->entries) {
-        auto command = catalog::decode_command(entry.bytes);
-        if (!command) return std::move(command).error();
-        // What was refused when it was written is refused again.
-        (void)catalog_.apply(*std::move(command));
-        applied_seq_ = entry.seq;
-    }
+    if (state->snapshot) applied_seq_ = snapshot_seq_ = state->snapshot->up_to_seq;
+    if (!state->entries.empty()) applied_seq_ = state->entries.back().seq;
+    auto folded = fold(*std::move(state));
+    if (!folded) return std::move(folded).error();
+    catalog_ = *std::move(folded);
     timers_.restart(catalog_, loop_.now());
     session_timers_.restart(catalog_, loop_.now());
     return Ok{};
@@ -262,18 +270,28 @@ void EmbeddedRegistry::on_written(Result<std::uint64_t> last_seq) {
 
 void EmbeddedRegistry::apply(Pending& pending) {
     auto outcome = catalog_.apply(std::move(pending.command));
-    pending.done.set(
-    );  // before the waiters: a thousand of them must not delay the writer's answer
+    // Before the waiters: a thousand of them must not delay the writer's answer.
+    pending.done.set();
     if (outcome) {
         if (catalog_.local() != nullptr) has_node_.set();
         timers_.sync(catalog_, outcome->local_checks, loop_.now());
         session_timers_.sync(catalog_, *outcome, loop_.now());
         wake(waiters_.wake(catalog_, outcome->touched));
+        if (outcome->restored) on_restored();
         if (checks_changed_ && !outcome->local_checks.empty()) {
             checks_changed_(outcome->local_checks);
         }
     }
     pending.result = std::move(outcome);
+}
+
+void EmbeddedRegistry::on_restored() {
+    timers_.restart(catalog_, loop_.now());
+    session_timers_.restart(catalog_, loop_.now());
+    wake(waiters_.wake_all());
+    // The backup knows this node as it was then.
+    enqueue(catalog::SetLocalNode{config_.node});
+    logger_.warn("the state was restored from a backup", {{"index", catalog_.index()}});
 }
 
 void EmbeddedRegistry::wake(const std::vector<catalog::WaitToken>& tokens) {
@@ -309,27 +327,85 @@ void EmbeddedRegistry::run_due() {
     if (!queue_.empty() && !is_writing_) loop_.make_ready(flush_);
 }
 
+// A snapshot is made of what the log has, on the log's thread: encoding the catalog here would keep
+// the loop from everything else for milliseconds, and longer the more there is.
 void EmbeddedRegistry::maybe_snapshot() {
-    if (is_snapshotting_ || applied_seq_ - snapshot_seq_ < config_.snapshot_after_entries) return;
-    is_snapshotting_ = true;
+    if (is_snapshotting_ || applied_seq_ < snapshot_due_seq_ ||
+        applied_seq_ - snapshot_seq_ < config_.snapshot_after_entries) {
+        return;
+    }
     const std::uint64_t up_to = applied_seq_;
-    auto taken = log_->write_snapshot(
-        catalog_.encode_state(),
+    auto taken = log_->read_back(
         up_to,
-        [&loop = loop_, alive = alive_, up_to](Result<> result) {
-            loop.post([alive, up_to, result = std::move(result)] {
-                if (*alive == nullptr) return;
-                EmbeddedRegistry& self = **alive;
-                self.is_snapshotting_ = false;
-                if (result) {
-                    self.snapshot_seq_ = up_to;
-                } else {
-                    self.logger_.warn("no snapshot written", {{"error", result.error().what}});
-                }
+        [&loop = loop_, alive = alive_, up_to](Result<store::StoredState> state) {
+            Result<std::string> bytes = encode_folded(std::move(state));
+            loop.post([alive, up_to, bytes = std::move(bytes)]() mutable {
+                if (*alive != nullptr) (*alive)->write_snapshot(std::move(bytes), up_to);
             });
         }
     );
-    if (!taken) is_snapshotting_ = false;
+    is_snapshotting_ = taken.ok();
+    // A log in memory has nothing to shorten.
+    if (!taken && taken.error().code == Code::not_found) snapshot_seq_ = up_to;
+}
+
+void EmbeddedRegistry::write_snapshot(Result<std::string> bytes, std::uint64_t up_to_seq) {
+    if (!bytes) return on_snapshot(std::move(bytes).error(), up_to_seq);
+    auto taken = log_->write_snapshot(
+        *std::move(bytes),
+        up_to_seq,
+        [&loop = loop_, alive = alive_, up_to_seq](Result<> result) {
+            loop.post([alive, up_to_seq, result = std::move(result)]() mutable {
+                if (*alive != nullptr) (*alive)->on_snapshot(std::move(result), up_to_seq);
+            });
+        }
+    );
+    if (!taken) on_snapshot(std::move(taken), up_to_seq);
+}
+
+void EmbeddedRegistry::on_snapshot(Result<> result, std::uint64_t up_to_seq) {
+    is_snapshotting_ = false;
+    if (result) {
+        snapshot_seq_ = up_to_seq;
+        return;
+    }
+    // Not again at once: what fails now would fail at every write.
+    snapshot_due_seq_ = applied_seq_ + config_.snapshot_after_entries / 10 + 1;
+    logger_.warn("no snapshot written", {{"error", result.error().what}});
+}
+
+io::Task<Result<std::string>> EmbeddedRegistry::backup(Instant deadline) {
+    struct Reading {
+        explicit Reading(io::Loop& loop) : done(loop) {}
+
+        Result<std::string> bytes = std::string();
+        io::Event done;
+    };
+    const auto reading = std::make_shared<Reading>(loop_);
+    const WallTime now = loop_.wall_now();
+    auto taken = log_->read_back(
+        applied_seq_,
+        [&loop = loop_, alive = alive_, reading, now](Result<store::StoredState> state) mutable {
+            Result<std::string> bytes = backup_of(std::move(state), now);
+            loop.post([alive, reading = std::move(reading), bytes = std::move(bytes)]() mutable {
+                if (*alive == nullptr) return;
+                reading->bytes = std::move(bytes);
+                reading->done.set();
+            });
+        }
+    );
+    if (!taken && taken.error().code == Code::not_found) co_return encode_backup(catalog_, now);
+    if (!taken) co_return std::move(taken).error();
+    const bool finished = co_await reading->done.wait(deadline);
+    if (!finished) {
+        co_return Error{
+            .code = Code::timeout,
+            .what = "the snapshot was not made in time",
+            .source = Source::registry,
+            .retryable = true,
+        };
+    }
+    co_return std::move(reading->bytes);
 }
 
 }  // namespace datapunk::mesh::registry::embedded

@@ -79,6 +79,10 @@ class EmbeddedRegistry {
     // Returns when the key's index is above `index`, or at `until`. Error: too many wait.
     io::Task<Result<>> wait(catalog::WatchKey key, std::uint64_t index, Instant until);
 
+    // Everything that was acknowledged before this call, as a backup file (backup.h). Made beside
+    // the loop; restoring it is the command RestoreState.
+    io::Task<Result<std::string>> backup(Instant deadline);
+
     // Ends every wait that is under way, as if its time were up: before a shutdown.
     void end_waits();
 
@@ -144,7 +148,10 @@ class EmbeddedRegistry {
     void wake(const std::vector<catalog::WaitToken>& tokens);
     void wake_some();
     void run_due();
+    void on_restored();
     void maybe_snapshot();
+    void write_snapshot(Result<std::string> bytes, std::uint64_t up_to_seq);
+    void on_snapshot(Result<> result, std::uint64_t up_to_seq);
 
     io::Loop& loop_;
     EmbeddedConfig config_;
@@ -164,6 +171,7 @@ class EmbeddedRegistry {
     std::string write_problem_;
     std::uint64_t applied_seq_ = 0;
     std::uint64_t snapshot_seq_ = 0;
+    std::uint64_t snapshot_due_seq_ = 0;  // not before: the last one failed
     bool is_snapshotting_ = false;
     Flush flush_{*this};
     Waker waker_{*this};

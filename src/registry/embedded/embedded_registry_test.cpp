@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "catalog/test_support.h"
+#include "registry/embedded/backup.h"
 #include "registry/embedded/volatile_log.h"
 #include "sim/run.h"
 #include "sim/sim_loop.h"
@@ -126,6 +127,40 @@ TEST_F(EmbeddedRegistryTest, ARestartKnowsWhatWasAcknowledged) {
     EXPECT_EQ(registry_->catalog().index(), index);
     EXPECT_FALSE(lost->ended());
     lost->cancel();
+}
+
+TEST_F(EmbeddedRegistryTest, ABackupHoldsWhatWasAcknowledgedAndComesBackWithoutGoingBack) {
+    ASSERT_TRUE(execute(catalog::with_check(catalog::web("w1"), catalog::ttl_check("c1"))));
+    Pending<Result<std::string>> saving(registry_->backup(loop_.now() + seconds(5)));
+    settle();
+    ASSERT_TRUE(saving.ended());
+    ASSERT_TRUE(saving.value());
+    auto backup = decode_backup(*saving.value());
+    ASSERT_TRUE(backup) << backup.error().what;
+    EXPECT_EQ(backup->state, registry_->catalog().encode_state());
+
+    ASSERT_TRUE(execute(catalog::DeregisterService{"w1"}));
+    ASSERT_TRUE(execute(catalog::web("w2")));
+    const std::uint64_t before = registry_->catalog().index();
+    const auto watcher = wait({WatchTopic::service, "web"}, before, minutes(5));
+    const auto unrelated = wait({WatchTopic::kv_key, "never"}, before, minutes(5));
+    ASSERT_TRUE(execute(catalog::RestoreState{backup->state}));
+    settle();
+    EXPECT_TRUE(watcher->ended());
+    EXPECT_TRUE(unrelated->ended());
+    EXPECT_TRUE(knows("w1"));
+    EXPECT_FALSE(knows("w2"));
+    EXPECT_GT(registry_->catalog().index(), before);
+
+    // Its TTL check runs again: nobody renews it.
+    loop_.run_for(seconds(11));
+    settle();
+    const auto check = registry_->catalog().agent_check("c1");
+    ASSERT_NE(check.check, nullptr);
+    EXPECT_EQ(check.check->status, Health::critical);
+    boot();
+    EXPECT_TRUE(knows("w1"));
+    EXPECT_FALSE(knows("w2"));
 }
 
 TEST_F(EmbeddedRegistryTest, SnapshotsKeepTheLogShort) {

@@ -22,6 +22,10 @@ class VolatileLog final : public store::CommandLog {
         return Ok{};
     }
 
+    Result<> read_back(std::uint64_t, ReadDone) override {
+        return Error{.code = Code::not_found, .what = "a log in memory keeps nothing"};
+    }
+
     void shutdown() override {}
 
   private:
