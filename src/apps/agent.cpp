@@ -5,6 +5,7 @@
 #include <set>
 
 #include "apps/build_info.h"
+#include "apps/discovery_settings.h"
 #include "config/effective.h"
 
 namespace datapunk::mesh::apps {
@@ -47,42 +48,6 @@ Result<routing::RouteTable> routes_of(const config::Config& config) {
     std::vector<routing::Route> routes;
     for (const auto& section : config.routes) routes.push_back(route_of(section, routes.size()));
     return routing::RouteTable::create(std::move(routes));
-}
-
-ServiceDiscoveryConfig discovery_of(const config::Config& config) {
-    const config::DiscoverySection& section = config.discovery;
-    ServiceDiscoveryConfig out;
-    out.cache_ttl = section.cache_ttl;
-    out.negative_ttl = section.negative_ttl;
-    out.removal_grace = section.removal_grace;
-    out.removal_share_max = section.removal_share_max;
-    out.reset_grace = section.reset_grace;
-    out.fallback_after = section.fallback_after;
-    out.queries_per_second = section.queries_per_second;
-    const config::RegistryBreakerSection& breaker = config.registry.breaker;
-    out.registry_breaker.enabled = breaker.enabled;
-    out.registry_breaker.consecutive = breaker.consecutive;
-    out.registry_breaker.failure_rate = breaker.failure_rate;
-    out.registry_breaker.open_for = breaker.open_for;
-    out.registry_breaker.open_max = breaker.open_max;
-    out.snapshot_file = section.snapshot.file;
-    out.snapshot_delay = section.snapshot.delay;
-    out.snapshot_max_age = section.snapshot.max_age;
-    const config::RedisSection& redis = config.redis;
-    if (!redis.enabled) return out;
-    out.shared_cache = {
-        .host = redis.address.host,
-        .port = redis.address.port,
-        .username = redis.username,
-        .password = redis.password.reveal(),
-        .database = redis.database,
-        .tls = redis.tls,
-        .tls_ca = redis.tls_ca,
-        .prefix = redis.prefix,
-        .timeout = redis.timeout,
-        .keep = redis.keep
-    };
-    return out;
 }
 
 EndpointSet fixed_set(
@@ -176,7 +141,7 @@ Result<> Agent::make_services() {
 
 Result<> Agent::start_registry() {
     if (config().registry.kind == config::RegistryKind::fixed) return Ok{};
-    auto backend = connect_registry();
+    auto backend = connect_registry(config().registry.kind);
     if (!backend) return std::move(backend).error();
     auto observed =
         std::make_unique<internal::ObservedBackend>(loop_, *std::move(backend), metrics_);

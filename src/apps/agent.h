@@ -61,7 +61,8 @@ class Agent {
     Result<> start_workers();
     Result<> start_admin();
     Result<> start_registry();
-    Result<std::unique_ptr<registry::Backend>> connect_registry();
+    Result<std::unique_ptr<registry::Backend>> connect_registry(config::RegistryKind kind);
+    Result<std::unique_ptr<registry::Backend>> connect_merged();
     Result<std::unique_ptr<registry::Backend>> start_local_registry();
     void follow_services();
     void on_change(policy::ServicePolicies& service, const EndpointChange& change);

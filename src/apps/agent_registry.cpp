@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include "apps/agent.h"
+#include "apps/discovery_settings.h"
 #include "mesh/connect.h"
 #include "registry/embedded/embedded_backend.h"
+#include "registry/merged/merged_backend.h"
 
 namespace datapunk::mesh::apps {
 
@@ -91,10 +93,39 @@ LocalDnsConfig dns_of(const config::EmbeddedDnsSection& section) {
 
 }  // namespace
 
-Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
+Result<std::unique_ptr<registry::Backend>> Agent::connect_merged() {
+    const config::MergedSection& section = config().registry.merged;
+    std::vector<registry::merged::MergeMember> members;
+    for (const config::RegistryKind kind : section.members) {
+        auto backend = connect_registry(kind);
+        if (!backend) return std::move(backend).error();
+        auto observed =
+            std::make_unique<internal::ObservedBackend>(loop_, *std::move(backend), metrics_);
+        members.push_back(
+            {.name = std::string(config::name_of(kind)),
+             .backend = std::make_unique<registry::BreakerBackend>(
+                 loop_, std::move(observed), breaker_of(config()), metrics_, log_
+             )}
+        );
+    }
+    registry::merged::MergeConfig merge{.register_with = section.register_with};
+    merge.rules.mode = section.mode == config::MergedMode::all
+                           ? registry::merged::MergeMode::all
+                           : registry::merged::MergeMode::priority;
+    merge.rules.health = section.health == config::MergedHealth::first
+                             ? registry::merged::MergeHealth::first
+                             : registry::merged::MergeHealth::worst;
+    merge.rules.failover_after = section.failover_after;
+    auto made =
+        registry::merged::MergedBackend::create(loop_, std::move(members), std::move(merge));
+    if (!made) return std::move(made).error();
+    return std::unique_ptr<registry::Backend>(*std::move(made));
+}
+
+Result<std::unique_ptr<registry::Backend>> Agent::connect_registry(config::RegistryKind kind) {
     const config::RegistrySection& section = config().registry;
     const internal::ConnectParts parts{.loop = loop_, .network = network_, .log = log_};
-    switch (section.kind) {
+    switch (kind) {
         case config::RegistryKind::consul:
             return connect(parts, choice_of(section.consul, config().node));
         case config::RegistryKind::etcd:
@@ -105,6 +136,8 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_registry() {
             return connect(parts, choice_of(section.dns));
         case config::RegistryKind::file:
             return connect(parts, File{.path = section.file.path, .poll = section.file.poll});
+        case config::RegistryKind::merged:
+            return connect_merged();
         case config::RegistryKind::embedded:
         case config::RegistryKind::fixed:
             break;

@@ -104,12 +104,13 @@ class Checks {
         const RegistryBreakerSection& breaker = config_.registry.breaker;
         if (breaker.open_max < breaker.open_for)
             fail("registry.breaker.open_max", "must not be below open_for");
-        if (config_.registry.kind == RegistryKind::embedded) {
+        if (config_.registry.kind == RegistryKind::merged) merged();
+        if (config_.registry.uses(RegistryKind::embedded)) {
             listen_address(config_.registry.embedded.address, "registry.embedded.address");
             dns_door(config_.registry.embedded.dns);
         }
         const AclSection& acl = config_.registry.acl;
-        if (acl.enabled && config_.registry.kind != RegistryKind::embedded) {
+        if (acl.enabled && !config_.registry.uses(RegistryKind::embedded)) {
             fail("registry.acl.enabled", "only the embedded registry has access control of ours");
         }
         if (!acl.enabled && !acl.initial_management.empty()) {
@@ -119,14 +120,35 @@ class Checks {
                 "set registry.acl.enabled"
             );
         }
-        if (config_.registry.kind == RegistryKind::file && config_.registry.file.path.empty())
+        if (config_.registry.uses(RegistryKind::file) && config_.registry.file.path.empty())
             fail("registry.file.path", "must say where the services are written");
         const DnsSection& dns = config_.registry.dns;
         if (dns.ttl_max < dns.ttl_min)
             fail("registry.dns.ttl_max", "must be at least registry.dns.ttl_min");
-        if (config_.registry.kind == RegistryKind::dns && dns.records == Dns::Records::address &&
+        if (config_.registry.uses(RegistryKind::dns) && dns.records == Dns::Records::address &&
             dns.port == 0)
             fail("registry.dns.port", "is needed for records: address");
+    }
+
+    void merged() {
+        const MergedSection& merged = config_.registry.merged;
+        const std::string at = "registry.merged.members";
+        if (merged.members.size() < 2) fail(at, "must name two registries at least");
+        std::set<RegistryKind> seen;
+        bool is_writer_there = merged.register_with.empty();
+        for (const RegistryKind kind : merged.members) {
+            const std::string_view name = name_of(kind);
+            if (kind == RegistryKind::merged || kind == RegistryKind::fixed)
+                fail(at, fmt::format("\"{}\" cannot be one of several", name));
+            if (!seen.insert(kind).second) fail(at, fmt::format("\"{}\" is here twice", name));
+            is_writer_there = is_writer_there || name == merged.register_with;
+        }
+        if (!is_writer_there) {
+            fail(
+                "registry.merged.register_with",
+                fmt::format("\"{}\" is not among the members", merged.register_with)
+            );
+        }
     }
 
     void redis() {
@@ -246,7 +268,7 @@ class Checks {
 
     void ports() {
         std::vector<Door> doors = {{config_.admin.address, config_.admin.port, "admin.port"}};
-        if (config_.registry.kind == RegistryKind::embedded) {
+        if (config_.registry.uses(RegistryKind::embedded)) {
             const EmbeddedSection& embedded = config_.registry.embedded;
             doors.push_back({embedded.address, embedded.port, "registry.embedded.port"});
             const EmbeddedDnsSection& dns = embedded.dns;

@@ -7,11 +7,14 @@
 #include <datapunk/mesh/registration.h>
 #include <datapunk/mesh/registries.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "config/discovery_sections.h"
 #include "config/secret.h"
 #include "core/log.h"
 
@@ -153,15 +156,29 @@ struct FileSection {
     friend bool operator==(const FileSection&, const FileSection&) = default;
 };
 
-enum class RegistryKind : std::uint8_t { embedded, consul, fixed, etcd, zookeeper, dns, file };
+enum class RegistryKind : std::uint8_t {
+    embedded,
+    consul,
+    fixed,
+    etcd,
+    zookeeper,
+    dns,
+    file,
+    merged
+};
+enum class MergedMode : std::uint8_t { priority, all };
+enum class MergedHealth : std::uint8_t { worst, first };
 
-struct RegistryBreakerSection {
-    bool enabled = true;
-    std::uint32_t consecutive = 5;
-    double failure_rate = 0.5;
-    Duration open_for = std::chrono::seconds(1);
-    Duration open_max = std::chrono::seconds(30);
-    friend bool operator==(const RegistryBreakerSection&, const RegistryBreakerSection&) = default;
+// As it is written: "consul".
+std::string_view name_of(RegistryKind kind);
+
+struct MergedSection {
+    std::vector<RegistryKind> members;
+    MergedMode mode = MergedMode::priority;
+    MergedHealth health = MergedHealth::worst;
+    Duration failover_after = std::chrono::seconds(30);
+    std::string register_with;
+    friend bool operator==(const MergedSection&, const MergedSection&) = default;
 };
 
 struct RegistrySection {
@@ -174,7 +191,17 @@ struct RegistrySection {
     ZookeeperSection zookeeper;
     DnsSection dns;
     FileSection file;
+    MergedSection merged;
     RegistryBreakerSection breaker;
+
+    // Whether one of this kind is used, alone or among others.
+    bool uses(RegistryKind wanted) const {
+        const auto& members = merged.members;
+        return kind == wanted ||
+               (kind == RegistryKind::merged &&
+                std::find(members.begin(), members.end(), wanted) != members.end());
+    }
+
     friend bool operator==(const RegistrySection&, const RegistrySection&) = default;
 };
 
@@ -221,25 +248,6 @@ struct ServiceSection {
 struct DefaultsSection {
     ServicePolicy policy;
     friend bool operator==(const DefaultsSection&, const DefaultsSection&) = default;
-};
-
-struct SnapshotSection {
-    std::string file;
-    Duration delay = std::chrono::seconds(1);
-    Duration max_age = std::chrono::hours(24);
-    friend bool operator==(const SnapshotSection&, const SnapshotSection&) = default;
-};
-
-struct DiscoverySection {
-    Duration cache_ttl = std::chrono::seconds(30);
-    Duration negative_ttl = std::chrono::seconds(1);
-    Duration removal_grace = std::chrono::seconds(5);
-    double removal_share_max = 0.5;
-    Duration reset_grace = std::chrono::seconds(30);
-    Duration fallback_after = std::chrono::milliseconds(250);
-    double queries_per_second = 10;
-    SnapshotSection snapshot;
-    friend bool operator==(const DiscoverySection&, const DiscoverySection&) = default;
 };
 
 struct RedisSection {

@@ -43,6 +43,30 @@ const EnumNames<RegistryKind>& names_of<RegistryKind>() {
         {RegistryKind::zookeeper, "zookeeper"},
         {RegistryKind::dns, "dns"},
         {RegistryKind::file, "file"},
+        {RegistryKind::merged, "merged"},
+    };
+    return names;
+}
+
+std::string_view name_of(RegistryKind kind) {
+    for (const auto& [value, name] : names_of<RegistryKind>()) {
+        if (value == kind) return name;
+    }
+    return {};
+}
+
+template <>
+const EnumNames<MergedMode>& names_of<MergedMode>() {
+    static const EnumNames<MergedMode> names = {
+        {MergedMode::priority, "priority"}, {MergedMode::all, "all"}
+    };
+    return names;
+}
+
+template <>
+const EnumNames<MergedHealth>& names_of<MergedHealth>() {
+    static const EnumNames<MergedHealth> names = {
+        {MergedHealth::worst, "worst"}, {MergedHealth::first, "first"}
     };
     return names;
 }
@@ -275,6 +299,20 @@ const Table& table_of<FileSection>() {
 }
 
 template <>
+const Table& table_of<MergedSection>() {
+    using M = MergedSection;
+    static const Table table =
+        TableOf<M>("merged", "Several registries as one, used when kind is merged; each is configured in its own section.")
+            .field("members", &M::members, "Their kinds, the most important first: two at least, none twice, not static.")
+            .field("mode", &M::mode, "priority: the first that knows endpoints of a service; all: everybody's together, duplicates once.")
+            .field("health", &M::health, "Of an endpoint that two know, with mode all: the worse one, or that of the first.")
+            .field("failover_after", &M::failover_after, "With mode priority: how long one that fails is believed before the next one steps in. Outlasts a restart.", between(0s, 1h))
+            .field("register_with", &M::register_with, "The member to which register announces; empty = the first that can.")
+            .table();
+    return table;
+}
+
+template <>
 const Table& table_of<RegistryBreakerSection>() {
     using B = RegistryBreakerSection;
     static const Table table =
@@ -283,7 +321,7 @@ const Table& table_of<RegistryBreakerSection>() {
             .field("consecutive", &B::consecutive, "Failures in a row that open it; 0 = off.", between(0, 10'000))
             .field("failure_rate", &B::failure_rate, "Share of failures in the last 50 requests that opens it, once there were 20.", between(0.01, 1))
             .field("open_for", &B::open_for, "How long it stays open the first time; doubles each time. A second: the registry's return is waited for.", between(1ms, 24h))
-            .field("open_max", &B::open_max, "Longest time open, at least open_for.", between(1ms, 24h))
+            .field("open_max", &B::open_max, "Longest time open, at least open_for. Ten seconds: heartbeats wait for it, too.", between(1ms, 24h))
             .table();
     return table;
 }
@@ -302,6 +340,7 @@ const Table& table_of<RegistrySection>() {
             .field("zookeeper", &R::zookeeper, "ZooKeeper.")
             .field("dns", &R::dns, "DNS.")
             .field("file", &R::file, "A file.")
+            .field("merged", &R::merged, "Several of these at once.")
             .field("breaker", &R::breaker, "Circuit breaker in front of the registry: one that keeps failing is left in peace, then probed.")
             .table();
     return table;

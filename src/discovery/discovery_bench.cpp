@@ -6,6 +6,8 @@
 #include "discovery/endpoint_diff.h"
 #include "discovery/endpoint_index.h"
 #include "discovery/removal_hold.h"
+#include "discovery/service_discovery.h"
+#include "io/epoll_loop.h"
 
 namespace datapunk::mesh::discovery {
 namespace {
@@ -46,6 +48,98 @@ void OneOfManyChanged(benchmark::State& state) {
 }
 
 BENCHMARK(OneOfManyChanged)->Arg(10)->Arg(1'000)->Arg(10'000);
+
+// A registry in a variable: `change` moves the index and one endpoint's weight.
+class Variable final : public registry::ReadOnlyBackend {
+  public:
+    Variable(io::Loop& loop, std::int64_t count) : changed_(loop), endpoints_(endpoints(count)) {}
+
+    std::string_view kind() const noexcept override { return "variable"; }
+
+    io::Task<Result<registry::Answer>> wait(
+        std::string, std::uint64_t after, Duration, Instant deadline
+    ) override {
+        while (after == index_) co_await changed_.wait(deadline);
+        co_return registry::Answer{.endpoints = std::move(next_), .index = index_};
+    }
+
+    io::Task<Result<std::vector<registry::ServiceSummary>>> services(Instant) override {
+        co_return std::vector<registry::ServiceSummary>();
+    }
+
+    // What parsing an answer would have made, made outside of what is measured.
+    void prepare() {
+        endpoints_[endpoints_.size() / 2].weight = static_cast<std::uint32_t>(index_ % 1000) + 1;
+        next_ = endpoints_;
+    }
+
+    void change() {
+        ++index_;
+        changed_.set();
+        changed_.clear();
+    }
+
+  private:
+    io::Event changed_;
+    std::vector<ServiceEndpoint> endpoints_;
+    std::vector<ServiceEndpoint> next_;
+    std::uint64_t index_ = 1;
+};
+
+// From the registry's answer to the watcher's callback: the loop turned, the old set freed.
+void OneChangeThroughDiscovery(benchmark::State& state) {
+    const auto loop = *io::EpollLoop::create();
+    Variable registry(*loop, state.range(0));
+    ServiceDiscoveryConfig config;
+    config.queries_per_second = 1000;
+    ServiceDiscovery discovery(*loop, registry, config, core::Logger());
+    std::size_t called = 0;
+    registry.prepare();
+    registry.change();
+    const Watch watch = *discovery.watch("api", [&](const EndpointChange& change) {
+        called += change.changed.size() + change.added.size();
+    });
+    while (called == 0) loop->turn(loop->now());
+    for (auto _ : state) {
+        state.PauseTiming();
+        // The pace of questions is not what is measured.
+        for (const Instant end = loop->now() + std::chrono::milliseconds(3); loop->now() < end;) {
+            loop->turn(loop->now());
+        }
+        registry.prepare();
+        called = 0;
+        state.ResumeTiming();
+        registry.change();
+        while (called == 0) loop->turn(loop->now());
+    }
+}
+
+BENCHMARK(OneChangeThroughDiscovery)->Arg(10)->Arg(1'000)->Arg(10'000);
+
+// A look-up of what is known, among a thousand services.
+void CachedLookup(benchmark::State& state) {
+    const auto loop = *io::EpollLoop::create();
+    Variable registry(*loop, 10);
+    ServiceDiscovery discovery(*loop, registry, {}, core::Logger());
+    std::vector<Watch> watches;
+    std::vector<std::string> names;
+    for (int i = 0; i < 1'000; ++i) names.push_back(fmt::format("service-{:04}", i));
+    registry.prepare();
+    registry.change();
+    for (const std::string& name : names) {
+        watches.push_back(*discovery.watch(name, [](const EndpointChange&) {}));
+    }
+    const auto is_known = [&](const std::string& name) { return discovery.known(name) != nullptr; };
+    while (!std::all_of(names.begin(), names.end(), is_known)) loop->turn(loop->now());
+    std::size_t at = 0;
+    for (auto _ : state) {
+        const EndpointSetPtr set = discovery.known(names[at]);
+        benchmark::DoNotOptimize(set.get());
+        at = at + 1 == names.size() ? 0 : at + 1;
+    }
+}
+
+BENCHMARK(CachedLookup);
 
 // A filter that was not asked before, in a set that is indexed already: 1 in 100 matches.
 void SelectByZone(benchmark::State& state) {

@@ -23,6 +23,8 @@ class FakeRegistry final : public registry::Backend {
 
     std::string_view kind() const noexcept override { return "fake"; }
 
+    registry::Capabilities capabilities() const noexcept override { return can; }
+
     void put(ServiceEndpoint endpoint) {
         Service& service = catalog[endpoint.service];
         service.endpoints[endpoint.id] = std::move(endpoint);
@@ -113,6 +115,7 @@ class FakeRegistry final : public registry::Backend {
 
     std::map<std::string, Service> catalog;
     std::uint64_t index = 100;
+    registry::Capabilities can{};
     Duration latency = std::chrono::milliseconds(2);
     bool is_down = false;
     bool is_silent = false;

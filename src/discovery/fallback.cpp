@@ -93,6 +93,7 @@ void FollowedService::adopt(const EndpointSet& set, Duration age, Origin origin,
     ++adopted_;
     round_ended_.set();
     round_ended_.clear();
+    if (!is_stale) return;
     context_.log.info(
         "using what was known before",
         {{"service", name_},

@@ -19,6 +19,8 @@ constexpr double kJitter = 0.2;  // of a wait, both ways: watches must not move 
 constexpr BackoffConfig kColdSpread{
     .base = std::chrono::seconds(1), .max = std::chrono::seconds(1)
 };
+// A registry that is back is asked about one service more after so long, on average.
+constexpr Duration kReturnPace = std::chrono::milliseconds(2);
 constexpr std::uint32_t kBurst = 2;  // questions at once; Consul's advice for blocking queries
 
 struct Counted {
@@ -263,8 +265,12 @@ io::Task<void> FollowedService::pause_until(Instant resume) {
     }
     const bool is_back = co_await context_.is_back.wait(resume);
     if (!is_back) co_return;
-    // Not all in the same moment.
-    const Duration stagger = resilience::full_jitter(context_.config.reconnect, 0, context_.rng);
+    // Not all in the same moment: the more services we follow, the longer it takes.
+    const Duration base = context_.config.reconnect.base;
+    const Duration spread =
+        std::max(base, std::chrono::duration_cast<Duration>(kReturnPace * context_.services));
+    const Duration stagger =
+        resilience::full_jitter({.base = spread, .max = spread}, 0, context_.rng);
     co_await io::sleep_until(loop, std::min(resume, loop.now() + stagger));
 }
 
@@ -277,6 +283,12 @@ void FollowedService::on_answer(registry::Answer answer) {
     if (is_back) ++context_.stats.reconnects;
     if (is_reset) ++context_.stats.index_resets;
     if ((is_back || is_reset) && latest_ != nullptr) {
+        hold_.distrust_until(at + context_.config.reset_grace);
+    }
+    // A registry that may never have heard of the service: "none" says little.
+    const bool says_little =
+        answer.endpoints.empty() && !context_.backend.capabilities().empty_is_authoritative;
+    if (says_little && latest_ != nullptr && !latest_->endpoints.empty() && hold_.held() == 0) {
         hold_.distrust_until(at + context_.config.reset_grace);
     }
     failures_ = 0;

@@ -45,6 +45,7 @@ struct DiscoveryContext {
     core::Logger log;
     core::Rng rng;
     DiscoveryStats stats;
+    std::size_t services = 0;                 // that something is known about, or asked
     SharedCache* shared = nullptr;            // null: none
     std::map<std::string, AgedSet> snapshot;  // what the disk knew; ages as of snapshot_read
     Instant snapshot_read;

@@ -46,10 +46,12 @@ ServiceDiscovery::ServiceDiscovery(
           .log = std::move(log),
           .rng = loop.rng().fork(),
           .stats = {},
+          .services = 0,
           .snapshot = {},
           .snapshot_read = {},
           .is_back = io::Event(loop)
-      } {}
+      },
+      services_(16, NameHash{loop.rng()()}) {}
 
 Result<std::shared_ptr<FollowedService>> ServiceDiscovery::service(std::string name) {
     const auto found = services_.find(name);
@@ -69,6 +71,7 @@ Result<std::shared_ptr<FollowedService>> ServiceDiscovery::service(std::string n
     if (!sweep_.is_armed()) context_.loop.timers().arm(sweep_, context_.loop.now() + kSweepEvery);
     auto made = std::make_shared<FollowedService>(context_, name);
     services_.emplace(std::move(name), made);
+    context_.services = services_.size();
     return made;
 }
 
@@ -95,6 +98,7 @@ void ServiceDiscovery::sweep() {
             if (goes) keep_on_disk(entry.first, one.latest());
             return goes;
         });
+        context_.services = services_.size();
     }
     if (!services_.empty()) context_.loop.timers().arm(sweep_, now + kSweepEvery);
 }

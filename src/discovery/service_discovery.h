@@ -19,11 +19,12 @@
 #include <datapunk/mesh/result.h>
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
+#include "core/hash.h"
 #include "core/log.h"
 #include "discovery/discovery_stats.h"
 #include "discovery/followed_service.h"
@@ -78,6 +79,16 @@ class ServiceDiscovery {
     void for_each_known(const Visitor& visit) const;
 
   private:
+    struct NameHash {
+        using is_transparent = void;
+
+        std::size_t operator()(std::string_view name) const noexcept {
+            return core::hash64(name, seed);
+        }
+
+        std::uint64_t seed = 0;  // names may be a stranger's
+    };
+
     struct Sweep : io::Timer {
         explicit Sweep(ServiceDiscovery& owner) noexcept
             : Timer(&Sweep::on_fire), discovery(owner) {}
@@ -107,7 +118,8 @@ class ServiceDiscovery {
     void sweep();
 
     DiscoveryContext context_;
-    std::map<std::string, std::shared_ptr<FollowedService>, std::less<>> services_;
+    std::unordered_map<std::string, std::shared_ptr<FollowedService>, NameHash, std::equal_to<>>
+        services_;
     Sweep sweep_{*this};
     std::unique_ptr<SnapshotWriter> snapshot_writer_;
     SaveDue save_due_{*this};

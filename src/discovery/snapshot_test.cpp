@@ -257,6 +257,20 @@ TEST_F(SnapshotTest, WhatIsTooOldIsNotUsed) {
     EXPECT_FALSE(discover());
 }
 
+TEST_F(SnapshotTest, AWallClockThatWentBackMakesNothingTooOldOrTooYoung) {
+    Snapshot snapshot = two_services();
+    snapshot.saved_at = loop.wall_now() + 1000h;
+    ASSERT_TRUE(files.write_atomic(kFile, encode_snapshot(snapshot)));
+    registry.set_down(true);
+    start();
+    const auto set = discover();
+    ASSERT_TRUE(set);
+    EXPECT_GE(loop.now() - (*set)->learned_at, 1500ms) << "its age when it was saved";
+    EXPECT_LT(loop.now() - (*set)->learned_at, 2s);
+    loop.run_for(24h);
+    EXPECT_FALSE(discover()) << "by our own clock its time is over all the same";
+}
+
 TEST_F(SnapshotTest, ADamagedFileIsLeftOut) {
     learn();
     std::string bytes = *files.read(kFile, 1U << 20U);

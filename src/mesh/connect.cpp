@@ -15,6 +15,7 @@
 #include "registry/dns/dns_backend.h"
 #include "registry/etcd/etcd_backend.h"
 #include "registry/file/file_backend.h"
+#include "registry/merged/merged_backend.h"
 #include "registry/zookeeper/zookeeper_backend.h"
 
 namespace datapunk::mesh::internal {
@@ -201,6 +202,28 @@ Connected connect(const ConnectParts& parts, const Fixed& choice) {
 
 Connected connect(const ConnectParts& parts, const Custom& choice) {
     return as_backend(CustomBackend::create(parts.loop, choice.registry));
+}
+
+Connected connect(const ConnectParts& parts, const Merged& choice) {
+    std::vector<registry::merged::MergeMember> members;
+    for (const Merged::Member& one : choice.members) {
+        const auto connect_one = [&parts](const auto& registry) {
+            return connect(parts, registry);
+        };
+        auto backend = std::visit(connect_one, one.registry);
+        if (!backend) return std::move(backend).error();
+        members.push_back({.name = one.name, .backend = *std::move(backend)});
+    }
+    registry::merged::MergeConfig config{.register_with = choice.register_with};
+    config.rules.mode = choice.mode == Merged::Mode::all ? registry::merged::MergeMode::all
+                                                         : registry::merged::MergeMode::priority;
+    config.rules.health = choice.health == Merged::HealthRule::first
+                              ? registry::merged::MergeHealth::first
+                              : registry::merged::MergeHealth::worst;
+    config.rules.failover_after = choice.failover_after;
+    return as_backend(
+        registry::merged::MergedBackend::create(parts.loop, std::move(members), std::move(config))
+    );
 }
 
 }  // namespace datapunk::mesh::internal

@@ -30,5 +30,6 @@ Connected connect(const ConnectParts& parts, const Dns& choice);
 Connected connect(const ConnectParts& parts, const File& choice);
 Connected connect(const ConnectParts& parts, const Fixed& choice);
 Connected connect(const ConnectParts& parts, const Custom& choice);
+Connected connect(const ConnectParts& parts, const Merged& choice);
 
 }  // namespace datapunk::mesh::internal

@@ -71,7 +71,7 @@ struct ServiceDiscoveryConfig {
         .window_calls = 50,
         .consecutive = 5,
         .open_for = std::chrono::seconds(1),
-        .open_max = std::chrono::seconds(30),
+        .open_max = std::chrono::seconds(10),  // heartbeats wait for it, too
         .half_open_probes = 1
     };
     // Bounds on what one busy service may ask of the registry: questions a second, after a burst of

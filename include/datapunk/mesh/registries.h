@@ -106,7 +106,28 @@ struct Fixed {
     std::map<std::string, std::vector<ServiceEndpoint>> services{};
 };
 
-// Custom, a registry of your own: registry.h.
-using RegistryChoice = std::variant<Consul, Embedded, Fixed, Custom, Etcd, Dns, File, Zookeeper>;
+// Several registries at once. Custom, a registry of your own: registry.h.
+struct Merged {
+    enum class Mode : std::uint8_t {
+        priority,  // the first that knows endpoints of a service
+        all,       // everybody's together; the same id, or the same address, once
+    };
+    enum class HealthRule : std::uint8_t { worst, first };  // of an endpoint that two know
+
+    struct Member {
+        std::string name{};  // unique
+        std::variant<Consul, Fixed, Custom, Etcd, Dns, File, Zookeeper> registry{};
+    };
+
+    std::vector<Member> members{};  // two at least, the most important first
+    Mode mode = Mode::priority;
+    HealthRule health = HealthRule::worst;
+    // With Mode::priority: how long one that fails is believed before the next one steps in.
+    Duration failover_after = std::chrono::seconds(30);
+    std::string register_with{};  // a member's name; empty = the first that can register
+};
+
+using RegistryChoice =
+    std::variant<Consul, Embedded, Fixed, Custom, Etcd, Dns, File, Zookeeper, Merged>;
 
 }  // namespace datapunk::mesh
