@@ -112,7 +112,6 @@ constexpr std::array kRoutes = {
     Route{"/v1/operator/", "GET,POST,PUT,DELETE", absent, true},
     Route{"/v1/peering/", "GET,POST,DELETE", absent, true},
     Route{"/v1/peerings", "GET", absent, true},
-    Route{"/v1/snapshot", "GET,PUT", absent, true},
 };
 
 const Route* find_route(std::string_view path) {
