@@ -29,7 +29,9 @@ TEST(DiscoveryCollector, AddsWhatIsNewSinceTheLastTime) {
     const auto* hits = snapshot.find(metrics::names::kDiscoveryCacheHits);
     const std::vector<std::string> local = {"local"};
     for (const auto& series : hits->series) {
-        if (series.labels == local) EXPECT_EQ(std::get<std::uint64_t>(series.value), 5U);
+        if (series.labels == local) {
+            EXPECT_EQ(std::get<std::uint64_t>(series.value), 5U);
+        }
     }
     const auto* loads = snapshot.find(metrics::names::kSnapshotLoads);
     ASSERT_EQ(loads->series.size(), 1U);
