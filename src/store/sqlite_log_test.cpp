@@ -128,11 +128,11 @@ TEST_F(SqliteLogTest, ReadsBackWhatALoadWouldGive) {
 }
 
 TEST_F(SqliteLogTest, WritesGoOnWhileWhatWasReadBackIsWorkedOnAndOneIsReadAtATime) {
+    std::promise<void> finish;  // before the log, which waits for its threads when it goes
+    std::promise<void> started;
     auto log = opened(path);
     (void)log->load().ok();
     ASSERT_TRUE(append_and_wait(*log, {"a"}).ok());
-    std::promise<void> finish;
-    std::promise<void> started;
     ASSERT_TRUE(log->read_back(
                        1,
                        [&](Result<StoredState>) {
