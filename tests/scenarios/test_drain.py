@@ -14,7 +14,7 @@ def is_refused(port):
     try:
         socket.create_connection(('127.0.0.1', port), 1).close()
         return False
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):  # reset: the listener closed under the handshake
         return True
 
 
