@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "core/problems.h"
 #include "core/strings.h"
 
 namespace datapunk::mesh::core {
@@ -21,36 +22,6 @@ constexpr std::size_t kArgumentsMax = 256;
 constexpr std::size_t kArgumentBytesMax = 4096;
 constexpr std::uint32_t kRedirectsMax = 20;
 constexpr double kJitterMax = 0.5;
-
-class Problems {
-  public:
-    template <class... Args>
-    void need(bool good, fmt::format_string<Args...> format, Args&&... args) {
-        if (good) return;
-        if (!text_.empty()) text_ += "; ";
-        text_ += fmt::format(format, std::forward<Args>(args)...);
-    }
-
-    std::string text() && { return std::move(text_); }
-
-  private:
-    std::string text_;
-};
-
-bool has_control(std::string_view text) {
-    return std::any_of(text.begin(), text.end(), [](char c) {
-        const auto byte = static_cast<unsigned char>(c);
-        return byte < 0x20 || byte == 0x7f;
-    });
-}
-
-// RFC 9110 5.6.2.
-bool is_token(std::string_view text) {
-    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-    });
-}
 
 bool has_nul(std::string_view text) {
     return text.find('\0') != std::string_view::npos;

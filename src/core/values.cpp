@@ -11,8 +11,11 @@
 
 #include "core/health_check.h"
 #include "core/metadata.h"
+#include "core/problems.h"
 
 namespace datapunk::mesh {
+
+using core::Problems;
 
 namespace {
 
@@ -34,46 +37,11 @@ std::string shown(char c) {
     return byte > 0x20 && byte < 0x7f ? fmt::format("'{}'", c) : fmt::format("byte 0x{:02x}", byte);
 }
 
-// Gathers every problem, so that a user fixes a config in one go.
-class Problems {
-  public:
-    template <class... Args>
-    void need(bool good, fmt::format_string<Args...> format, Args&&... args) {
-        if (good) return;
-        if (!text_.empty()) text_ += "; ";
-        text_ += fmt::format(format, std::forward<Args>(args)...);
-    }
-
-    Result<> result(std::string_view of) const {
-        if (text_.empty()) return Ok{};
-        return Error{.code = Code::invalid, .what = fmt::format("{}: {}", of, text_)};
-    }
-
-  private:
-    std::string text_;
-};
-
-bool has_control(std::string_view text) {
-    return std::any_of(text.begin(), text.end(), [](char c) {
-        const auto byte = static_cast<unsigned char>(c);
-        return byte < 0x20 || byte == 0x7f;
-    });
-}
-
 bool is_meta_key(std::string_view key) {
     return !key.empty() && key.size() <= kMetaKeyBytesMax &&
            std::all_of(key.begin(), key.end(), [](char c) {
                return is_alphanumeric(c) || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
            });
-}
-
-// RFC 9110 5.6.2; header names and cookie names.
-bool is_token(std::string_view text) {
-    constexpr std::string_view kOthers = "!#$%&'*+-.^_`|~";
-    return !text.empty() && std::all_of(text.begin(), text.end(), [&](char c) {
-        return is_alphanumeric(c) || (c >= 'A' && c <= 'Z') ||
-               kOthers.find(c) != std::string_view::npos;
-    });
 }
 
 bool is_host(std::string_view host) {
@@ -196,7 +164,7 @@ Result<ServiceConfig> checked(ServiceConfig config) {
     );
     for (const std::string& tag : config.tags) {
         problems.need(
-            !tag.empty() && tag.size() <= kTagBytesMax && !has_control(tag),
+            !tag.empty() && tag.size() <= kTagBytesMax && !core::has_control(tag),
             "bad tag \"{}\"",
             tag.substr(0, 80)
         );
@@ -217,7 +185,7 @@ Result<ServiceConfig> checked(ServiceConfig config) {
             key.substr(0, 80)
         );
         problems.need(
-            value.size() <= kMetaValueBytesMax && !has_control(value),
+            value.size() <= kMetaValueBytesMax && !core::has_control(value),
             "metadata value of \"{}\" must be at most 512 bytes of printable text",
             key.substr(0, 80)
         );
@@ -227,7 +195,7 @@ Result<ServiceConfig> checked(ServiceConfig config) {
     if (config.id.empty())
         config.id = fmt::format("{}-{}-{}", config.name, config.host, config.port);
     problems.need(
-        config.id.size() <= kIdBytesMax && !has_control(config.id) &&
+        config.id.size() <= kIdBytesMax && !core::has_control(config.id) &&
             config.id.find('/') == std::string::npos,
         "id \"{}\" must be at most 255 printable bytes without '/'",
         config.id.substr(0, 80)
@@ -281,7 +249,7 @@ Result<> check(const ServicePolicy& policy) {
     const bool is_named =
         affinity.by == AffinityConfig::Kind::header || affinity.by == AffinityConfig::Kind::cookie;
     problems.need(
-        !is_named || (is_token(affinity.name) && affinity.name.size() <= 128),
+        !is_named || (core::is_token(affinity.name) && affinity.name.size() <= 128),
         "affinity.name must be the name of a header or cookie, is \"{}\"",
         affinity.name
     );

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/counted.h"
 #include "discovery/endpoint_diff.h"
 #include "discovery/shared_cache.h"
 #include "discovery/subscriber.h"
@@ -22,17 +23,6 @@ constexpr BackoffConfig kColdSpread{
 // A registry that is back is asked about one service more after so long, on average.
 constexpr Duration kReturnPace = std::chrono::milliseconds(2);
 constexpr std::uint32_t kBurst = 2;  // questions at once; Consul's advice for blocking queries
-
-struct Counted {
-    explicit Counted(std::size_t& counter) : count(counter) { ++count; }
-
-    Counted(const Counted&) = delete;
-    Counted& operator=(const Counted&) = delete;
-
-    ~Counted() { --count; }
-
-    std::size_t& count;
-};
 
 }  // namespace
 
@@ -107,7 +97,7 @@ bool FollowedService::may_serve_cached() const noexcept {
 
 io::Task<Result<EndpointSetPtr>> FollowedService::ask(bool use_cache, Instant deadline) {
     last_used_ = now();
-    const Counted asker(askers_);
+    const core::Counted asker(askers_);
     if (use_cache && context_.config.enable_caching && may_serve_cached()) {
         ++context_.stats.hits;
         const bool is_negative = !has_set() || latest_->endpoints.empty();
@@ -117,7 +107,7 @@ io::Task<Result<EndpointSetPtr>> FollowedService::ask(bool use_cache, Instant de
         co_return from_cache();
     }
     ++context_.stats.misses;
-    const Counted strict(use_cache ? lenient_askers_ : strict_askers_);
+    const core::Counted strict(use_cache ? lenient_askers_ : strict_askers_);
     const std::uint64_t round = rounds_;
     const std::uint64_t adopted = adopted_;
     start();

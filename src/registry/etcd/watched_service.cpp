@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/counted.h"
 #include "registry/etcd/keys.h"
 #include "registry/etcd/range_reader.h"
 #include "registry/instance_record.h"
@@ -19,17 +20,6 @@ constexpr Duration kReopenFirst = std::chrono::milliseconds(50);
 constexpr Duration kReopenMax = std::chrono::seconds(5);
 // A watch that lived so long ended for a reason of its own.
 constexpr Duration kHealthyLife = std::chrono::seconds(5);
-
-struct Counted {
-    explicit Counted(std::size_t& counter) : count(counter) { ++count; }
-
-    Counted(const Counted&) = delete;
-    Counted& operator=(const Counted&) = delete;
-
-    ~Counted() { --count; }
-
-    std::size_t& count;
-};
 
 }  // namespace
 
@@ -60,7 +50,7 @@ io::Task<Result<Answer>> WatchedService::wait(
     std::uint64_t after, Duration longest, Instant deadline
 ) {
     io::Loop& loop = client_.loop();
-    const Counted waiting(waits_);
+    const core::Counted waiting(waits_);
     last_used_ = loop.now();
     if (after == 0 || revision_ == 0) {
         auto done = co_await read(deadline);

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/counted.h"
 #include "registry/instance_record.h"
 #include "registry/zookeeper/ephemeral_store.h"
 #include "wire/url.h"
@@ -19,17 +20,6 @@ namespace {
 // Requests on their way at once: a service of 10,000 is not one packet.
 constexpr std::size_t kFetchesMax = 200;
 constexpr int kTriesMax = 3;  // through connections that are lost
-
-struct Counted {
-    explicit Counted(std::size_t& counter) : count(counter) { ++count; }
-
-    Counted(const Counted&) = delete;
-    Counted& operator=(const Counted&) = delete;
-
-    ~Counted() { --count; }
-
-    std::size_t& count;
-};
 
 }  // namespace
 
@@ -250,7 +240,7 @@ Answer ChildView::answer() const {
 
 io::Task<Result<Answer>> ChildView::wait(std::uint64_t after, Duration longest, Instant deadline) {
     io::Loop& loop = session_.loop();
-    const Counted waiting(waits_);
+    const core::Counted waiting(waits_);
     last_used_ = loop.now();
     if (after == 0) is_list_dirty_ = true;
     const Instant until = std::min(deadline, loop.now() + longest);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/counted.h"
+
 namespace datapunk::mesh::server::dns {
 
 namespace {
@@ -10,17 +12,6 @@ namespace {
 constexpr int kBurst = 64;  // questions before others on this loop get their turn
 // Questions are small; with EDNS options and a signature they stay below this.
 constexpr std::size_t kQuestionBytesMax = 4096;
-
-struct Counted {
-    explicit Counted(std::size_t& counter) : count(counter) { ++count; }
-
-    Counted(const Counted&) = delete;
-    Counted& operator=(const Counted&) = delete;
-
-    ~Counted() { --count; }
-
-    std::size_t& count;
-};
 
 }  // namespace
 
@@ -128,7 +119,7 @@ io::Task<void> DnsDoor::serve_tcp() {
 // Questions in turn, each behind its length (RFC 1035 4.2.2), each whole before the idle time is
 // over.
 io::Task<void> DnsDoor::serve_connection(io::StreamPtr stream) {
-    const Counted connection(connections_);
+    const core::Counted connection(connections_);
     std::string bytes;
     for (;;) {
         const Instant deadline = network_.loop().now() + config_.tcp_idle_timeout;
