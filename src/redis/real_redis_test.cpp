@@ -18,7 +18,7 @@ using testing::ElementsAre;
 class RealRedis : public testing::Test {
   public:
     void SetUp() override {
-        if (!TestRedisServer::is_wanted()) GTEST_SKIP() << "no redis-server, or PEERS=0";
+        if (!TestRedisServer::is_wanted()) GTEST_SKIP() << "PEERS=0";
         start({});
     }
 

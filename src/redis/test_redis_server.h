@@ -27,8 +27,7 @@ class TestRedisServer {
     // PEERS=0 in the environment leaves foreign programs out.
     static bool is_wanted() {
         const char* peers = std::getenv("PEERS");
-        const bool is_off = peers != nullptr && std::string_view(peers) == "0";
-        return !is_off && ::access("/usr/bin/redis-server", X_OK) == 0;
+        return peers == nullptr || std::string_view(peers) != "0";
     }
 
     explicit TestRedisServer(std::uint64_t seed, std::vector<std::string> options = {})
