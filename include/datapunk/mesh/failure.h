@@ -99,7 +99,7 @@ struct OutlierConfig {
 // What follows when a service that this one declares as a dependency (ServiceConfig::dependencies)
 // fails. Callers are told in any case (Service::degraded_because).
 struct DependencyConfig {
-    bool fail_fast = false;  // refuse calls meanwhile, but for those of `optional`
+    bool fail_fast = false;               // refuse calls meanwhile, but for those of `optional`
     std::vector<std::string> optional{};  // services that it can do without
     friend bool operator==(const DependencyConfig&, const DependencyConfig&) = default;
 };
