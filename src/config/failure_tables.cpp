@@ -21,7 +21,7 @@ std::optional<std::pair<int, int>> parse_statuses(std::string_view text) {
         const int first = (text[0] - '0') * 100;
         return std::pair(first, first + 99);
     }
-    return parse_status_range(text);
+    return core::parse_status_range(text);
 }
 
 std::string statuses_text(int first, int last) {
