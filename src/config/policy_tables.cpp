@@ -17,6 +17,16 @@ using namespace std::chrono_literals;
 
 }  // namespace
 
+template <>
+const EnumNames<EndpointProtocol>& names_of<EndpointProtocol>() {
+    static const EnumNames<EndpointProtocol> names = {
+        {EndpointProtocol::automatic, "auto"},
+        {EndpointProtocol::http1, "http1"},
+        {EndpointProtocol::http2, "http2"},
+    };
+    return names;
+}
+
 // clang-format off
 template <>
 const Table& table_of<DiscoveryFilter>() {
@@ -46,6 +56,7 @@ const Table& table_of<ServicePolicy>() {
             .field("outlier", &P::outlier, "Ejection of endpoints that fail.")
             .field("retry", &P::retry, "Retries.")
             .field("limits", &P::limits, "Concurrency limits.")
+            .field("protocol", &P::protocol, "What is spoken to its endpoints. auto: what an endpoint's metadata `protocol` says (http1, http2), else HTTP/2 for gRPC calls and HTTP/1.1 for all others.")
             .field("subset", &P::subset, "Which endpoints are called at all; empty = all.")
             .field("deadline", &P::deadline, "Time limit of a whole call, retries included. 15 s: longer than people wait.", between(1ms, 1h))
             .table();

@@ -23,40 +23,62 @@ const EnumNames<RetryOn>& names_of<RetryOn>() {
 }
 
 template <>
-struct Codec<RetryOn> {  // a set of flags, written as a list of names
+const EnumNames<GrpcRetryOn>& names_of<GrpcRetryOn>() {
+    static const EnumNames<GrpcRetryOn> names = {
+        {GrpcRetryOn::cancelled, "cancelled"},
+        {GrpcRetryOn::unknown, "unknown"},
+        {GrpcRetryOn::deadline_exceeded, "deadline-exceeded"},
+        {GrpcRetryOn::resource_exhausted, "resource-exhausted"},
+        {GrpcRetryOn::aborted, "aborted"},
+        {GrpcRetryOn::internal, "internal"},
+        {GrpcRetryOn::unavailable, "unavailable"},
+    };
+    return names;
+}
+
+namespace {
+
+template <class Flags>
+struct FlagsCodec {  // a set of flags, written as a list of names
     static Shape shape() {
         return {
             .kind = Shape::Kind::list,
             .choices = {},
             .element = std::make_shared<const Shape>(
-                Shape{.kind = Shape::Kind::choice, .choices = choices_of<RetryOn>()}
+                Shape{.kind = Shape::Kind::choice, .choices = choices_of<Flags>()}
             )
         };
     }
 
-    static void read(RetryOn& to, const ReadSpot& spot) {
+    static void read(Flags& to, const ReadSpot& spot) {
         if (!expect(Tree::Kind::list, spot)) return;
-        to = RetryOn::none;
+        to = Flags::none;
         for (std::size_t i = 0; i < spot.tree.list.size(); ++i) {
             const std::string path = join_path(spot.path, i);
             std::size_t index = 0;
             if (read_choice(
-                    index,
-                    choices_of<RetryOn>(),
-                    {spot.tree.list[i], path, spot.limits, spot.reader}
+                    index, choices_of<Flags>(), {spot.tree.list[i], path, spot.limits, spot.reader}
                 ))
-                to = to | names_of<RetryOn>()[index].first;
+                to = to | names_of<Flags>()[index].first;
         }
     }
 
-    static Tree write(RetryOn from) {
+    static Tree write(Flags from) {
         Tree tree = Tree::of(Tree::Kind::list);
-        for (const auto& [flag, name] : names_of<RetryOn>()) {
+        for (const auto& [flag, name] : names_of<Flags>()) {
             if (has(from, flag)) tree.list.push_back(Tree::of_text(name));
         }
         return tree;
     }
 };
+
+}  // namespace
+
+template <>
+struct Codec<RetryOn> : FlagsCodec<RetryOn> {};
+
+template <>
+struct Codec<GrpcRetryOn> : FlagsCodec<GrpcRetryOn> {};
 
 // clang-format off
 template <>
@@ -89,6 +111,7 @@ const Table& table_of<RetryConfig>() {
         TableOf<R>("retry", "When to try again, at another endpoint if there is one.")
             .field("attempts", &R::attempts, "Attempts in all; 1 = no retries. Three survive one bad endpoint and one unlucky pick.", between(1, 10))
             .field("on", &R::on, "What is worth another attempt.")
+            .field("on_grpc", &R::on_grpc, "Status codes of gRPC that are worth another attempt. Naming one says that such calls may be sent again.")
             .field("non_idempotent", &R::non_idempotent, "Also retry calls that may have had an effect. Off: nobody wants to pay twice.")
             .field("attempt_timeout", &R::attempt_timeout, "Time limit of one attempt; 0s = the call's deadline.", between(0s, 1h))
             .field("backoff", &R::backoff, "Wait between attempts.")

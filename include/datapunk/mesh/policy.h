@@ -12,7 +12,17 @@
 #include <datapunk/mesh/retry.h>
 #include <datapunk/mesh/time.h>
 
+#include <cstdint>
+
 namespace datapunk::mesh {
+
+// What is spoken to a service's endpoints.
+enum class EndpointProtocol : std::uint8_t {
+    automatic,  // what an endpoint's metadata `protocol` says; else HTTP/2 for gRPC calls and
+                // HTTP/1.1 for all others
+    http1,      // HTTP/1.1
+    http2,      // HTTP/2, many calls at a time on one connection
+};
 
 struct ServicePolicy {
     BalanceConfig balance{};
@@ -21,6 +31,7 @@ struct ServicePolicy {
     OutlierConfig outlier{};
     RetryConfig retry{};
     LimitsConfig limits{};
+    EndpointProtocol protocol = EndpointProtocol::automatic;
     DiscoveryFilter subset{};                      // only these endpoints are called; empty = all
     Duration deadline = std::chrono::seconds(15);  // of a whole call, retries included
     friend bool operator==(const ServicePolicy&, const ServicePolicy&) = default;

@@ -42,10 +42,33 @@ constexpr bool has(RetryOn set, RetryOn one) noexcept {
     return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;
 }
 
+// The status codes of gRPC that may speak for another attempt; a set of flags, 1 << code.
+enum class GrpcRetryOn : std::uint32_t {
+    none = 0,
+    cancelled = 1U << 1U,
+    unknown = 1U << 2U,
+    deadline_exceeded = 1U << 4U,
+    resource_exhausted = 1U << 8U,
+    aborted = 1U << 10U,
+    internal = 1U << 13U,
+    unavailable = 1U << 14U,
+};
+
+constexpr GrpcRetryOn operator|(GrpcRetryOn a, GrpcRetryOn b) noexcept {
+    return static_cast<GrpcRetryOn>(static_cast<unsigned>(a) | static_cast<unsigned>(b));
+}
+
+constexpr bool has(GrpcRetryOn set, GrpcRetryOn one) noexcept {
+    return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;
+}
+
 struct RetryConfig {
     std::uint32_t attempts = 3;  // in all, 1..10; 1 = no retries
     RetryOn on = RetryOn::server_error | RetryOn::connect_failure | RetryOn::refused_stream |
                  RetryOn::timeout | RetryOn::reset;
+    // gRPC answers of these kinds too. Naming one says that such calls may be sent again; all gRPC
+    // calls are POSTs, so that nothing else could.
+    GrpcRetryOn on_grpc = GrpcRetryOn::none;
     bool non_idempotent = false;                  // also calls that may have had an effect already
     Duration attempt_timeout = Duration::zero();  // of one attempt; zero = the call's deadline
     BackoffConfig backoff{};
