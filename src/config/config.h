@@ -41,6 +41,11 @@ struct AdminSection {
     friend bool operator==(const AdminSection&, const AdminSection&) = default;
 };
 
+struct UpgradeSection {
+    std::string socket;  // path; empty = no take-over
+    friend bool operator==(const UpgradeSection&, const UpgradeSection&) = default;
+};
+
 struct MetricsSection {
     bool enabled = true;
     friend bool operator==(const MetricsSection&, const MetricsSection&) = default;
@@ -270,6 +275,7 @@ struct Config {
     NodeSection node;
     LogSection log;
     AdminSection admin;
+    UpgradeSection upgrade;
     MetricsSection metrics;
     RegistrySection registry;
     DiscoverySection discovery;
