@@ -162,7 +162,8 @@ io::Task<Result<>> Exchange::send_answer_body() {
     if (upstream_->body_done()) {
         head_sent_ = true;
         const Piece nothing{.bytes = {}, .last = true};
-        auto written = co_await caller_.send_piece(nothing, {}, piece_deadline());
+        const Trailers no_trailers;
+        auto written = co_await caller_.send_piece(nothing, no_trailers, piece_deadline());
         co_return sent(std::move(written));
     }
     while (!upstream_->body_done()) {
