@@ -144,7 +144,8 @@ void check_retry(const RetryConfig& r, Problems& problems) {
     problems.need(
         r.on_statuses.size() <= 32 &&
             std::all_of(
-                r.on_statuses.begin(), r.on_statuses.end(),
+                r.on_statuses.begin(),
+                r.on_statuses.end(),
                 [](std::uint16_t status) { return status >= 100 && status <= 599; }
             ),
         "retry.on_statuses must be at most 32 of 100..599"
@@ -152,7 +153,8 @@ void check_retry(const RetryConfig& r, Problems& problems) {
     problems.need(
         r.on_headers.size() <= 32 &&
             std::all_of(
-                r.on_headers.begin(), r.on_headers.end(),
+                r.on_headers.begin(),
+                r.on_headers.end(),
                 [](const std::string& name) { return core::is_token(name) && name.size() <= 128; }
             ),
         "retry.on_headers must be at most 32 names of headers"

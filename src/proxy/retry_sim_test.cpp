@@ -78,10 +78,10 @@ TEST(ProxyRetry, ARetryAfterIsWaitedForAndALongerOneIsTheCallersToHonour) {
         RawWorld w(two_attempts());
         w.a.script = [after = seconds_asked](int n) -> Script {
             return {
-                .bytes = n == 0 ? empty_answer(
-                                      "503 Busy", "Retry-After: " + std::to_string(after) + "\r\n"
-                                  )
-                                : kOk
+                .bytes =
+                    n == 0
+                        ? empty_answer("503 Busy", "Retry-After: " + std::to_string(after) + "\r\n")
+                        : kOk
             };
         };
         const auto answer = w.get();

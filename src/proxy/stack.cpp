@@ -129,8 +129,8 @@ io::Task<void> Exchange::serve() {
             .idempotent = is_idempotent(request_.method),
             .replayable = body_is_whole_ || !result.sent,
             .retry_after = result.retry_after,
-            .status = result.has_answer ? static_cast<std::uint16_t>(answer_.status)
-                                        : std::uint16_t{0},
+            .status =
+                result.has_answer ? static_cast<std::uint16_t>(answer_.status) : std::uint16_t{0},
             .has_named_header = result.has_named_header
         };
         const resilience::RetryDecision again = service_->after_attempt(call, end, now());

@@ -11,8 +11,8 @@
 // The wait is BackoffConfig's, or the server's Retry-After if that is longer; a Retry-After beyond
 // retry_after_max ends the call: its answer, which says so, is the caller's.
 //
-// An answer of gRPC is judged by RetryConfig::on_grpc alone, which also says that such a call may be
-// sent again: every call of gRPC is a POST, and its HTTP status is 200. Invariants
+// An answer of gRPC is judged by RetryConfig::on_grpc alone, which also says that such a call may
+// be sent again: every call of gRPC is a POST, and its HTTP status is 200. Invariants
 // (retry_policy_test.cpp): a token is taken if and only if the decision is retry; no decision
 // depends on anything but its arguments.
 //
@@ -91,12 +91,12 @@ struct AttemptEnd {
     bool answer_begun = false;            // bytes of the answer went to the caller
     std::optional<bool> user_verdict;     // the user's predicate, which outranks config.on
     std::optional<Duration> retry_after;  // what the server asked for
-    std::uint16_t status = 0;             // of an answer of HTTP; 0 = there is none, or it is unknown
-    bool has_named_header = false;        // the answer has one of RetryConfig::on_headers
-    std::optional<std::uint32_t> grpc_status;     // of an answer of gRPC
-    bool pushed_back = false;                     // the server asked not to be asked again
-    Duration previous_wait = Duration::zero();    // before the attempt that ended
-    Deadline deadline;                            // of the whole call
+    std::uint16_t status = 0;       // of an answer of HTTP; 0 = there is none, or it is unknown
+    bool has_named_header = false;  // the answer has one of RetryConfig::on_headers
+    std::optional<std::uint32_t> grpc_status;   // of an answer of gRPC
+    bool pushed_back = false;                   // the server asked not to be asked again
+    Duration previous_wait = Duration::zero();  // before the attempt that ended
+    Deadline deadline;                          // of the whole call
 };
 
 // Whether answers that do not blame the endpoint can be worth another attempt: if not, nobody need

@@ -99,7 +99,8 @@ struct RetryConfig {
     // gRPC answers of these kinds too. Naming one says that such calls may be sent again; all gRPC
     // calls are POSTs, so that nothing else could.
     GrpcRetryOn on_grpc = GrpcRetryOn::none;
-    // Answers with one of these statuses (100..599) or one of these headers too; at most 32 of each.
+    // Answers with one of these statuses (100..599) or one of these headers too; at most 32 of
+    // each.
     std::vector<std::uint16_t> on_statuses{};
     std::vector<std::string> on_headers{};
     bool non_idempotent = false;                  // also calls that may have had an effect already
