@@ -31,7 +31,6 @@ struct RegistryAccess {
 struct AgentCommand {
     std::vector<std::string> config;  // files, directories or "-"
     bool dev = false;
-    bool take_over = false;
 };
 
 struct RegistryCommand {
