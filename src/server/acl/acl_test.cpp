@@ -258,6 +258,9 @@ TEST_F(Acl, ATokenMayDoWhatItsPolicySays) {
         desk_->ask_as(secret, "PUT", "/v1/agent/service/maintenance/web?enable=true").status, 200
     );
     EXPECT_EQ(desk_->ask_as(secret, "GET", "/v1/agent/health/service/name/web").status, 503);
+    const std::string of_node = R"({"Name":"web","Check":{"AliasNode":"secret"}})";
+    const http::Response spying = desk_->ask_as(secret, "PUT", service, of_node);
+    EXPECT_EQ(spying.status, 403) << "an alias would tell of a node that it may not read";
     EXPECT_EQ(desk_->ask_as(secret, "PUT", "/v1/agent/service/deregister/web").status, 200);
 }
 
