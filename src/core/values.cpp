@@ -2,12 +2,10 @@
 
 #include <datapunk/mesh/endpoint.h>
 #include <datapunk/mesh/outcome.h>
-#include <datapunk/mesh/policy.h>
 #include <datapunk/mesh/registration.h>
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/health_check.h"
 #include "core/metadata.h"
@@ -202,117 +200,6 @@ Result<ServiceConfig> checked(ServiceConfig config) {
     );
     if (auto verdict = problems.result("service configuration"); !verdict) return verdict.error();
     return config;
-}
-
-Result<> check(const ServicePolicy& policy) {
-    Problems problems;
-    std::visit(
-        [&](const auto& balance) {
-            if constexpr (requires { balance.bounded_load; }) {
-                problems.need(
-                    balance.bounded_load == 0 ||
-                        (balance.bounded_load >= 1 && balance.bounded_load <= 100),
-                    "balance.bounded_load must be 0 (none) or 1..100"
-                );
-            }
-            if constexpr (requires { balance.points_min; }) {
-                problems.need(
-                    balance.points_min >= 1 && balance.points_min <= 1U << 20U,
-                    "balance.points_min must be 1..1048576"
-                );
-            }
-            if constexpr (requires { balance.table_size; }) {
-                problems.need(
-                    balance.table_size >= 2 && balance.table_size <= 5'000'011,
-                    "balance.table_size must be 2..5000011"
-                );
-            }
-            if constexpr (requires { balance.choices; }) {
-                problems.need(
-                    balance.choices >= 2 && balance.choices <= 64, "balance.choices must be 2..64"
-                );
-            }
-            if constexpr (requires { balance.decay; }) {
-                problems.need(
-                    balance.decay >= std::chrono::milliseconds(1) &&
-                        balance.decay <= std::chrono::minutes(10),
-                    "balance.decay must be 1ms..10m"
-                );
-                problems.need(
-                    balance.initial > Duration::zero(), "balance.initial must be positive"
-                );
-            }
-        },
-        policy.balance
-    );
-    const AffinityConfig& affinity = policy.affinity;
-    const bool is_named =
-        affinity.by == AffinityConfig::Kind::header || affinity.by == AffinityConfig::Kind::cookie;
-    problems.need(
-        !is_named || (core::is_token(affinity.name) && affinity.name.size() <= 128),
-        "affinity.name must be the name of a header or cookie, is \"{}\"",
-        affinity.name
-    );
-    const auto& b = policy.breaker;
-    problems.need(
-        b.window_calls >= 1 && b.window_calls <= 10'000, "breaker.window_calls must be 1..10000"
-    );
-    problems.need(
-        b.failure_rate > 0 && b.failure_rate <= 1, "breaker.failure_rate must be in (0, 1]"
-    );
-    problems.need(
-        b.min_calls >= 1 && b.min_calls <= b.window_calls,
-        "breaker.min_calls must be 1..window_calls"
-    );
-    problems.need(b.open_for > Duration::zero(), "breaker.open_for must be positive");
-    problems.need(b.open_max >= b.open_for, "breaker.open_max must be at least open_for");
-    problems.need(
-        b.half_open_probes >= 1 && b.half_open_probes <= 1000,
-        "breaker.half_open_probes must be 1..1000"
-    );
-    const auto subset = check(policy.subset);
-    problems.need(subset.ok(), "subset: {}", subset ? "" : subset.error().what);
-    const auto& o = policy.outlier;
-    problems.need(o.interval > Duration::zero(), "outlier.interval must be positive");
-    problems.need(
-        o.failure_percentage > 0 && o.failure_percentage <= 100,
-        "outlier.failure_percentage must be in (0, 100]"
-    );
-    problems.need(
-        o.stdev_factor >= 0 && std::isfinite(o.stdev_factor),
-        "outlier.stdev_factor must not be negative"
-    );
-    problems.need(o.base_ejection > Duration::zero(), "outlier.base_ejection must be positive");
-    problems.need(
-        o.max_ejection >= o.base_ejection, "outlier.max_ejection must be at least base_ejection"
-    );
-    problems.need(
-        o.max_ejected_percent >= 0 && o.max_ejected_percent <= 100,
-        "outlier.max_ejected_percent must be 0..100"
-    );
-    const auto& r = policy.retry;
-    problems.need(r.attempts >= 1 && r.attempts <= 10, "retry.attempts must be 1..10");
-    problems.need(
-        r.attempt_timeout >= Duration::zero(), "retry.attempt_timeout must not be negative"
-    );
-    problems.need(r.backoff.base >= Duration::zero(), "retry.backoff.base must not be negative");
-    problems.need(r.backoff.max >= r.backoff.base, "retry.backoff.max must be at least base");
-    problems.need(r.budget.ratio >= 0 && r.budget.ratio <= 10, "retry.budget.ratio must be 0..10");
-    problems.need(
-        r.budget.min_per_second >= 0 && r.budget.min_per_second <= 1000,
-        "retry.budget.min_per_second must be 0..1000"
-    );
-    problems.need(
-        r.budget.window >= std::chrono::seconds(1) && r.budget.window <= std::chrono::seconds(60),
-        "retry.budget.window must be 1s..60s"
-    );
-    const auto& l = policy.limits;
-    problems.need(
-        l.connections >= 1 && l.connections <= 1'000'000, "limits.connections must be 1..1000000"
-    );
-    problems.need(l.requests >= 1 && l.requests <= 1'000'000, "limits.requests must be 1..1000000");
-    problems.need(policy.deadline > Duration::zero(), "deadline must be positive");
-    return problems.result("policy");
 }
 
 }  // namespace datapunk::mesh

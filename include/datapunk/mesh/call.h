@@ -16,6 +16,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace datapunk::mesh {
@@ -104,6 +105,10 @@ struct CallOptions {
     // Calls with the same hash go to the same endpoint, where the algorithm hashes (RingHash,
     // Maglev): of a user, a session, a key. Use one that is the same in every process.
     std::optional<std::uint64_t> hash{};
+    // Where the policy's limits tell classes and callers apart (limits.h). `caller` names on whose
+    // behalf the call is made, and is read during the call only.
+    CallPriority priority = CallPriority::normal;
+    std::string_view caller{};
 };
 
 // The attempt function of call(), without its type.

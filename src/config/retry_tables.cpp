@@ -1,0 +1,124 @@
+// How the public structs of retry.h are written in the configuration.
+
+#include "config/codecs.h"
+
+namespace datapunk::mesh::config {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+}  // namespace
+
+template <>
+const EnumNames<RetryOn>& names_of<RetryOn>() {
+    static const EnumNames<RetryOn> names = {
+        {RetryOn::server_error, "5xx"},
+        {RetryOn::connect_failure, "connect-failure"},
+        {RetryOn::refused_stream, "refused-stream"},
+        {RetryOn::timeout, "timeout"},
+        {RetryOn::reset, "reset"},
+    };
+    return names;
+}
+
+template <>
+const EnumNames<GrpcRetryOn>& names_of<GrpcRetryOn>() {
+    static const EnumNames<GrpcRetryOn> names = {
+        {GrpcRetryOn::cancelled, "cancelled"},
+        {GrpcRetryOn::unknown, "unknown"},
+        {GrpcRetryOn::deadline_exceeded, "deadline-exceeded"},
+        {GrpcRetryOn::resource_exhausted, "resource-exhausted"},
+        {GrpcRetryOn::aborted, "aborted"},
+        {GrpcRetryOn::internal, "internal"},
+        {GrpcRetryOn::unavailable, "unavailable"},
+    };
+    return names;
+}
+
+namespace {
+
+template <class Flags>
+struct FlagsCodec {  // a set of flags, written as a list of names
+    static Shape shape() {
+        return {
+            .kind = Shape::Kind::list,
+            .choices = {},
+            .element = std::make_shared<const Shape>(
+                Shape{.kind = Shape::Kind::choice, .choices = choices_of<Flags>()}
+            )
+        };
+    }
+
+    static void read(Flags& to, const ReadSpot& spot) {
+        if (!expect(Tree::Kind::list, spot)) return;
+        to = Flags::none;
+        for (std::size_t i = 0; i < spot.tree.list.size(); ++i) {
+            const std::string path = join_path(spot.path, i);
+            std::size_t index = 0;
+            if (read_choice(
+                    index, choices_of<Flags>(), {spot.tree.list[i], path, spot.limits, spot.reader}
+                ))
+                to = to | names_of<Flags>()[index].first;
+        }
+    }
+
+    static Tree write(Flags from) {
+        Tree tree = Tree::of(Tree::Kind::list);
+        for (const auto& [flag, name] : names_of<Flags>()) {
+            if (has(from, flag)) tree.list.push_back(Tree::of_text(name));
+        }
+        return tree;
+    }
+};
+
+}  // namespace
+
+template <>
+struct Codec<RetryOn> : FlagsCodec<RetryOn> {};
+
+template <>
+struct Codec<GrpcRetryOn> : FlagsCodec<GrpcRetryOn> {};
+
+// clang-format off
+template <>
+const Table& table_of<RetryBudgetConfig>() {
+    using B = RetryBudgetConfig;
+    static const Table table =
+        TableOf<B>("budget", "Tokens that bound retries, so that they cannot multiply an outage.")
+            .field("ratio", &B::ratio, "Retries allowed per call. 0.2: load grows by a fifth at most.", between(0, 10))
+            .field("min_per_second", &B::min_per_second, "Retries per second allowed even when idle, so that rare callers may retry at all.", between(0, 1000))
+            .field("window", &B::window, "How long the deposit of a call lives.", between(1s, 60s))
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<BackoffConfig>() {
+    using B = BackoffConfig;
+    static const Table table =
+        TableOf<B>("backoff", "Wait before a retry: uniform between zero and the lesser of max and base times 2^n.")
+            .field("base", &B::base, "Longest wait before the first retry. 25 ms outlasts a hiccup and not a caller's patience.", between(0s, 1h))
+            .field("max", &B::max, "Longest wait at all, at least base.", between(0s, 1h))
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<RetryConfig>() {
+    using R = RetryConfig;
+    static const Table table =
+        TableOf<R>("retry", "When to try again, at another endpoint if there is one.")
+            .field("attempts", &R::attempts, "Attempts in all; 1 = no retries. Three survive one bad endpoint and one unlucky pick.", between(1, 10))
+            .field("on", &R::on, "What is worth another attempt.")
+            .field("on_grpc", &R::on_grpc, "Status codes of gRPC that are worth another attempt. Naming one says that such calls may be sent again.")
+            .field("non_idempotent", &R::non_idempotent, "Also retry calls that may have had an effect. Off: nobody wants to pay twice.")
+            .field("attempt_timeout", &R::attempt_timeout, "Time limit of one attempt; 0s = the call's deadline.", between(0s, 1h))
+            .field("backoff", &R::backoff, "Wait between attempts.")
+            .field("budget", &R::budget, "Bound on all retries together.")
+            .table();
+    return table;
+}
+// clang-format on
+
+}  // namespace datapunk::mesh::config

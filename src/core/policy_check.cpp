@@ -1,0 +1,205 @@
+// Ranges of the public policies: every problem, not only the first.
+
+#include <datapunk/mesh/policy.h>
+
+#include <cmath>
+
+#include "core/problems.h"
+
+namespace datapunk::mesh {
+
+namespace {
+
+using core::Problems;
+
+void check_balance(const BalanceConfig& config, Problems& problems) {
+    std::visit(
+        [&](const auto& balance) {
+            if constexpr (requires { balance.bounded_load; }) {
+                problems.need(
+                    balance.bounded_load == 0 ||
+                        (balance.bounded_load >= 1 && balance.bounded_load <= 100),
+                    "balance.bounded_load must be 0 (none) or 1..100"
+                );
+            }
+            if constexpr (requires { balance.points_min; }) {
+                problems.need(
+                    balance.points_min >= 1 && balance.points_min <= 1U << 20U,
+                    "balance.points_min must be 1..1048576"
+                );
+            }
+            if constexpr (requires { balance.table_size; }) {
+                problems.need(
+                    balance.table_size >= 2 && balance.table_size <= 5'000'011,
+                    "balance.table_size must be 2..5000011"
+                );
+            }
+            if constexpr (requires { balance.choices; }) {
+                problems.need(
+                    balance.choices >= 2 && balance.choices <= 64, "balance.choices must be 2..64"
+                );
+            }
+            if constexpr (requires { balance.decay; }) {
+                problems.need(
+                    balance.decay >= std::chrono::milliseconds(1) &&
+                        balance.decay <= std::chrono::minutes(10),
+                    "balance.decay must be 1ms..10m"
+                );
+                problems.need(
+                    balance.initial > Duration::zero(), "balance.initial must be positive"
+                );
+            }
+        },
+        config
+    );
+}
+
+void check_affinity(const AffinityConfig& affinity, Problems& problems) {
+    const bool is_named =
+        affinity.by == AffinityConfig::Kind::header || affinity.by == AffinityConfig::Kind::cookie;
+    problems.need(
+        !is_named || (core::is_token(affinity.name) && affinity.name.size() <= 128),
+        "affinity.name must be the name of a header or cookie, is \"{}\"",
+        affinity.name
+    );
+}
+
+void check_breaker(const CircuitBreakerConfig& b, Problems& problems) {
+    problems.need(
+        b.window_calls >= 1 && b.window_calls <= 10'000, "breaker.window_calls must be 1..10000"
+    );
+    problems.need(
+        b.failure_rate > 0 && b.failure_rate <= 1, "breaker.failure_rate must be in (0, 1]"
+    );
+    problems.need(
+        b.min_calls >= 1 && b.min_calls <= b.window_calls,
+        "breaker.min_calls must be 1..window_calls"
+    );
+    problems.need(b.open_for > Duration::zero(), "breaker.open_for must be positive");
+    problems.need(b.open_max >= b.open_for, "breaker.open_max must be at least open_for");
+    problems.need(
+        b.half_open_probes >= 1 && b.half_open_probes <= 1000,
+        "breaker.half_open_probes must be 1..1000"
+    );
+}
+
+void check_outlier(const OutlierConfig& o, Problems& problems) {
+    problems.need(o.interval > Duration::zero(), "outlier.interval must be positive");
+    problems.need(
+        o.failure_percentage > 0 && o.failure_percentage <= 100,
+        "outlier.failure_percentage must be in (0, 100]"
+    );
+    problems.need(
+        o.stdev_factor >= 0 && std::isfinite(o.stdev_factor),
+        "outlier.stdev_factor must not be negative"
+    );
+    problems.need(o.base_ejection > Duration::zero(), "outlier.base_ejection must be positive");
+    problems.need(
+        o.max_ejection >= o.base_ejection, "outlier.max_ejection must be at least base_ejection"
+    );
+    problems.need(
+        o.max_ejected_percent >= 0 && o.max_ejected_percent <= 100,
+        "outlier.max_ejected_percent must be 0..100"
+    );
+}
+
+void check_retry(const RetryConfig& r, Problems& problems) {
+    problems.need(r.attempts >= 1 && r.attempts <= 10, "retry.attempts must be 1..10");
+    problems.need(
+        r.attempt_timeout >= Duration::zero(), "retry.attempt_timeout must not be negative"
+    );
+    problems.need(r.backoff.base >= Duration::zero(), "retry.backoff.base must not be negative");
+    problems.need(r.backoff.max >= r.backoff.base, "retry.backoff.max must be at least base");
+    problems.need(r.budget.ratio >= 0 && r.budget.ratio <= 10, "retry.budget.ratio must be 0..10");
+    problems.need(
+        r.budget.min_per_second >= 0 && r.budget.min_per_second <= 1000,
+        "retry.budget.min_per_second must be 0..1000"
+    );
+    problems.need(
+        r.budget.window >= std::chrono::seconds(1) && r.budget.window <= std::chrono::seconds(60),
+        "retry.budget.window must be 1s..60s"
+    );
+}
+
+void check_key(const CallerKeyConfig& key, std::string_view where, Problems& problems) {
+    problems.need(
+        key.by != CallerKeyConfig::Kind::header ||
+            (core::is_token(key.name) && key.name.size() <= 128),
+        "{}.name must be the name of a header, is \"{}\"",
+        where,
+        key.name
+    );
+}
+
+void check_rate(const CallRateConfig& r, Problems& problems) {
+    problems.need(
+        r.per_second > 0 && r.per_second <= 1e6, "limits.rate.per_second must be in (0, 1000000]"
+    );
+    problems.need(r.burst >= 1 && r.burst <= 1'000'000, "limits.rate.burst must be 1..1000000");
+    problems.need(
+        r.window >= std::chrono::milliseconds(10) && r.window <= std::chrono::hours(1),
+        "limits.rate.window must be 10ms..1h"
+    );
+    problems.need(
+        r.algorithm != CallRateConfig::Algorithm::sliding_window ||
+            r.per_second * std::chrono::duration<double>(r.window).count() >= 1,
+        "limits.rate.window must be long enough for one call at limits.rate.per_second"
+    );
+    check_key(r.key, "limits.rate.key", problems);
+    problems.need(
+        !r.shared || r.key.by == CallerKeyConfig::Kind::none,
+        "limits.rate.shared must not be set together with limits.rate.key"
+    );
+}
+
+void check_limits(const LimitsConfig& l, Problems& problems) {
+    problems.need(
+        l.connections >= 1 && l.connections <= 1'000'000, "limits.connections must be 1..1000000"
+    );
+    problems.need(l.requests >= 1 && l.requests <= 1'000'000, "limits.requests must be 1..1000000");
+    problems.need(l.pending <= 1'000'000, "limits.pending must be 0..1000000");
+    problems.need(
+        l.pending_timeout >= std::chrono::milliseconds(1) &&
+            l.pending_timeout <= std::chrono::hours(1),
+        "limits.pending_timeout must be 1ms..1h"
+    );
+    problems.need(
+        l.adaptive == AdaptiveLimit::none || (l.adaptive_min >= 1 && l.adaptive_min <= l.requests),
+        "limits.adaptive_min must be 1..limits.requests"
+    );
+    check_key(l.callers.key, "limits.callers.key", problems);
+    problems.need(
+        l.callers.share > 0 && l.callers.share <= 1, "limits.callers.share must be in (0, 1]"
+    );
+    problems.need(
+        l.priority.header.empty() ||
+            (core::is_token(l.priority.header) && l.priority.header.size() <= 128),
+        "limits.priority.header must be the name of a header, is \"{}\"",
+        l.priority.header
+    );
+    problems.need(l.throttle.k >= 1 && l.throttle.k <= 10, "limits.throttle.k must be 1..10");
+    problems.need(
+        l.throttle.window >= std::chrono::seconds(1) &&
+            l.throttle.window <= std::chrono::minutes(10),
+        "limits.throttle.window must be 1s..10m"
+    );
+    check_rate(l.rate, problems);
+}
+
+}  // namespace
+
+Result<> check(const ServicePolicy& policy) {
+    Problems problems;
+    check_balance(policy.balance, problems);
+    check_affinity(policy.affinity, problems);
+    check_breaker(policy.breaker, problems);
+    check_outlier(policy.outlier, problems);
+    check_retry(policy.retry, problems);
+    check_limits(policy.limits, problems);
+    const auto subset = check(policy.subset);
+    problems.need(subset.ok(), "subset: {}", subset ? "" : subset.error().what);
+    problems.need(policy.deadline > Duration::zero(), "deadline must be positive");
+    return problems.result("policy");
+}
+
+}  // namespace datapunk::mesh
