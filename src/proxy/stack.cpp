@@ -106,7 +106,7 @@ io::Task<void> Exchange::serve() {
     const bool has_body = co_await take_request_body();
     if (!has_body) co_return;
     policy::CallState call{resilience::Deadline(deadline_)};
-    call.hash = affinity_hash(service_->policy().affinity, request_, buffers_.peer_ip);
+    call.hash = affinity_hash(service_->policy().affinity, request_, buffers_.from->ip);
     for (;;) {
         auto begun = service_->begin_attempt(call, now());
         if (const auto* none = std::get_if<policy::NoEndpoint>(&begun)) {
@@ -227,7 +227,7 @@ void Exchange::finish() {
     proxy_.log().info(
         "request",
         {{"listener", listener_.config.name},
-         {"peer", buffers_.peer_ip},
+         {"peer", buffers_.from->ip},
          {"method", request_.method_text},
          {"host", request_.host},
          {"path", request_.path},
