@@ -126,6 +126,22 @@ int main(int argc, char** argv) {
         registry.acl_token_file,
         "File with a token that may do everything; without it the first one is bootstrapped"
     );
+    auto* tls_certificate = registry_cli->add_option(
+        "--tls-certificate",
+        registry.tls_certificate,
+        "PEM file of its certificate, then those that lead to its authority: HTTPS instead of "
+        "HTTP. Read again at SIGHUP"
+    );
+    registry_cli
+        ->add_option("--tls-key", registry.tls_key, "PEM file of the certificate's private key")
+        ->needs(tls_certificate);
+    registry_cli
+        ->add_option(
+            "--tls-client-ca",
+            registry.tls_client_ca,
+            "PEM file of the authority that must have signed a client's certificate"
+        )
+        ->needs(tls_certificate);
     registry_cli->add_option("--log-level", registry.log_level, "debug, info, warn, error or off")
         ->capture_default_str()
         ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
