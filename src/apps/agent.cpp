@@ -28,6 +28,7 @@ proxy::ListenerConfig listener_of(
         .idle_timeout = section.idle_timeout,
         .head_timeout = section.head_timeout,
         .body_timeout = section.body_timeout,
+        .body_rate_min = section.limits.body_rate_min,
         .access_log = section.access_log,
         .tls =
             {.contexts = certificates,

@@ -16,6 +16,7 @@ enum class ListenerProtocol : std::uint8_t { http };
 struct ListenerLimits {
     std::uint32_t head_bytes_max = 64U << 10U;
     std::uint64_t body_bytes_max = 64ULL << 20U;
+    std::uint32_t body_rate_min = 256;
     std::uint32_t connections_max = 10'000;
     friend bool operator==(const ListenerLimits&, const ListenerLimits&) = default;
 };

@@ -15,6 +15,7 @@
 #include "io/task.h"
 #include "policy/service_policies.h"
 #include "proxy/caller.h"
+#include "proxy/caller_pace.h"
 #include "proxy/exchange_buffers.h"
 #include "proxy/proxy.h"
 #include "proxy/replies.h"
@@ -97,6 +98,9 @@ class Exchange {
 
     bool body_is_whole_ = true;                // buffers_.request_body is all of it: replayable
     std::optional<ReplyReason> body_problem_;  // why the caller's body could not be sent on
+
+    CallerPace request_pace_;
+    CallerPace answer_pace_;
 
     UpstreamPtr upstream_;
     io::Event wake_;  // a connection is there, or the caller has gone

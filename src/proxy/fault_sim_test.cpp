@@ -1,5 +1,6 @@
 // What goes wrong, who is told, and that nothing is left behind.
 
+#include "proxy/caller_pace.h"
 #include "proxy/raw_world_test.h"
 
 namespace datapunk::mesh::proxy {
@@ -122,6 +123,42 @@ TEST(ProxyFaults, ABodyThatDripsIsBoundedByTheCallsDeadline) {
     const auto answer = w.ask(drops, seconds(1), seconds(5));
     EXPECT_THAT(answer.bytes, StartsWith("HTTP/1.1 408"));
     EXPECT_EQ(w.a.heads, 0);
+}
+
+// Each piece comes in time, and all of them never end.
+TEST(ProxyFaults, ABodyThatDripsIsCutAlsoWhileItIsPassedOn) {
+    for (const std::uint32_t rate : {256U, 0U}) {
+        RawWorld w(kOneAttempt, {.body_timeout = seconds(2), .body_rate_min = rate});
+        w.a.script = [](int) -> Script { return {.accept_only = true}; };
+        std::vector<std::string> drops(8, "1\r\nx\r\n");
+        drops.insert(drops.begin(), kChunked);
+        drops.push_back("0\r\n\r\n");
+        const auto answer = w.ask(drops, seconds(1), seconds(14));
+        if (rate > 0) {
+            EXPECT_THAT(answer.bytes, StartsWith("HTTP/1.1 408"));
+            EXPECT_THAT(answer.bytes, HasSubstr("x-mesh-reason: request_timeout"));
+            EXPECT_LT(answer.took, seconds(4));
+        } else {  // without a rate only the call's deadline is left
+            EXPECT_THAT(answer.bytes, Not(StartsWith("HTTP/1.1 408")));
+        }
+    }
+}
+
+TEST(CallerPaceTest, PaysForWaitsWithBytes) {
+    const Instant t0{};
+    CallerPace pace(seconds(2), 100);
+    EXPECT_EQ(pace.deadline(t0), t0 + seconds(2));
+    pace.note(seconds(1), 50);  // half a second earned
+    EXPECT_EQ(pace.deadline(t0), t0 + std::chrono::milliseconds(1500));
+    pace.note(seconds(1), 0);
+    EXPECT_EQ(pace.deadline(t0), t0 + std::chrono::milliseconds(500));
+    pace.note(Duration(), 100'000);  // a fast caller has no more than one timeout for a piece
+    EXPECT_EQ(pace.deadline(t0), t0 + seconds(2));
+    pace.note(seconds(9), 0);  // nor more than four saved
+    EXPECT_EQ(pace.deadline(t0), t0);
+    CallerPace any(seconds(2), 0);
+    for (int i = 0; i < 100; ++i) any.note(seconds(1), 0);
+    EXPECT_EQ(any.deadline(t0), t0 + seconds(2));
 }
 
 TEST(ProxyFaults, EarlyAnswersArePassedOnWhileTheBodyStillFlows) {

@@ -53,8 +53,11 @@ io::Task<bool> Exchange::take_request_body() {
         Result<std::optional<Piece>> piece = caller_.buffered_piece();
         if (piece && !piece->has_value()) {
             if (!worth_waiting) break;
-            auto waited = co_await caller_.next_piece(std::min(piece_deadline(), deadline_));
+            const Instant before = now();
+            const Instant until = std::min(request_pace_.deadline(before), deadline_);
+            auto waited = co_await caller_.next_piece(until);
             if (waited) {
+                request_pace_.note(now() - before, waited->bytes.size());
                 piece = std::optional<Piece>(*waited);
             } else {
                 piece = std::move(waited).error();
@@ -114,7 +117,9 @@ io::Task<Result<>> Exchange::pump_pieces() {
     const std::uint64_t bytes_max = listener_.config.body_bytes_max;
     std::uint64_t total = buffers_.request_body.size();
     while (!caller_.body_done()) {
-        auto piece = co_await caller_.next_piece(piece_deadline());
+        const Instant before = now();
+        auto piece = co_await caller_.next_piece(request_pace_.deadline(before));
+        if (piece) request_pace_.note(now() - before, piece->bytes.size());
         if (piece) total += piece->bytes.size();
         if (piece && bytes_max != 0 && total > bytes_max) piece = Error{.code = Code::exhausted};
         if (!piece) {
@@ -188,8 +193,10 @@ io::Task<Result<>> Exchange::send_answer_body() {
         std::vector<wire::http1::Field> trailers;
         if (piece.last) trailers = upstream_->trailers();
         head_sent_ = true;
-        auto written = co_await caller_.send_piece(piece, trailers, piece_deadline());
+        const Instant before = now();
+        auto written = co_await caller_.send_piece(piece, trailers, answer_pace_.deadline(before));
         if (!written) co_return sent(std::move(written));
+        answer_pace_.note(now() - before, piece.bytes.size());
     }
     co_return Ok{};
 }

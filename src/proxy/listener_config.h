@@ -32,6 +32,7 @@ struct ListenerConfig {
     Duration idle_timeout = std::chrono::seconds(60);  // between requests
     Duration head_timeout = std::chrono::seconds(10);  // first to last byte of a request head
     Duration body_timeout = std::chrono::seconds(30);  // between two pieces of a body, either way
+    std::uint32_t body_rate_min = 256;  // bytes a second, see CallerPace; 0 = none; not for gRPC
     bool access_log = false;
     ListenerTls tls;
 };

@@ -38,6 +38,12 @@ std::string unread_body(ReplyReason problem, const ListenerConfig& listener) {
     return "the request's body is malformed";
 }
 
+// A gRPC stream may be silent for as long as it likes.
+CallerPace pace_of(const ListenerConfig& listener, const wire::http1::RequestHead& request) {
+    const bool is_grpc = request.value(Header::content_type).starts_with("application/grpc");
+    return {listener.body_timeout, is_grpc ? 0 : listener.body_rate_min};
+}
+
 }  // namespace
 
 Exchange::Exchange(Proxy& proxy, ListenerState& listener, Caller& caller, ExchangeBuffers& buffers)
@@ -48,6 +54,8 @@ Exchange::Exchange(Proxy& proxy, ListenerState& listener, Caller& caller, Exchan
       request_(buffers.request),
       answer_(buffers.answer),
       upstream_state_(&proxy.unrouted()),
+      request_pace_(pace_of(listener.config, request_)),
+      answer_pace_(request_pace_),
       wake_(proxy.loop()) {
     buffers_.request_body.clear();
     buffers_.endpoint.clear();
