@@ -389,8 +389,17 @@ io::Task<void> Registrar::drain(EntryPtr entry, Instant deadline) {
     if (parts_.drain_delay <= Duration::zero() || deadline <= begun) co_return;
     if (turns_.length(entry->config.id) > 1) co_return;  // somebody wants the id
     entry->rushed.clear();
+    std::string id = entry->config.id;
     ServiceConfig config = registry::as_leaving(entry->config);
     auto told = co_await parts_.backend.register_service(std::move(config), deadline);
+    // Consul keeps the status of a check that it had.
+    if (told) {
+        std::string note = "it is about to leave";
+        auto beaten = co_await parts_.backend.heartbeat(
+            std::move(id), Health::critical, std::move(note), deadline
+        );
+        told = std::move(beaten);
+    }
     if (!told) {
         // Nobody has heard of it: then there is nothing to wait for.
         parts_.log.info(

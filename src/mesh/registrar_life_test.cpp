@@ -206,7 +206,10 @@ TEST_F(RegistrarLifeTest, IsCriticalForAWhileBeforeItIsDeregistered) {
     tasks.spawn(look(this, &seen));
     const Instant begun = loop().now();
     EXPECT_TRUE(withdraw(*registrar, *ticket));
-    EXPECT_THAT(registry_.log, ElementsAre("has web-1", "register web-1", "deregister web-1"));
+    EXPECT_THAT(
+        registry_.log,
+        ElementsAre("has web-1", "register web-1", "heartbeat web-1 critical", "deregister web-1")
+    );
     EXPECT_EQ(seen.kind, HealthCheck::Kind::ttl);
     EXPECT_EQ(seen.initial, Health::critical);
     EXPECT_GE(loop().now() - begun, 3s);

@@ -17,17 +17,23 @@ inline void who_is_about_to_leave_is_critical_until_it_is_registered_again(
     RegistryUnderTest& registry
 ) {
     Conversation talk(registry, "leaving-soon");
-    const ServiceConfig config = talk.config(80);
-    ASSERT_TRUE(talk.add(config));
-    talk.until_health(Health::passing);
-    ASSERT_TRUE(talk.add(as_leaving(config)));
-    talk.until_health(Health::critical);
-    EXPECT_TRUE(*talk.has(config.id));
-    ASSERT_TRUE(talk.add(config));
-    talk.until_health(Health::passing);
-    ASSERT_TRUE(talk.add(as_leaving(config)));
-    ASSERT_TRUE(talk.deregister(config.id));
-    talk.until_size(0);
+    // Without a check, and with one that has passed.
+    for (const ServiceConfig& config : {talk.config(80), talk.config_with_ttl(80)}) {
+        const bool is_ttl = config.check.kind == HealthCheck::Kind::ttl;
+        for (int again = 0; again < 2; ++again) {
+            ASSERT_TRUE(talk.add(config));
+            if (is_ttl) {
+                ASSERT_TRUE(talk.beat(config.id, Health::passing));
+            }
+            talk.until_health(Health::passing);
+            ASSERT_TRUE(talk.add(as_leaving(config)));
+            ASSERT_TRUE(talk.beat(config.id, Health::critical));
+            talk.until_health(Health::critical);
+            EXPECT_TRUE(*talk.has(config.id));
+        }
+        ASSERT_TRUE(talk.deregister(config.id));
+        talk.until_size(0);
+    }
 }
 
 inline void the_metadata_of_a_registration_says_whose_it_is(RegistryUnderTest& registry) {
