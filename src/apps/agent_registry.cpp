@@ -159,6 +159,12 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
     }
     const config::NodeSection& node = config().node;
     const config::AclSection& acl = config().registry.acl;
+    Certificates::Slot tls;
+    if (section.tls.is_on()) {
+        auto made = certificates_.add("registry", tls_config_of(section.tls));
+        if (!made) return std::move(made).error();
+        tls = *std::move(made);
+    }
     auto local = LocalRegistry::start(
         network_,
         {.address = section.address,
@@ -171,6 +177,9 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
              {.enabled = acl.enabled,
               .is_default_allow = acl.default_policy == config::AclDefault::allow,
               .initial_management = acl.initial_management.reveal()},
+         .tls = std::move(tls),
+         .handshake_timeout = section.tls.handshake_timeout,
+         .handshakes_max = section.tls.handshakes_max,
          .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
          .dns = dns_of(section.dns),
          .processes = config().registry.exec_checks ? &processes_ : nullptr,

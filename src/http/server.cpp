@@ -4,6 +4,7 @@
 
 #include <ctime>
 
+#include "core/counted.h"
 #include "http/date.h"
 #include "http/message_reader.h"
 #include "io/tls_slot.h"
@@ -334,6 +335,10 @@ io::Task<void> Server::accept_loop() {
                 tasks_.spawn(turn_away(*std::move(stream)));
             continue;
         }
+        if (config_.tls != nullptr && handshakes_ >= config_.handshakes_max) {
+            complain((*stream)->peer(), "too many at a time");
+            continue;
+        }
         tasks_.spawn(serve(*std::move(stream)));
     }
 }
@@ -411,18 +416,19 @@ io::Task<void> Server::serve(io::StreamPtr stream) {
 }
 
 io::Task<bool> Server::shake_hands(io::TlsStream& stream) {
-    const Instant deadline = network_.loop().now() + config_.head_timeout;
+    const core::Counted handshake(handshakes_);
+    const Instant deadline = network_.loop().now() + config_.handshake_timeout;
     auto agreed = co_await stream.handshake(deadline);
-    if (agreed) co_return true;
+    if (!agreed) complain(stream.peer(), agreed.error().what);
+    co_return agreed.ok();
+}
+
+// Of a handshake that failed. Whoever scans ports must not fill the log.
+void Server::complain(const io::SocketAddress& peer, std::string_view reason) {
     const Instant now = network_.loop().now();
-    if (now >= quiet_until_) {  // whoever scans ports must not fill the log
-        quiet_until_ = now + std::chrono::seconds(1);
-        log_.warn(
-            "a TLS handshake failed",
-            {{"peer", stream.peer().to_string()}, {"reason", agreed.error().what}}
-        );
-    }
-    co_return false;
+    if (now < quiet_until_) return;
+    quiet_until_ = now + std::chrono::seconds(1);
+    log_.warn("a TLS handshake failed", {{"peer", peer.to_string()}, {"reason", reason}});
 }
 
 Result<std::shared_ptr<const io::TlsContext>> server_tls(io::TlsServerConfig config) {
