@@ -5,8 +5,10 @@
 #include "apps/agent.h"
 #include "apps/discovery_settings.h"
 #include "mesh/connect.h"
+#include "proxy/identity.h"
 #include "registry/embedded/embedded_backend.h"
 #include "registry/merged/merged_backend.h"
+#include "wire/spiffe_id.h"
 
 namespace datapunk::mesh::apps {
 
@@ -76,6 +78,14 @@ Dns choice_of(const config::DnsSection& section) {
         .notify_from = section.notify.from,
         .notify_key_name = section.notify.key_name,
         .notify_key_secret = section.notify.key_secret.reveal()
+    };
+}
+
+// Whom the certificates' identities let in; empty: nobody is asked who he is.
+std::function<bool(const io::TlsPeer&)> admits_of(const config::ListenerTlsSection& section) {
+    if (section.allow.empty()) return {};
+    return [allow = section.allow](const io::TlsPeer& peer) {
+        return wire::spiffe_matches_any(allow, proxy::identity_of(peer));
     };
 }
 
@@ -180,6 +190,7 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
          .tls = std::move(tls),
          .handshake_timeout = section.tls.handshake_timeout,
          .handshakes_max = section.tls.handshakes_max,
+         .admits = admits_of(section.tls),
          .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
          .dns = dns_of(section.dns),
          .processes = config().registry.exec_checks ? &processes_ : nullptr,

@@ -9,6 +9,7 @@
 //
 // Control loop's object.
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -49,6 +50,7 @@ struct LocalRegistryConfig {
     std::shared_ptr<const io::TlsSlot> tls;  // given: HTTPS instead of HTTP; see server_tls()
     Duration handshake_timeout = http::ServerConfig{}.handshake_timeout;
     std::size_t handshakes_max = http::ServerConfig{}.handshakes_max;
+    std::function<bool(const io::TlsPeer&)> admits;  // with `tls`: who is let in; empty: all
     // Shorter deregistration times of checks are raised to this (Consul's is a minute).
     Duration deregister_after_min = std::chrono::minutes(1);
     LocalDnsConfig dns;

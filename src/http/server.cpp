@@ -67,6 +67,9 @@ class Server::Connection : public core::ListNode {
 
     void reset() { stream_->reset(); }
 
+    // Of somebody who is not let in: every request is refused.
+    void turn_away() { is_welcome_ = false; }
+
   private:
     io::Task<bool> serve_one();
     io::Task<bool> collect_body(const RequestHead& head, Request& request);
@@ -87,6 +90,7 @@ class Server::Connection : public core::ListNode {
     RequestHead head_;
     std::string target_;  // of a request whose head was released
     bool idle_ = true;
+    bool is_welcome_ = true;
     bool keep_alive_ = true;
     bool peer_gone_ = false;
     std::optional<Response> response_;
@@ -121,6 +125,10 @@ io::Task<bool> Server::Connection::serve_one() {
         co_return false;
     }
     if (read != HeadRead::done) co_return false;
+    if (!is_welcome_) {
+        co_await refuse(403, "whom the certificate names is not let in");
+        co_return false;
+    }
     Request request{
         .method = std::string(head_.method_text),
         .target = std::string(head_.path.empty() ? head_.target : head_.path),
@@ -411,6 +419,9 @@ io::Task<void> Server::serve(io::StreamPtr stream) {
     if (secured != nullptr) {
         const bool is_agreed = co_await shake_hands(*secured);
         if (!is_agreed) co_return;
+        if (config_.admits && !config_.admits(secured->peer_identity())) {
+            open.connection.turn_away();
+        }
     }
     co_await open.connection.run();
 }

@@ -22,6 +22,7 @@
 
 namespace datapunk::mesh::io {
 class TlsContext;
+struct TlsPeer;
 struct TlsServerConfig;
 class TlsSlot;
 class TlsStream;
@@ -60,6 +61,8 @@ struct ServerConfig {
     std::shared_ptr<const io::TlsSlot> tls{};
     Duration handshake_timeout = std::chrono::seconds(10);
     std::size_t handshakes_max = 1'000;  // at a time; beyond: closed at once
+    // Given: asked once a connection, after its handshake. False: its requests are answered 403.
+    std::function<bool(const io::TlsPeer&)> admits{};
 };
 
 // A context for ServerConfig::tls: as configured, and HTTP/1.1 is what it speaks.

@@ -78,7 +78,7 @@ class ServerTls : public testing::Test {
         server_ = std::make_unique<Server>(
             world_.host(kThere),
             guard_,
-            ServerConfig{.tls = slot_, .handshakes_max = 3},
+            ServerConfig{.tls = slot_, .handshakes_max = 3, .admits = admits_},
             core::Logger()
         );
         ASSERT_TRUE(server_->listen(*io::parse_ip(kThere, kPort)));
@@ -111,6 +111,7 @@ class ServerTls : public testing::Test {
     io::TestCertificate ca_ = io::make_test_certificate({.common_name = "ca", .is_ca = true});
     Guard guard_;
     std::shared_ptr<io::TlsSlot> slot_;
+    std::function<bool(const io::TlsPeer&)> admits_;
     std::unique_ptr<Server> server_;
     bool closed_ = false;
 };
@@ -145,6 +146,24 @@ TEST_F(ServerTls, WithAClientAuthorityOnlyWhoHasACertificateGetsIn) {
          .alpn = {}}
     );
     ASSERT_TRUE(answer) << answer.error().what;
+    EXPECT_EQ(guard_.handled, 1);
+}
+
+TEST_F(ServerTls, WhoIsNotAdmittedIsToldSo) {
+    admits_ = [](const io::TlsPeer& peer) { return peer.subject == "CN=good"; };
+    serve(context(issue("web", &ca_), ca_.certificate));
+    const auto status = [&](const std::string& name) {
+        const auto caller = issue(name, &ca_);
+        const auto answer = ask(
+            {.ca = ca_.certificate,
+             .certificate_chain = caller.certificate,
+             .private_key = caller.key,
+             .alpn = {}}
+        );
+        return answer ? answer->status : 0;
+    };
+    EXPECT_EQ(status("good"), 200);
+    EXPECT_EQ(status("bad"), 403);
     EXPECT_EQ(guard_.handled, 1);
 }
 
