@@ -124,6 +124,18 @@ class RegistryTls(Scenario):
         until(lambda: self.curl('/v1/status/leader', pair=self.client, ca=following.ca)[0] == 0, what='the new certificate')
         self.assertIn('mesh_tls_reloads_total{user="registry",result="ok"} 1', get(f'http://127.0.0.1:{admin}/metrics').text)
 
+    def test_only_the_identities_that_are_allowed_get_in(self):
+        admin = free_port()
+        text = SERVER.format(registry=self.port, admin=admin, dir=self.dir, port=free_port())
+        text = text.replace('      client_ca:', '      allow: ["spiffe://mesh.example/ops/*"]\n      client_ca:')
+        agent = self.start(binary('dpmesh'), 'agent', '--dev', '--config', self.write('mesh.yaml', text))
+        wait_http(f'http://127.0.0.1:{admin}/live', process=agent)
+        status = ('-o', '/dev/null', '-w', '%{http_code}')
+        for name, expected in ('ops/ann', '200'), ('web', '403'):
+            pair = self.authority.issue(name.replace('/', '-'), f'URI:spiffe://mesh.example/{name}')
+            until(lambda pair=pair, expected=expected: self.curl('/v1/catalog/nodes', *status, pair=pair) == (0, expected), what=f'{expected} for {name}')
+        self.assertEqual(self.curl('/v1/catalog/nodes', *status, pair=self.client), (0, '403'), 'no identity')
+
     def test_what_makes_no_sense_is_refused(self):
         (certificate, key), nowhere = self.server, self.dir / 'nowhere.pem'
         for flags in (['--tls-certificate', certificate], ['--tls-key', key], ['--tls-client-ca', self.authority.ca],
