@@ -21,7 +21,7 @@ TEST(OneId, IsThereOnceOrNotAtAllHoweverManyThreadsWorkOnIt) {
     ServiceMesh mesh =
         *ServiceMesh::create({.registry = Embedded{}, .discovery = {.queries_per_second = 1000}});
     constexpr int kThreads = 4;
-    constexpr int kRounds = 25;
+    constexpr int kRounds = 6;
     std::atomic<int> announced{0};
     std::atomic<int> gave_way{0};
     std::vector<std::thread> threads;

@@ -88,7 +88,7 @@ class EtcdCluster : public testing::Test, public RegistryUnderTest {
         for (const Member& member : members_) config.endpoints.push_back({.port = member.port});
         config.node = "a-test";
         config.lease_ttl = 5s;
-        config.request_timeout = 2s;
+        config.request_timeout = 1500ms;
         return *EtcdBackend::create(network_, config, core::Logger());
     }
 
