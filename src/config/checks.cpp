@@ -109,6 +109,7 @@ class Checks {
         if (config_.registry.uses(RegistryKind::embedded)) {
             listen_address(config_.registry.embedded.address, "registry.embedded.address");
             dns_door(config_.registry.embedded.dns);
+            listener_tls(config_.registry.embedded.tls, "registry.embedded.tls");
         }
         const AclSection& acl = config_.registry.acl;
         if (acl.enabled && !config_.registry.uses(RegistryKind::embedded)) {
@@ -301,7 +302,8 @@ class Checks {
     }
 
     void policy(const ServicePolicy& one, const std::string& path) {
-        if (const Result<> verdict = check(one); !verdict) fail(path, verdict.error().what);
+        const Result<> verdict = check(config_.in_own_zone(one));
+        if (!verdict) fail(path, verdict.error().what);
     }
 
     struct Door {

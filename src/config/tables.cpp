@@ -193,6 +193,7 @@ const Table& table_of<EmbeddedSection>() {
             .field("node_name", &E::node_name, "Name of the node it reports; empty = node.name.")
             .field("connections_per_client", &E::connections_per_client, "Open connections of one address; more are answered 429. Consul's limit is 200; an agent holds one for each service that it follows. 0 = no limit.", between(0, 65535))
             .field("dns", &E::dns, "Its DNS server.")
+            .field("tls", &E::tls, "HTTPS instead of HTTP; without certificates plain text is spoken.")
             .table();
     return table;
 }
@@ -496,6 +497,7 @@ const Table& table_of<Config>() {
             .field("discovery", &C::discovery, "Discovery.")
             .field("redis", &C::redis, "Shared cache.")
             .field("workers", &C::workers, "Worker threads, each with an event loop of its own. One serves tens of thousands of requests a second.", between(1, 64))
+            .field("drain_delay", &C::drain_delay, "On shutdown what `register` announced is first critical for so long, for callers everywhere to hear of it while it still answers, and then deregistered. Zero: at once; a few seconds where callers find services by DNS.", between(0s, 5min))
             .field("drain_timeout", &C::drain_timeout, "How long calls in flight may take to end on shutdown. The time an orchestrator gives before it kills.", between(0s, 1h))
             .field("listeners", &C::listeners, "Where callers connect.")
             .field("routes", &C::routes, "Which request goes where.")
