@@ -11,6 +11,15 @@ double seconds(Duration duration) {
     return std::chrono::duration<double>(duration).count();
 }
 
+void write_breaker(wire::JsonWriter& json, const policy::BreakerView& breaker, Instant now) {
+    json.key("breaker").string(to_string(breaker.state));
+    if (breaker.forced != BreakerForce::none) json.key("breaker_forced").boolean(true);
+    if (breaker.admitted_share > 0 && breaker.admitted_share < 1)
+        json.key("breaker_admits_share").number(breaker.admitted_share);
+    if (breaker.next_probe_at && *breaker.next_probe_at != kNever)
+        json.key("next_probe_in_seconds").number(seconds(*breaker.next_probe_at - now));
+}
+
 void write_endpoint(wire::JsonWriter& json, const policy::EndpointView& endpoint, Instant now) {
     json.begin_object();
     json.key("id").string(endpoint.id).key("address").string(endpoint.address);
@@ -18,9 +27,7 @@ void write_endpoint(wire::JsonWriter& json, const policy::EndpointView& endpoint
     json.key("in_flight").number(endpoint.in_flight);
     json.key("latency_seconds").number(seconds(endpoint.latency));
     json.key("successes").number(endpoint.successes).key("failures").number(endpoint.failures);
-    json.key("breaker").string(to_string(endpoint.breaker));
-    if (endpoint.next_probe_at)
-        json.key("next_probe_in_seconds").number(seconds(*endpoint.next_probe_at - now));
+    write_breaker(json, endpoint.breaker, now);
     if (endpoint.ejected_until) {
         json.key("ejected_for_seconds").number(seconds(*endpoint.ejected_until - now));
         json.key("ejected_because").string(endpoint.ejected_for);
@@ -54,6 +61,7 @@ std::string endpoints_json(const std::vector<policy::ServiceView>& services, Ins
     for (const policy::ServiceView& service : services) {
         json.key(service.service).begin_object();
         json.key("retry_tokens").number(service.retry_tokens);
+        write_breaker(json, service.breaker, now);
         json.key("endpoints").begin_array();
         for (const auto& endpoint : service.endpoints) write_endpoint(json, endpoint, now);
         json.end_array().end_object();

@@ -135,6 +135,10 @@ const ServicePolicy& Service::policy() const noexcept {
     return state_->policies.policy();
 }
 
+Result<> Service::force_breaker(BreakerForce how, std::string_view endpoint) const {
+    return core_->force_breaker(*state_, how, endpoint);
+}
+
 Result<Lease> Service::get_service_instance() const {
     return core_->lease(*state_);
 }

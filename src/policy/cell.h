@@ -29,16 +29,17 @@ namespace datapunk::mesh::policy {
 
 using Permit = resilience::CircuitBreaker::Permit;
 
-// What recording one outcome changed; both are rare.
+// What recording one result changed; both are rare.
 struct CellChange {
     resilience::BreakerTransition breaker;
     bool suspect = false;  // enough failures in a row to be ejected
 };
 
-// What recording an outcome goes by.
+// What recording a result goes by.
 struct CallPolicy {
-    OutlierConfig outlier;
-    PeakEwma averaging;  // the balancer's, or the default: latencies are always kept
+    OutlierConfig outlier{};
+    PeakEwma averaging{};  // the balancer's, or the default: latencies are always kept
+    Duration slow_call = Duration::max();  // an answer that takes so long is slow
 };
 
 struct Cell {
@@ -54,23 +55,26 @@ struct Cell {
     // `noted`: the calling thread's, if the cell has a slot.
     CellChange record(
         Permit permit,
-        resilience::Outcome outcome,
+        resilience::Verdict verdict,
         Duration latency,
         const CallPolicy& policy,
         Instant now,
         NotedSuccesses* noted
     ) noexcept {
-        if (noted != nullptr && outcome == resilience::Outcome::success &&
+        if (noted != nullptr && verdict == resilience::Verdict::success &&
+            latency < policy.slow_call &&
             load.owner_word.load(std::memory_order_relaxed) == (permit.era | kClean) &&
             noted->has_room(number, permit.era)) {
-            noted->add(number, permit.era);
+            noted->add(number, permit.era, now);
             // Two threads at once may lose one of two samples; an average bears that.
             balance::record_answer(load, policy.averaging, latency, false, now);
             return {};
         }
-        return record_locked(permit, outcome, latency, policy, now, noted);
+        return record_locked(permit, verdict, latency, policy, now, noted);
     }
 
+    // An operator's word.
+    void force(BreakerForce how, Instant now, CellChange& change) noexcept;
     // Takes over what outlier ejection decided on a copy of `results`.
     void eject(const resilience::OutlierStats& judged, Instant now) noexcept;
 
@@ -103,14 +107,14 @@ struct Cell {
     Permit ask_breaker(Instant now, CellChange& change) noexcept;
     CellChange record_locked(
         Permit permit,
-        resilience::Outcome outcome,
+        resilience::Verdict verdict,
         Duration latency,
         const CallPolicy& policy,
         Instant now,
         NotedSuccesses* noted
     ) noexcept;
     void hand_in(NotedSuccesses& noted, Instant now) noexcept;
-    bool is_clean(Instant now) const noexcept;
+    bool is_clean(Instant now) noexcept;
     void publish(Instant now) noexcept;
 };
 

@@ -12,10 +12,13 @@ ServiceCollector::ServiceCollector(
     : registry_(registry),
       service_(service),
       retries_refused_(registry.counter(names::kRetryBudgetExhausted, {service})),
+      breaker_(registry.gauge(names::kServiceBreakerState, {service})),
+      breakers_forced_(registry.gauge(names::kBreakersForced, {service})),
       known_(registry.gauge(names::kEndpointsKnown, {service})),
       healthy_(registry.gauge(names::kEndpointsHealthy, {service})),
       ejected_(registry.gauge(names::kEndpointsEjected, {service})) {
     if (refusals == Refusals::here) {
+        breaker_open_ = registry.counter(names::kRequestsRejected, {service, "breaker_open"});
         limited_ = registry.counter(names::kRequestsRejected, {service, "limit"});
         no_endpoint_ = registry.counter(names::kRequestsRejected, {service, "no_endpoint"});
     }
@@ -37,6 +40,7 @@ void ServiceCollector::update(const ServicePolicies& policies, Instant now) {
         retries_[i].add(totals.retries_after[i] - counted_.retries_after[i]);
     }
     retries_refused_.add(totals.retries_refused - counted_.retries_refused);
+    breaker_open_.add(totals.breaker_open - counted_.breaker_open);
     limited_.add(totals.limited - counted_.limited);
     no_endpoint_.add(totals.no_endpoint - counted_.no_endpoint);
     counted_ = totals;
@@ -47,12 +51,14 @@ void ServiceCollector::update_endpoints(const ServiceView& view) {
     std::size_t known = 0;
     std::size_t healthy = 0;
     std::size_t ejected = 0;
+    std::size_t forced = view.breaker.forced == BreakerForce::none ? 0 : 1;
     std::map<std::string, metrics::Gauge, std::less<>> breakers;
     for (const EndpointView& endpoint : view.endpoints) {
         if (endpoint.is_leaving) continue;
         ++known;
         if (endpoint.health != Health::critical) ++healthy;
         if (endpoint.ejected_until) ++ejected;
+        if (endpoint.breaker.forced != BreakerForce::none) ++forced;
         auto kept = breakers_.extract(endpoint.id);
         const auto at = kept.empty()
                             ? breakers
@@ -62,9 +68,11 @@ void ServiceCollector::update_endpoints(const ServiceView& view) {
                                   )
                                   .first
                             : breakers.insert(std::move(kept)).position;
-        at->second.set(static_cast<double>(endpoint.breaker));
+        at->second.set(static_cast<double>(endpoint.breaker.state));
     }
     breakers_ = std::move(breakers);  // the gauges of those that have gone are no longer shown
+    breaker_.set(static_cast<double>(view.breaker.state));
+    breakers_forced_.set(static_cast<double>(forced));
     known_.set(static_cast<double>(known));
     healthy_.set(static_cast<double>(healthy));
     ejected_.set(static_cast<double>(ejected));
@@ -76,6 +84,8 @@ void ServiceCollector::count(std::span<const PolicyEvent> events) {
             registry_.counter(names::kEjections, {service_, event.label}).add();
         } else if (event.what.starts_with("breaker ")) {
             registry_.counter(names::kBreakerTransitions, {service_, event.label}).add();
+        } else if (event.what.starts_with("service breaker ")) {
+            registry_.counter(names::kServiceBreakerTransitions, {service_, event.label}).add();
         }
     }
 }

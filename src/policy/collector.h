@@ -45,6 +45,9 @@ class ServiceCollector {
     metrics::Counter retries_refused_;
     metrics::Counter limited_;
     metrics::Counter no_endpoint_;
+    metrics::Counter breaker_open_;
+    metrics::Gauge breaker_;
+    metrics::Gauge breakers_forced_;
     metrics::Gauge known_;
     metrics::Gauge healthy_;
     metrics::Gauge ejected_;

@@ -31,6 +31,10 @@ std::unique_ptr<Cell> ServicePolicies::cell_for(const ServiceEndpoint& endpoint,
         return cell;
     }
     auto cell = std::make_unique<Cell>(endpoint, policy_.breaker, now);
+    if (const auto forced = forced_.find(endpoint.id); forced != forced_.end()) {
+        CellChange change;
+        cell->force(forced->second, now, change);
+    }
     cell->number = ++last_number_;
     for (std::uint32_t slot = 0; slot < kNotedSlots; ++slot) {
         if (slots_taken_[slot]) continue;
@@ -87,6 +91,47 @@ void ServicePolicies::update(const EndpointSet& set, Instant now) {
     });
     publish_table(std::move(gone), outside);
     collect();
+}
+
+Result<> ServicePolicies::force_breaker(BreakerForce how, std::string_view endpoint, Instant now) {
+    if (endpoint.empty()) {
+        resilience::BreakerTransition changed;
+        breaker_.force(how, now, changed);
+        if (changed) tell(nullptr, changed, now);
+        return Ok{};
+    }
+    const std::lock_guard guard(mutex_);
+    std::vector<Cell*> cells;
+    for (const auto* list : {&cells_, &leaving_}) {
+        for (const auto& cell : *list) {
+            if (cell->endpoint.id == endpoint) cells.push_back(cell.get());
+        }
+    }
+    const auto known = forced_.find(endpoint);
+    if (cells.empty() && known == forced_.end()) {
+        return Error{
+            .code = Code::not_found,
+            .what = name_ + " has no endpoint " + std::string(endpoint.substr(0, 128))
+        };
+    }
+    if (how == BreakerForce::none) {
+        if (known != forced_.end()) forced_.erase(known);
+    } else if (known != forced_.end()) {
+        known->second = how;
+    } else if (forced_.size() >= kForcedMax) {
+        return Error{
+            .code = Code::exhausted,
+            .what = name_ + ": " + std::to_string(kForcedMax) + " endpoints are forced already"
+        };
+    } else {
+        forced_.emplace(endpoint, how);
+    }
+    for (Cell* cell : cells) {
+        CellChange change;
+        cell->force(how, now, change);
+        if (change.breaker) tell(cell, change.breaker, now);
+    }
+    return Ok{};
 }
 
 void ServicePolicies::publish_table(std::vector<Cell*> unlisted, std::uint32_t outside) {

@@ -4,7 +4,8 @@
 // (event loops) drive the same object, so that the same inputs give the same decisions in both.
 //
 //   call:  CallState
-//     ┌─► begin_attempt   limit → pick (less what is ejected, open, tried) → breaker → HeldEndpoint
+//     ┌─► begin_attempt   limit → the service's breaker → pick (less what is ejected, open, tried)
+//     │                   → the endpoint's breaker → HeldEndpoint
 //     │       … the caller talks to attempt.endpoint() …
 //     │   finish_attempt  breaker, outlier ejection, latency average, counters
 //     └── after_attempt   success, or: condition, idempotence, attempts, deadline, budget, wait
@@ -33,10 +34,12 @@
 #include <atomic>
 #include <bitset>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -46,6 +49,7 @@
 #include "policy/call.h"
 #include "policy/cell.h"
 #include "policy/events.h"
+#include "policy/service_breaker.h"
 #include "policy/view.h"
 #include "policy/worker.h"
 #include "resilience/retry_budget.h"
@@ -61,7 +65,8 @@ class HeldEndpoint {
     HeldEndpoint(HeldEndpoint&& other) noexcept
         : owner_(std::exchange(other.owner_, nullptr)),
           cell_(other.cell_),
-          permit_(other.permit_),
+          era_(other.era_),
+          service_era_(other.service_era_),
           begun_(other.begun_) {}
 
     HeldEndpoint& operator=(HeldEndpoint&& other) noexcept;
@@ -82,12 +87,19 @@ class HeldEndpoint {
 
     void abandon() noexcept;
 
-    HeldEndpoint(ServicePolicies& owner, Cell& cell, Permit permit, Instant now) noexcept
-        : owner_(&owner), cell_(&cell), permit_(permit), begun_(now) {}
+    HeldEndpoint(
+        ServicePolicies& owner,
+        Cell& cell,
+        std::uint32_t era,
+        std::uint32_t service_era,
+        Instant now
+    ) noexcept
+        : owner_(&owner), cell_(&cell), era_(era), service_era_(service_era), begun_(now) {}
 
     ServicePolicies* owner_;
     Cell* cell_;
-    Permit permit_;
+    std::uint32_t era_;          // of the permits of the endpoint's breaker
+    std::uint32_t service_era_;  // and of the service's
     Instant begun_;
 };
 
@@ -105,13 +117,25 @@ class ServicePolicies {
     void tick(Instant now);
 
     std::variant<HeldEndpoint, NoEndpoint> begin_attempt(CallState& call, Instant now);
-    // Its latency is now - attempt.begun().
-    void finish_attempt(HeldEndpoint&& attempt, resilience::Outcome outcome, Instant now);
+    // Its latency is now - attempt.begun(). `is_failure`: whether it speaks against the endpoint,
+    // if that is known better than by the outcome; a cancelled attempt never does.
+    void finish_attempt(
+        HeldEndpoint&& attempt,
+        resilience::Outcome outcome,
+        Instant now,
+        std::optional<bool> is_failure = std::nullopt
+    );
     // Another attempt? If so the budget has paid; wait, then begin_attempt. `end` without its
     // attempt and deadline, which are the call's.
     resilience::RetryDecision after_attempt(
         const CallState& call, resilience::AttemptEnd end, Instant now
     );
+
+    // An operator's word: the breaker of the service (`endpoint` empty) or of one of its endpoints
+    // stays as it is told; `none` lets it begin afresh. An endpoint that goes and comes back is
+    // still under it. Code::not_found, Code::exhausted (kForcedMax).
+    Result<> force_breaker(BreakerForce how, std::string_view endpoint, Instant now);
+    static constexpr std::size_t kForcedMax = 1000;  // endpoints; an operator's list, not a policy
 
     std::vector<PolicyEvent> drain_events() { return events_.drain(); }
 
@@ -136,8 +160,15 @@ class ServicePolicies {
     bool within_limit(Worker& worker, Instant now) const noexcept;
     void deposit(Worker& worker, Instant now) noexcept;
     NoEndpoint explain(const Table* table) const noexcept;
-    void finish(HeldEndpoint& attempt, resilience::Outcome outcome, Instant now);
-    void tell(const Cell& cell, const resilience::BreakerTransition& change, Instant now);
+    NoEndpoint refused_by_breaker(Instant now) const noexcept;
+    void finish(
+        HeldEndpoint& attempt,
+        resilience::Outcome outcome,
+        std::optional<bool> is_failure,
+        Instant now
+    );
+    // `cell` null: the service's breaker.
+    void tell(const Cell* cell, const resilience::BreakerTransition& change, Instant now);
 
     std::uint32_t noted_successes(const Cell& cell) const noexcept;
 
@@ -159,6 +190,7 @@ class ServicePolicies {
     const ServicePolicy policy_;
     const CallPolicy call_policy_;
     resilience::RetryBudget budget_;
+    ServiceBreaker breaker_;
     WorkerTable workers_;
     EventRing events_;
     std::atomic<const Table*> table_{nullptr};
@@ -168,7 +200,8 @@ class ServicePolicies {
     std::vector<std::unique_ptr<Cell>> cells_;    // sorted by endpoint id
     std::vector<std::unique_ptr<Cell>> leaving_;  // unlisted; calls may be in flight
     std::optional<Instant> next_sweep_;
-    std::uint32_t last_number_ = 0;  // of cells made
+    std::uint32_t last_number_ = 0;                            // of cells made
+    std::map<std::string, BreakerForce, std::less<>> forced_;  // by endpoint id
     std::bitset<kNotedSlots> slots_taken_;
     core::RetiredList retired_;
 };

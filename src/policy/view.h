@@ -16,6 +16,13 @@
 
 namespace datapunk::mesh::policy {
 
+struct BreakerView {
+    resilience::BreakerState state = resilience::BreakerState::closed;
+    BreakerForce forced = BreakerForce::none;
+    double admitted_share = 1;  // of the calls asked for; less only while it ramps or is not closed
+    std::optional<Instant> next_probe_at{};  // while open; kNever if forced
+};
+
 struct EndpointView {
     std::string id;
     std::string address;
@@ -25,8 +32,7 @@ struct EndpointView {
     Duration latency{};  // expected now
     std::uint64_t successes = 0;
     std::uint64_t failures = 0;
-    resilience::BreakerState breaker = resilience::BreakerState::closed;
-    std::optional<Instant> next_probe_at;  // of an open breaker
+    BreakerView breaker{};
     std::optional<Instant> ejected_until;
     std::string ejected_for;
     bool is_leaving = false;  // no longer listed; its last calls are in flight
@@ -36,6 +42,7 @@ struct ServiceView {
     std::string service;
     std::vector<EndpointView> endpoints;  // sorted by id, leaving ones last
     double retry_tokens = 0;
+    BreakerView breaker{};  // of the service as a whole
 };
 
 // Since the start; monotonic but for in_flight.
@@ -47,6 +54,7 @@ struct ServiceTotals {
     std::uint64_t retries_refused = 0;                     // by the budget
     std::uint64_t limited = 0;                             // refused by the concurrency limit
     std::uint64_t no_endpoint = 0;                         // found nobody to ask
+    std::uint64_t breaker_open = 0;                        // refused by the service's breaker
     std::uint64_t abandoned = 0;                           // attempts dropped without a report
     std::array<std::uint64_t, kOutcomes> outcomes{};       // by Outcome
     std::array<std::uint64_t, kOutcomes> retries_after{};  // `retries` by what was retried

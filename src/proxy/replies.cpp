@@ -20,6 +20,8 @@ std::string_view to_string(ReplyReason reason) noexcept {
             return "unknown_service";
         case ReplyReason::no_endpoint:
             return "no_endpoint";
+        case ReplyReason::breaker_open:
+            return "breaker_open";
         case ReplyReason::limit:
             return "limit";
         case ReplyReason::connect_failure:
@@ -55,6 +57,7 @@ int status_of(ReplyReason reason) noexcept {
             return 504;
         case ReplyReason::unknown_service:
         case ReplyReason::no_endpoint:
+        case ReplyReason::breaker_open:
         case ReplyReason::limit:
         case ReplyReason::connect_failure:
         case ReplyReason::draining:

@@ -106,6 +106,9 @@ class CircuitBreaker {
         return state_ == BreakerState::half_open && ramp_since_ != kNever && now < ramp_end();
     }
 
+    // The era of every permit while it is closed; 0 = ask try_acquire().
+    std::uint32_t closed_era() const noexcept { return state_ == BreakerState::closed ? era_ : 0; }
+
     // Of the calls asked for: 1 closed, 0 open or probing.
     double admitted_share(Instant now) const noexcept;
 
