@@ -126,9 +126,9 @@ class ServicePolicies {
         std::optional<bool> is_failure = std::nullopt
     );
     // Another attempt? If so the budget has paid; wait, then begin_attempt. `end` without its
-    // attempt and deadline, which are the call's.
+    // attempt, previous wait and deadline, which are the call's.
     resilience::RetryDecision after_attempt(
-        const CallState& call, resilience::AttemptEnd end, Instant now
+        CallState& call, resilience::AttemptEnd end, Instant now
     );
 
     // An operator's word: the breaker of the service (`endpoint` empty) or of one of its endpoints
