@@ -382,6 +382,13 @@ void Agent::add_pages() {
         "what happened lately: ejections, breakers, registry, drain",
         [this](const http::Request&) { return http::json_response(200, events_json(events_)); }
     );
+    admin_.add_action(
+        "/breaker",
+        "?service=NAME[&endpoint=ID]&force=open|closed|none: an operator's word",
+        [this](const http::Request& request) {
+            return force_breaker(services_, request.query(), loop_.now());
+        }
+    );
     if (config().metrics.enabled) {
         admin_.add(
             "/metrics",

@@ -2,6 +2,7 @@
 
 #include "core/strings.h"
 #include "wire/json_writer.h"
+#include "wire/url.h"
 
 namespace datapunk::mesh::apps {
 
@@ -68,6 +69,46 @@ std::string endpoints_json(const std::vector<policy::ServiceView>& services, Ins
     }
     json.end_object();
     return text;
+}
+
+http::Response force_breaker(
+    const proxy::UpstreamServices& services, std::string_view query, Instant now
+) {
+    const auto asked = wire::Query::parse(query);
+    if (!asked) return http::text_response(400, asked.error().what + "\n");
+    std::string service;
+    std::string endpoint;
+    std::optional<BreakerForce> how;
+    for (const auto& parameter : asked->parameters()) {
+        const auto& [key, value, has_value] = parameter;
+        if (key == "service") {
+            service = value;
+        } else if (key == "endpoint") {
+            endpoint = value;
+        } else if (key == "force" && value == "open") {
+            how = BreakerForce::open;
+        } else if (key == "force" && value == "closed") {
+            how = BreakerForce::closed;
+        } else if (key == "force" && value == "none") {
+            how = BreakerForce::none;
+        } else {
+            return http::text_response(
+                400, "Not known, or no value it may have: " + key.substr(0, 64) + "\n"
+            );
+        }
+    }
+    if (service.empty() || !how) {
+        return http::text_response(400, "Say service=NAME and force=open, closed or none.\n");
+    }
+    policy::ServicePolicies* policies = services.find(service);
+    if (policies == nullptr) return http::text_response(404, "There is no service of that name.\n");
+    const auto done = policies->force_breaker(*how, endpoint, now);
+    if (!done) {
+        return http::text_response(
+            done.error().code == Code::not_found ? 404 : 409, done.error().what + "\n"
+        );
+    }
+    return http::json_response(200, endpoints_json({policies->view(now)}, now));
 }
 
 std::string events_json(const std::deque<TimedEvent>& events) {

@@ -1,0 +1,88 @@
+#include "policy/dependencies.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <map>
+#include <string_view>
+
+#include "policy/service_policies.h"
+
+namespace datapunk::mesh::policy {
+
+namespace {
+
+class Graph {
+  public:
+    explicit Graph(std::span<const ServiceStanding> services) : services_(services) {
+        for (std::size_t i = 0; i < services.size(); ++i) index_.emplace(services[i].name, i);
+        edges_.resize(services.size());
+        for (std::size_t i = 0; i < services.size(); ++i) {
+            for (const std::string& name : services[i].dependencies) {
+                const auto at = index_.find(name);
+                if (at != index_.end()) edges_[i].push_back(at->second);
+            }
+        }
+    }
+
+    // Breadth first from `from`: the first that fails is the nearest.
+    Degradation of(std::size_t from) const {
+        Degradation out;
+        std::vector<std::size_t> queue{from};
+        std::vector<std::size_t> reached_by(services_.size(), kNobody);
+        reached_by[from] = from;
+        std::size_t culprit = kNobody;
+        for (std::size_t at = 0; at < queue.size() && culprit == kNobody; ++at) {
+            for (const std::size_t next : edges_[queue[at]]) {
+                if (reached_by[next] != kNobody) continue;
+                reached_by[next] = queue[at];
+                queue.push_back(next);
+                if (!services_[next].failing.empty()) {
+                    culprit = next;
+                    break;
+                }
+            }
+        }
+        if (culprit == kNobody) return out;
+        out.because = services_[culprit].name + ": " + services_[culprit].failing;
+        for (std::size_t at = reached_by[culprit]; at != from; at = reached_by[at]) {
+            out.because = services_[at].name + ", because of " + out.because;
+        }
+        const auto& optional = services_[from].optional;
+        out.is_blocked = std::any_of(edges_[from].begin(), edges_[from].end(), [&](std::size_t i) {
+            const ServiceStanding& one = services_[i];
+            return i != from && !one.failing.empty() &&
+                   std::find(optional.begin(), optional.end(), one.name) == optional.end();
+        });
+        return out;
+    }
+
+  private:
+    static constexpr std::size_t kNobody = static_cast<std::size_t>(-1);
+
+    std::span<const ServiceStanding> services_;
+    std::map<std::string_view, std::size_t> index_;
+    std::vector<std::vector<std::size_t>> edges_;
+};
+
+}  // namespace
+
+std::vector<Degradation> degradations(std::span<const ServiceStanding> services) {
+    std::vector<Degradation> out(services.size());
+    const bool all_well = std::all_of(services.begin(), services.end(), [](const auto& service) {
+        return service.failing.empty();
+    });
+    if (all_well) return out;
+    const Graph graph(services);
+    for (std::size_t i = 0; i < services.size(); ++i) out[i] = graph.of(i);
+    return out;
+}
+
+void update_dependencies(std::span<ServicePolicies* const> services, Instant now) {
+    std::vector<ServiceStanding> standings;
+    standings.reserve(services.size());
+    for (const ServicePolicies* service : services) standings.push_back(service->standing(now));
+    const std::vector<Degradation> found = degradations(standings);
+    for (std::size_t i = 0; i < services.size(); ++i) services[i]->set_degraded(found[i], now);
+}
+
+}  // namespace datapunk::mesh::policy
