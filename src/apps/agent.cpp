@@ -444,7 +444,12 @@ void Agent::note_event(policy::PolicyEvent event) {
 io::Task<void> Agent::tick_loop() {
     for (;;) {
         co_await io::sleep_for(loop_, kTick);
-        services_.for_each([this](policy::ServicePolicies& service) { service.tick(loop_.now()); });
+        std::vector<policy::ServicePolicies*> all;
+        services_.for_each([&](policy::ServicePolicies& service) {
+            service.tick(loop_.now());
+            all.push_back(&service);
+        });
+        policy::update_dependencies(all, loop_.now());
         collect();
         note_registry();
     }

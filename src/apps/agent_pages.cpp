@@ -63,6 +63,13 @@ std::string endpoints_json(const std::vector<policy::ServiceView>& services, Ins
         json.key(service.service).begin_object();
         json.key("retry_tokens").number(service.retry_tokens);
         write_breaker(json, service.breaker, now);
+        if (!service.dependencies.empty()) {
+            json.key("dependencies").begin_array();
+            for (const std::string& name : service.dependencies) json.string(name);
+            json.end_array();
+        }
+        if (!service.degraded_because.empty())
+            json.key("degraded_because").string(service.degraded_because);
         json.key("endpoints").begin_array();
         for (const auto& endpoint : service.endpoints) write_endpoint(json, endpoint, now);
         json.end_array().end_object();

@@ -108,7 +108,7 @@ Result<> MeshCore::attempts(
         Instant now = world_.clock->now();
         auto begun = policies.begin_attempt(call, now);
         if (const auto* nobody = std::get_if<policy::NoEndpoint>(&begun)) {
-            Error error = to_error(*nobody, policies.name(), now);
+            Error error = policies.to_error(*nobody, now);
             if (last) error.what += fmt::format("; before: {}", last->what);
             return error;
         }
@@ -202,7 +202,7 @@ Result<Lease> MeshCore::lease(ServiceState& service) {
             .clock = world_.clock.get()
         });
     }
-    return to_error(std::get<policy::NoEndpoint>(begun), service.policies.name(), now);
+    return service.policies.to_error(std::get<policy::NoEndpoint>(begun), now);
 }
 
 }  // namespace datapunk::mesh::internal

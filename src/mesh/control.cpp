@@ -73,7 +73,12 @@ void Control::start() {
 io::Task<void> Control::tick_each_second() {
     for (;;) {
         co_await io::sleep_for(loop_, kTickInterval);
-        services_.for_each([this](ServiceState& service) { tick(service); });
+        std::vector<policy::ServicePolicies*> all;
+        services_.for_each([&](ServiceState& service) {
+            tick(service);
+            all.push_back(&service.policies);
+        });
+        policy::update_dependencies(all, loop_.now());
         discovery_collector_.update(discovery_);
     }
 }

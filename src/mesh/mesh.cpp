@@ -139,6 +139,10 @@ Result<> Service::force_breaker(BreakerForce how, std::string_view endpoint) con
     return core_->force_breaker(*state_, how, endpoint);
 }
 
+std::string Service::degraded_because() const {
+    return state_->policies.degraded_because();
+}
+
 Result<Lease> Service::get_service_instance() const {
     return core_->lease(*state_);
 }

@@ -52,6 +52,9 @@ Error to_error(const NoEndpoint& why, std::string_view service, Instant now) {
                                                 : "its circuit breaker is open";
             append_wait(error.what, why, now);
             return error;
+        case NoEndpoint::Reason::dependency:
+            error.what += "a service that it depends on fails";
+            return error;
         case NoEndpoint::Reason::none_available:
             break;
     }

@@ -50,6 +50,7 @@ struct NoEndpoint {
         unknown_service,
         none_available,
         breaker_open,
+        dependency,
         limited,
         deadline
     };

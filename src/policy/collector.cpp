@@ -12,6 +12,7 @@ ServiceCollector::ServiceCollector(
     : registry_(registry),
       service_(service),
       retries_refused_(registry.counter(names::kRetryBudgetExhausted, {service})),
+      degraded_(registry.gauge(names::kServiceDegraded, {service})),
       breaker_(registry.gauge(names::kServiceBreakerState, {service})),
       breakers_forced_(registry.gauge(names::kBreakersForced, {service})),
       known_(registry.gauge(names::kEndpointsKnown, {service})),
@@ -19,6 +20,7 @@ ServiceCollector::ServiceCollector(
       ejected_(registry.gauge(names::kEndpointsEjected, {service})) {
     if (refusals == Refusals::here) {
         breaker_open_ = registry.counter(names::kRequestsRejected, {service, "breaker_open"});
+        blocked_ = registry.counter(names::kRequestsRejected, {service, "dependency"});
         limited_ = registry.counter(names::kRequestsRejected, {service, "limit"});
         no_endpoint_ = registry.counter(names::kRequestsRejected, {service, "no_endpoint"});
     }
@@ -41,6 +43,7 @@ void ServiceCollector::update(const ServicePolicies& policies, Instant now) {
     }
     retries_refused_.add(totals.retries_refused - counted_.retries_refused);
     breaker_open_.add(totals.breaker_open - counted_.breaker_open);
+    blocked_.add(totals.blocked - counted_.blocked);
     limited_.add(totals.limited - counted_.limited);
     no_endpoint_.add(totals.no_endpoint - counted_.no_endpoint);
     counted_ = totals;
@@ -71,6 +74,7 @@ void ServiceCollector::update_endpoints(const ServiceView& view) {
         at->second.set(static_cast<double>(endpoint.breaker.state));
     }
     breakers_ = std::move(breakers);  // the gauges of those that have gone are no longer shown
+    degraded_.set(view.degraded_because.empty() ? 0 : 1);
     breaker_.set(static_cast<double>(view.breaker.state));
     breakers_forced_.set(static_cast<double>(forced));
     known_.set(static_cast<double>(known));

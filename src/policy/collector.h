@@ -46,6 +46,8 @@ class ServiceCollector {
     metrics::Counter limited_;
     metrics::Counter no_endpoint_;
     metrics::Counter breaker_open_;
+    metrics::Counter blocked_;
+    metrics::Gauge degraded_;
     metrics::Gauge breaker_;
     metrics::Gauge breakers_forced_;
     metrics::Gauge known_;

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstddef>
 #include <map>
+#include <mutex>
 #include <string_view>
+#include <utility>
 
 #include "policy/service_policies.h"
 
@@ -83,6 +85,62 @@ void update_dependencies(std::span<ServicePolicies* const> services, Instant now
     for (const ServicePolicies* service : services) standings.push_back(service->standing(now));
     const std::vector<Degradation> found = degradations(standings);
     for (std::size_t i = 0; i < services.size(); ++i) services[i]->set_degraded(found[i], now);
+}
+
+// Lock-free look at the endpoints, as pickers see them.
+std::string ServicePolicies::failing(Instant now) const {
+    const ServiceBreaker::View breaker = breaker_.view(now);
+    if (breaker.forced == BreakerForce::open) return "its circuit breaker is held open";
+    if (breaker.state == resilience::BreakerState::open) return "its circuit breaker is open";
+    const core::EpochGuard guard;
+    const Table* table = table_.load(std::memory_order_acquire);
+    if (table == nullptr || table->cells.empty()) return {};  // nothing is known about it
+    for (const Cell* cell : table->cells) {
+        if (cell->load.available(now)) return {};
+    }
+    return "none of its " + std::to_string(table->known) + " endpoints is available";
+}
+
+ServiceStanding ServicePolicies::standing(Instant now) const {
+    ServiceStanding out{.name = name_, .failing = failing(now)};
+    out.optional = policy_.dependencies.optional;
+    const std::lock_guard guard(mutex_);
+    out.dependencies = dependencies_;
+    return out;
+}
+
+void ServicePolicies::set_degraded(const Degradation& found, Instant now) {
+    is_blocked_.store(
+        found.is_blocked && policy_.dependencies.fail_fast, std::memory_order_relaxed
+    );
+    {
+        const std::lock_guard guard(mutex_);
+        if (degraded_because_ == found.because) return;
+        const bool was_degraded = !degraded_because_.empty();
+        degraded_because_ = found.because;
+        if (was_degraded && !found.because.empty()) return;  // another reason: no other news
+    }
+    events_.push(
+        {.when = now,
+         .service = name_,
+         .endpoint = {},
+         .what = found.because.empty() ? "no longer degraded" : "degraded",
+         .why = found.because.empty() ? "what it depends on works again" : found.because,
+         .label = {}}
+    );
+}
+
+std::string ServicePolicies::degraded_because() const {
+    const std::lock_guard guard(mutex_);
+    return degraded_because_;
+}
+
+Error ServicePolicies::to_error(const NoEndpoint& why, Instant now) const {
+    Error error = policy::to_error(why, name_, now);
+    if (why.reason != NoEndpoint::Reason::dependency) return error;
+    const std::string because = degraded_because();
+    if (!because.empty()) error.what = name_ + ": depends on " + because;
+    return error;
 }
 
 }  // namespace datapunk::mesh::policy

@@ -31,13 +31,14 @@ class ServicePolicies;
 
 struct ServiceStanding {
     std::string name;
-    std::string failing;                    // why it fails; empty = it does not
-    std::vector<std::string> dependencies;  // sorted; those that are not among the services: unknown
+    std::string failing;  // why it fails; empty = it does not
+    std::vector<std::string>
+        dependencies;  // sorted; those that are not among the services: unknown
     std::vector<std::string> optional;
 };
 
 struct Degradation {
-    std::string because;      // "orders, because of payments: its circuit breaker is open"; or empty
+    std::string because;  // "orders, because of payments: its circuit breaker is open"; or empty
     bool is_blocked = false;  // by a direct dependency
 
     friend bool operator==(const Degradation&, const Degradation&) = default;

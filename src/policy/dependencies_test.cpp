@@ -81,9 +81,7 @@ TEST(Dependencies, AgreeWithReachabilityOnRandomGraphs) {
                 names.insert("s" + std::to_string(rng.below(size + 2)));
             }
             services.push_back(standing(
-                "s" + std::to_string(i),
-                {names.begin(), names.end()},
-                rng.chance(0.2) ? "down" : ""
+                "s" + std::to_string(i), {names.begin(), names.end()}, rng.chance(0.2) ? "down" : ""
             ));
         }
         const auto found = degradations(services);
@@ -101,8 +99,8 @@ TEST(Dependencies, AgreeWithReachabilityOnRandomGraphs) {
                 if (other.name == services[from].name || other.failing.empty()) continue;
                 expected = expected || reached.contains(other.name);
                 const auto& direct = services[from].dependencies;
-                blocked = blocked ||
-                          std::find(direct.begin(), direct.end(), other.name) != direct.end();
+                blocked =
+                    blocked || std::find(direct.begin(), direct.end(), other.name) != direct.end();
             }
             ASSERT_EQ(!found[from].because.empty(), expected) << round << " " << from;
             ASSERT_EQ(found[from].is_blocked, blocked) << round << " " << from;

@@ -1,6 +1,7 @@
 // ServicePolicies, the writer's side: from an EndpointSet to the table that pickers read.
 
 #include <algorithm>
+#include <set>
 
 #include "policy/service_policies.h"
 
@@ -11,6 +12,20 @@ namespace {
 bool is_same(const ServiceEndpoint& a, const ServiceEndpoint& b) {
     return a.id == b.id && a.host == b.host && a.port == b.port && a.weight == b.weight &&
            a.node == b.node && a.tags == b.tags && a.metadata == b.metadata;
+}
+
+// More than anybody calls; what is beyond is a mistake in somebody's metadata.
+constexpr std::size_t kDependenciesMax = 256;
+
+// What the endpoints declare, together, sorted.
+std::vector<std::string> dependencies_of(const std::vector<std::unique_ptr<Cell>>& cells) {
+    std::set<std::string, std::less<>> all;
+    for (const auto& cell : cells) {
+        for (const std::string_view name : cell->endpoint.dependencies()) {
+            if (all.size() < kDependenciesMax) all.emplace(name);
+        }
+    }
+    return {all.begin(), all.end()};
 }
 
 }  // namespace
@@ -78,6 +93,7 @@ void ServicePolicies::update(const EndpointSet& set, Instant now) {
     while (old < cells_.size()) unlisted.push_back(std::move(cells_[old++]));
     cells_ = std::move(listed);
 
+    dependencies_ = dependencies_of(cells_);
     std::vector<Cell*> gone;
     gone.reserve(unlisted.size());
     for (auto& cell : unlisted) {

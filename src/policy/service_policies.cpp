@@ -103,6 +103,10 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
     if (call.deadline.expired(now)) return NoEndpoint{.reason = NoEndpoint::Reason::deadline};
     const core::EpochGuard guard;
     const WorkerUse worker(workers_);
+    if (is_blocked_.load(std::memory_order_relaxed)) {
+        worker->blocked.add();
+        return NoEndpoint{.reason = NoEndpoint::Reason::dependency};
+    }
     if (!within_limit(worker.get(), now)) {
         worker->limited.add();
         return NoEndpoint{
@@ -282,6 +286,8 @@ ServiceView ServicePolicies::view(Instant now) const {
     if (breaker.state == resilience::BreakerState::open) {
         view.breaker.next_probe_at = breaker.next_probe_at;
     }
+    view.dependencies = dependencies_;
+    view.degraded_because = degraded_because_;
     const auto add = [&](const Cell& cell) {
         EndpointView seen{
             .id = cell.endpoint.id,
@@ -326,6 +332,7 @@ ServiceTotals ServicePolicies::totals() const noexcept {
         totals.no_endpoint += worker.no_endpoint.load();
         totals.abandoned += worker.abandoned.load();
         totals.breaker_open += worker.breaker_open.load();
+        totals.blocked += worker.blocked.load();
         for (std::size_t i = 0; i < kOutcomes; ++i) {
             totals.outcomes[i] += worker.outcomes[i].load();
             totals.retries_after[i] += worker.retries[i].load();

@@ -48,6 +48,7 @@
 #include "core/epoch.h"
 #include "policy/call.h"
 #include "policy/cell.h"
+#include "policy/dependencies.h"
 #include "policy/events.h"
 #include "policy/service_breaker.h"
 #include "policy/view.h"
@@ -137,6 +138,14 @@ class ServicePolicies {
     Result<> force_breaker(BreakerForce how, std::string_view endpoint, Instant now);
     static constexpr std::size_t kForcedMax = 1000;  // endpoints; an operator's list, not a policy
 
+    // How this service stands, and what follows from how others do: policy/dependencies.h.
+    ServiceStanding standing(Instant now) const;
+    void set_degraded(const Degradation& found, Instant now);
+    // "payments: its circuit breaker is open"; empty = it is not.
+    std::string degraded_because() const;
+    // The error of a call that got `why`.
+    Error to_error(const NoEndpoint& why, Instant now) const;
+
     std::vector<PolicyEvent> drain_events() { return events_.drain(); }
 
     ServiceView view(Instant now) const;
@@ -172,6 +181,8 @@ class ServicePolicies {
 
     std::uint32_t noted_successes(const Cell& cell) const noexcept;
 
+    std::string failing(Instant now) const;
+
     // Writer, under mutex_: endpoint_table.cpp and ejection.cpp.
     std::unique_ptr<Cell> cell_for(const ServiceEndpoint& endpoint, Instant now);
     void publish_table(std::vector<Cell*> unlisted, std::uint32_t outside);
@@ -194,13 +205,16 @@ class ServicePolicies {
     WorkerTable workers_;
     EventRing events_;
     std::atomic<const Table*> table_{nullptr};
+    std::atomic<bool> is_blocked_{false};  // by a dependency that fails, and fail_fast
 
     // The writer's, under mutex_.
     mutable std::mutex mutex_;
     std::vector<std::unique_ptr<Cell>> cells_;    // sorted by endpoint id
     std::vector<std::unique_ptr<Cell>> leaving_;  // unlisted; calls may be in flight
     std::optional<Instant> next_sweep_;
-    std::uint32_t last_number_ = 0;                            // of cells made
+    std::uint32_t last_number_ = 0;          // of cells made
+    std::vector<std::string> dependencies_;  // that its endpoints declare, sorted
+    std::string degraded_because_;
     std::map<std::string, BreakerForce, std::less<>> forced_;  // by endpoint id
     std::bitset<kNotedSlots> slots_taken_;
     core::RetiredList retired_;

@@ -43,6 +43,8 @@ struct ServiceView {
     std::vector<EndpointView> endpoints;  // sorted by id, leaving ones last
     double retry_tokens = 0;
     BreakerView breaker{};  // of the service as a whole
+    std::vector<std::string> dependencies{};
+    std::string degraded_because{};  // empty = it is not
 };
 
 // Since the start; monotonic but for in_flight.
@@ -55,6 +57,7 @@ struct ServiceTotals {
     std::uint64_t limited = 0;                             // refused by the concurrency limit
     std::uint64_t no_endpoint = 0;                         // found nobody to ask
     std::uint64_t breaker_open = 0;                        // refused by the service's breaker
+    std::uint64_t blocked = 0;                             // refused because a dependency fails
     std::uint64_t abandoned = 0;                           // attempts dropped without a report
     std::array<std::uint64_t, kOutcomes> outcomes{};       // by Outcome
     std::array<std::uint64_t, kOutcomes> retries_after{};  // `retries` by what was retried

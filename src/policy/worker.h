@@ -113,6 +113,7 @@ struct Worker {
     OwnedCounter no_endpoint;      // attempts that found nobody to ask
     OwnedCounter abandoned;        // attempts dropped without a report
     OwnedCounter breaker_open;     // attempts refused by the service's breaker
+    OwnedCounter blocked;          // attempts refused because a dependency fails
     std::array<OwnedCounter, kOutcomes> outcomes;
     std::array<OwnedCounter, kOutcomes> retries;    // allowed, by the outcome that was retried
     std::array<NotedSuccesses, kNotedSlots> noted;  // by Cell::slot

@@ -24,6 +24,8 @@ std::string_view to_string(ReplyReason reason) noexcept {
             return "no_endpoint";
         case ReplyReason::breaker_open:
             return "breaker_open";
+        case ReplyReason::dependency:
+            return "dependency";
         case ReplyReason::limit:
             return "limit";
         case ReplyReason::connect_failure:
@@ -62,6 +64,7 @@ int status_of(ReplyReason reason) noexcept {
         case ReplyReason::unknown_service:
         case ReplyReason::no_endpoint:
         case ReplyReason::breaker_open:
+        case ReplyReason::dependency:
         case ReplyReason::limit:
         case ReplyReason::connect_failure:
         case ReplyReason::draining:

@@ -190,7 +190,7 @@ io::Task<bool> Exchange::wait_before_retry(Duration wait) {
 
 io::Task<void> Exchange::answer_without_endpoint(policy::NoEndpoint why) {
     using Reason = policy::NoEndpoint::Reason;
-    const std::string text = policy::to_error(why, service_->name(), now()).what;
+    const std::string text = service_->to_error(why, now()).what;
     switch (why.reason) {
         case Reason::deadline:
             co_await reply(504, ReplyReason::deadline, text);
@@ -203,6 +203,9 @@ io::Task<void> Exchange::answer_without_endpoint(policy::NoEndpoint why) {
             break;
         case Reason::breaker_open:
             co_await reply(503, ReplyReason::breaker_open, text);
+            break;
+        case Reason::dependency:
+            co_await reply(503, ReplyReason::dependency, text);
             break;
         case Reason::none_available:
             co_await reply(503, ReplyReason::no_endpoint, text);
