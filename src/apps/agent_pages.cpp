@@ -33,6 +33,12 @@ void write_endpoint(wire::JsonWriter& json, const policy::EndpointView& endpoint
         json.key("ejected_for_seconds").number(seconds(*endpoint.ejected_until - now));
         json.key("ejected_because").string(endpoint.ejected_for);
     }
+    json.key("verdict").string(health::to_string(endpoint.verdict));
+    if (endpoint.suspicion > 0) json.key("suspicion").number(endpoint.suspicion);
+    if (endpoint.latency_forecast)
+        json.key("latency_forecast_seconds").number(seconds(*endpoint.latency_forecast));
+    if (endpoint.in_flight_forecast)
+        json.key("in_flight_forecast").number(*endpoint.in_flight_forecast);
     if (endpoint.is_leaving) json.key("leaving").boolean(true);
     json.end_object();
 }
@@ -63,6 +69,12 @@ std::string endpoints_json(const std::vector<policy::ServiceView>& services, Ins
         json.key(service.service).begin_object();
         json.key("retry_tokens").number(service.retry_tokens);
         write_breaker(json, service.breaker, now);
+        json.key("verdict").string(health::to_string(service.verdict));
+        if (service.availability_slope_per_second)
+            json.key("availability_slope_per_second")
+                .number(*service.availability_slope_per_second);
+        if (service.none_available_in)
+            json.key("none_available_in_seconds").number(seconds(*service.none_available_in));
         if (!service.dependencies.empty()) {
             json.key("dependencies").begin_array();
             for (const std::string& name : service.dependencies) json.string(name);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/hash.h"
+#include "policy/observed.h"
 
 namespace datapunk::mesh::policy {
 namespace {
@@ -22,6 +23,8 @@ Cell::Cell(ServiceEndpoint the_endpoint, const CircuitBreakerConfig& config, Ins
       key(core::hash64(endpoint.id)) {
     publish(now);
 }
+
+Cell::~Cell() = default;
 
 Permit Cell::ask_breaker(Instant now, CellChange& change) noexcept {
     const std::lock_guard guard(lock);

@@ -15,6 +15,7 @@
 #include <datapunk/mesh/policy.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -42,8 +43,11 @@ struct CallPolicy {
     Duration slow_call = Duration::max();  // an answer that takes so long is slow
 };
 
+struct Observed;
+
 struct Cell {
     Cell(ServiceEndpoint the_endpoint, const CircuitBreakerConfig& config, Instant now);
+    ~Cell();
 
     // May an attempt go there? Without a lock while the breaker is closed.
     Permit admit(Instant now, CellChange& change) noexcept {
@@ -99,7 +103,8 @@ struct Cell {
     Health health = Health::passing;
     std::uint32_t retirements = 0;  // tables that listed it and may still be read
     bool is_listed = true;
-    std::string ejected_for;  // of the last ejection; empty = its end has been told
+    std::unique_ptr<Observed> observed;  // since the first tick
+    std::string ejected_for;             // of the last ejection; empty = its end has been told
 
   private:
     static constexpr std::uint32_t kClean = 1U << 31U;

@@ -55,25 +55,39 @@ void ServiceCollector::update_endpoints(const ServiceView& view) {
     std::size_t healthy = 0;
     std::size_t ejected = 0;
     std::size_t forced = view.breaker.forced == BreakerForce::none ? 0 : 1;
-    std::map<std::string, metrics::Gauge, std::less<>> breakers;
+    decltype(endpoints_) endpoints;
     for (const EndpointView& endpoint : view.endpoints) {
         if (endpoint.is_leaving) continue;
         ++known;
         if (endpoint.health != Health::critical) ++healthy;
         if (endpoint.ejected_until) ++ejected;
         if (endpoint.breaker.forced != BreakerForce::none) ++forced;
-        auto kept = breakers_.extract(endpoint.id);
-        const auto at = kept.empty()
-                            ? breakers
-                                  .emplace(
-                                      endpoint.id,
-                                      registry_.gauge(names::kBreakerState, {service_, endpoint.id})
-                                  )
-                                  .first
-                            : breakers.insert(std::move(kept)).position;
-        at->second.set(static_cast<double>(endpoint.breaker.state));
+        auto kept = endpoints_.extract(endpoint.id);
+        if (kept.empty()) {
+            endpoints.emplace(
+                endpoint.id,
+                EndpointGauges{
+                    .breaker = registry_.gauge(names::kBreakerState, {service_, endpoint.id})
+                }
+            );
+        } else {
+            endpoints.insert(std::move(kept));
+        }
+        EndpointGauges& gauges = endpoints.at(endpoint.id);
+        gauges.breaker.set(static_cast<double>(endpoint.breaker.state));
+        if (!endpoint.latency_forecast || !endpoint.in_flight_forecast) continue;
+        if (!gauges.latency_forecast) {
+            gauges.latency_forecast =
+                registry_.gauge(names::kEndpointLatencyForecast, {service_, endpoint.id});
+            gauges.in_flight_forecast =
+                registry_.gauge(names::kEndpointInFlightForecast, {service_, endpoint.id});
+        }
+        gauges.latency_forecast->set(
+            std::chrono::duration<double>(*endpoint.latency_forecast).count()
+        );
+        gauges.in_flight_forecast->set(*endpoint.in_flight_forecast);
     }
-    breakers_ = std::move(breakers);  // the gauges of those that have gone are no longer shown
+    endpoints_ = std::move(endpoints);  // the gauges of those that have gone are no longer shown
     degraded_.set(view.degraded_because.empty() ? 0 : 1);
     breaker_.set(static_cast<double>(view.breaker.state));
     breakers_forced_.set(static_cast<double>(forced));

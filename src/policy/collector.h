@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -53,7 +54,13 @@ class ServiceCollector {
     metrics::Gauge known_;
     metrics::Gauge healthy_;
     metrics::Gauge ejected_;
-    std::map<std::string, metrics::Gauge, std::less<>> breakers_;  // by endpoint id
+    struct EndpointGauges {
+        metrics::Gauge breaker;
+        std::optional<metrics::Gauge> latency_forecast{};
+        std::optional<metrics::Gauge> in_flight_forecast{};
+    };
+
+    std::map<std::string, EndpointGauges, std::less<>> endpoints_;  // by id
 };
 
 }  // namespace datapunk::mesh::policy

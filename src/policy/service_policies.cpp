@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "balance/peak_ewma.h"
+#include "policy/observed.h"
 
 namespace datapunk::mesh::policy {
 namespace {
@@ -44,6 +45,26 @@ class Skipped {
     bool revisits_ = false;
     std::array<const balance::EndpointLoad*, CallState::kTriedMax + kAskedMax> list_;
 };
+
+health::Passive passive_health(const EndpointView& endpoint) {
+    using resilience::BreakerState;
+    if (endpoint.ejected_until || endpoint.breaker.state == BreakerState::open) {
+        return health::Passive::out;
+    }
+    return endpoint.breaker.state == BreakerState::closed ? health::Passive::good
+                                                          : health::Passive::recovering;
+}
+
+void add_forecasts(
+    EndpointView& out, const Observed& observed, const ForecastConfig& config, Instant now
+) {
+    if (observed.silence != nullptr) out.suspicion = observed.silence->phi(now);
+    if (!config.enabled) return;
+    out.latency_forecast = std::chrono::duration_cast<Duration>(
+        std::chrono::duration<double>(observed.latency.after(config.horizon))
+    );
+    out.in_flight_forecast = observed.in_flight.after(config.horizon);
+}
 
 PeakEwma averaging_of(const BalanceConfig& config) {
     const auto* chosen = std::get_if<PeakEwma>(&config);
@@ -313,9 +334,21 @@ ServiceView ServicePolicies::view(Instant now) const {
             if (is_ejected(cell.results, now)) seen.ejected_until = cell.results.ejected_until;
         }
         if (seen.ejected_until) seen.ejected_for = cell.ejected_for;
+        seen.verdict = health::combine(seen.health, passive_health(seen));
+        if (cell.observed != nullptr) add_forecasts(seen, *cell.observed, policy_.forecast, now);
         view.endpoints.push_back(std::move(seen));
     };
     for (const auto& cell : cells_) add(*cell);
+    health::ServiceWellness wellness{
+        .breaker_open = breaker.state == resilience::BreakerState::open,
+        .dependency_fails = !degraded_because_.empty()
+    };
+    for (const EndpointView& endpoint : view.endpoints) wellness.add(endpoint.verdict);
+    view.verdict = wellness.verdict();
+    if (const auto line = availability_.line(now)) {
+        view.availability_slope_per_second = line->slope_per_second;
+        view.none_available_in = availability_.time_to(0, now);
+    }
     for (const auto& cell : leaving_) {
         if (cell->load.in_flight.load(std::memory_order_relaxed) > 0) add(*cell);
     }

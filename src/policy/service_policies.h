@@ -46,6 +46,7 @@
 
 #include "balance/balancer.h"
 #include "core/epoch.h"
+#include "health/trend.h"
 #include "policy/call.h"
 #include "policy/cell.h"
 #include "policy/dependencies.h"
@@ -187,11 +188,16 @@ class ServicePolicies {
     std::unique_ptr<Cell> cell_for(const ServiceEndpoint& endpoint, Instant now);
     void publish_table(std::vector<Cell*> unlisted, std::uint32_t outside);
     void collect();
-    struct ResultsCopy;
+    struct ResultsCopy {
+        std::vector<resilience::OutlierStats> stats;
+        std::vector<resilience::OutlierStats*> pointers;
+    };
     ResultsCopy copy_results(bool starts_interval);
     void eject_suspect(const Cell& suspect, Instant now);
     void eject_suspects(Instant now);
     void sweep(Instant now);
+    void observe(Instant now);
+    void listen(std::size_t index, bool is_after_pause, Instant now);
     void apply(
         const resilience::Ejection& ejection, const resilience::OutlierStats& judged, Instant now
     );
@@ -212,6 +218,8 @@ class ServicePolicies {
     std::vector<std::unique_ptr<Cell>> cells_;    // sorted by endpoint id
     std::vector<std::unique_ptr<Cell>> leaving_;  // unlisted; calls may be in flight
     std::optional<Instant> next_sweep_;
+    Instant last_look_ = kNever;             // at all endpoints; kNever = none yet
+    health::Trend availability_;             // share of the endpoints that calls can go to
     std::uint32_t last_number_ = 0;          // of cells made
     std::vector<std::string> dependencies_;  // that its endpoints declare, sorted
     std::string degraded_because_;

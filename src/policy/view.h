@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "health/verdict.h"
 #include "policy/worker.h"
 #include "resilience/circuit_breaker.h"
 
@@ -35,6 +36,10 @@ struct EndpointView {
     BreakerView breaker{};
     std::optional<Instant> ejected_until;
     std::string ejected_for;
+    health::Wellness verdict = health::Wellness::healthy;  // of checks and calls together
+    double suspicion = 0;                        // of its silence, if that is listened for
+    std::optional<Duration> latency_forecast{};  // ForecastConfig::horizon ahead
+    std::optional<double> in_flight_forecast{};
     bool is_leaving = false;  // no longer listed; its last calls are in flight
 };
 
@@ -45,6 +50,11 @@ struct ServiceView {
     BreakerView breaker{};  // of the service as a whole
     std::vector<std::string> dependencies{};
     std::string degraded_because{};  // empty = it is not
+    health::Wellness verdict = health::Wellness::healthy;
+    // The share of the endpoints that calls can go to: how fast it changes, and if that is more
+    // than noise when none is left.
+    std::optional<double> availability_slope_per_second{};
+    std::optional<Duration> none_available_in{};
 };
 
 // Since the start; monotonic but for in_flight.
