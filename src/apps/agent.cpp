@@ -124,6 +124,7 @@ Result<> Agent::start(io::HandoverClient* predecessor) {
     if (predecessor != nullptr && is_embedded) {  // one process has the state, and its DNS port
         if (auto released = predecessor->release(); !released) return released;
     }
+    if (auto shared = start_sharing(); !shared) return shared;
     if (auto registry = start_registry(); !registry) return registry;
     if (predecessor != nullptr) {
         if (auto known = wait_for_services(); !known) return known;
@@ -174,6 +175,15 @@ Result<> Agent::make_services() {
             service.update(fixed_set(name, section->second.endpoints), loop_.now());
         }
     }
+    return Ok{};
+}
+
+Result<> Agent::start_sharing() {
+    const SharedCacheConfig redis = discovery_of(config()).shared_cache;
+    if (redis.host.empty()) return Ok{};
+    auto shared = internal::SharedBreakers::create(network_, redis, log_);
+    if (!shared) return std::move(shared).error();
+    shared_breakers_ = *std::move(shared);
     return Ok{};
 }
 
@@ -450,6 +460,7 @@ io::Task<void> Agent::tick_loop() {
             all.push_back(&service);
         });
         policy::update_dependencies(all, loop_.now());
+        if (shared_breakers_ != nullptr) shared_breakers_->tick(all);
         collect();
         note_registry();
     }

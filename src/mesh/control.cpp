@@ -63,6 +63,8 @@ void Control::add_cache_levels(io::Network* network, const ServiceDiscoveryConfi
     }
     shared_cache_ = *std::move(shared);
     discovery_.use(*shared_cache_);
+    auto breakers = SharedBreakers::create(*network, config.shared_cache, log_);
+    if (breakers) shared_breakers_ = *std::move(breakers);
 }
 
 void Control::start() {
@@ -79,6 +81,7 @@ io::Task<void> Control::tick_each_second() {
             all.push_back(&service.policies);
         });
         policy::update_dependencies(all, loop_.now());
+        if (shared_breakers_ != nullptr) shared_breakers_->tick(all);
         discovery_collector_.update(discovery_);
     }
 }

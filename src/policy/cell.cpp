@@ -88,6 +88,12 @@ bool Cell::is_clean(Instant now) noexcept {
            !is_ejected(results, now);
 }
 
+void Cell::distrust(Instant now, CellChange& change) noexcept {
+    const std::lock_guard guard(lock);
+    breaker.distrust(now, &change.breaker);
+    publish(now);
+}
+
 void Cell::force(BreakerForce how, Instant now, CellChange& change) noexcept {
     const std::lock_guard guard(lock);
     breaker.force(how, now, &change.breaker);

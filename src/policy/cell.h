@@ -77,6 +77,8 @@ struct Cell {
         return record_locked(permit, verdict, latency, policy, now, noted);
     }
 
+    // Others found it failing.
+    void distrust(Instant now, CellChange& change) noexcept;
     // An operator's word.
     void force(BreakerForce how, Instant now, CellChange& change) noexcept;
     // Takes over what outlier ejection decided on a copy of `results`.
@@ -103,8 +105,9 @@ struct Cell {
     Health health = Health::passing;
     std::uint32_t retirements = 0;  // tables that listed it and may still be read
     bool is_listed = true;
-    std::unique_ptr<Observed> observed;  // since the first tick
-    std::string ejected_for;             // of the last ejection; empty = its end has been told
+    Instant opened_until = Instant::min();  // what take_opened() has told last
+    std::unique_ptr<Observed> observed;     // since the first tick
+    std::string ejected_for;                // of the last ejection; empty = its end has been told
 
   private:
     static constexpr std::uint32_t kClean = 1U << 31U;

@@ -150,6 +150,35 @@ Result<> ServicePolicies::force_breaker(BreakerForce how, std::string_view endpo
     return Ok{};
 }
 
+std::vector<std::pair<std::string, Instant>> ServicePolicies::take_opened(Instant now) {
+    std::vector<std::pair<std::string, Instant>> out;
+    const std::lock_guard guard(mutex_);
+    for (const auto& cell : cells_) {
+        if (cell->load.owner_word.load(std::memory_order_relaxed) != 0) continue;  // closed
+        const std::lock_guard cell_guard(cell->lock);
+        const Instant until = cell->breaker.next_probe_at();
+        const bool is_own = cell->breaker.forced() == BreakerForce::none && until > now;
+        if (!is_own || until == cell->opened_until) continue;
+        cell->opened_until = until;
+        out.emplace_back(cell->endpoint.id, until);
+    }
+    return out;
+}
+
+void ServicePolicies::distrust(std::string_view endpoint, Instant now) {
+    const std::lock_guard guard(mutex_);
+    const auto at = std::lower_bound(
+        cells_.begin(),
+        cells_.end(),
+        endpoint,
+        [](const auto& cell, std::string_view id) { return cell->endpoint.id < id; }
+    );
+    if (at == cells_.end() || (*at)->endpoint.id != endpoint) return;
+    CellChange change;
+    (*at)->distrust(now, change);
+    if (change.breaker) tell(at->get(), change.breaker, now);
+}
+
 void ServicePolicies::publish_table(std::vector<Cell*> unlisted, std::uint32_t outside) {
     std::vector<Cell*> usable;
     usable.reserve(cells_.size());

@@ -139,6 +139,11 @@ class ServicePolicies {
     Result<> force_breaker(BreakerForce how, std::string_view endpoint, Instant now);
     static constexpr std::size_t kForcedMax = 1000;  // endpoints; an operator's list, not a policy
 
+    // The breakers of endpoints that have opened by themselves since the last time, and until when.
+    std::vector<std::pair<std::string, Instant>> take_opened(Instant now);
+    // Another process found this endpoint failing: here it is probed before it is trusted again.
+    void distrust(std::string_view endpoint, Instant now);
+
     // How this service stands, and what follows from how others do: policy/dependencies.h.
     ServiceStanding standing(Instant now) const;
     void set_degraded(const Degradation& found, Instant now);
