@@ -20,7 +20,8 @@ Cell::Cell(ServiceEndpoint the_endpoint, const CircuitBreakerConfig& config, Ins
     : breaker(config),
       endpoint(std::move(the_endpoint)),
       address(endpoint.address()),
-      key(core::hash64(endpoint.id)) {
+      key(core::hash64(endpoint.id)),
+      has_dependencies(!endpoint.meta(meta_key::dependencies).empty()) {
     publish(now);
 }
 

@@ -99,7 +99,8 @@ struct Cell {
 
     const ServiceEndpoint endpoint;  // health and last_check as when first seen
     const std::string address;
-    const std::uint64_t key;  // core::hash64 of the endpoint's id
+    const std::uint64_t key;      // core::hash64 of the endpoint's id
+    const bool has_dependencies;  // and declares them
 
     // The writer's (ServicePolicies::update).
     Health health = Health::passing;

@@ -21,6 +21,7 @@ constexpr std::size_t kDependenciesMax = 256;
 std::vector<std::string> dependencies_of(const std::vector<std::unique_ptr<Cell>>& cells) {
     std::set<std::string, std::less<>> all;
     for (const auto& cell : cells) {
+        if (!cell->has_dependencies) continue;
         for (const std::string_view name : cell->endpoint.dependencies()) {
             if (all.size() < kDependenciesMax) all.emplace(name);
         }
