@@ -39,6 +39,7 @@ void write_endpoint(wire::JsonWriter& json, const policy::EndpointView& endpoint
         json.key("latency_forecast_seconds").number(seconds(*endpoint.latency_forecast));
     if (endpoint.in_flight_forecast)
         json.key("in_flight_forecast").number(*endpoint.in_flight_forecast);
+    if (endpoint.forecast_weight < 1) json.key("forecast_weight").number(endpoint.forecast_weight);
     if (endpoint.is_leaving) json.key("leaving").boolean(true);
     json.end_object();
 }

@@ -115,6 +115,8 @@ TEST(Forecasts, OfLatencyFollowItUpwards) {
     const double ahead =
         std::chrono::duration<double>(*seen.latency_forecast - seen.latency).count();
     EXPECT_NEAR(ahead, 0.1, 0.04) << "ten seconds ahead";
+    EXPECT_LT(seen.forecast_weight, 0.95);
+    EXPECT_GT(seen.forecast_weight, 0.7);
     ServicePolicy without;
     without.forecast.enabled = false;
     ServicePolicies plain("api_service", without, 1);

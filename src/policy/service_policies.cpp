@@ -64,6 +64,7 @@ void add_forecasts(
         std::chrono::duration<double>(observed.latency.after(config.horizon))
     );
     out.in_flight_forecast = observed.in_flight.after(config.horizon);
+    out.forecast_weight = health::weight_factor(observed.latency, config.horizon);
 }
 
 PeakEwma averaging_of(const BalanceConfig& config) {

@@ -40,7 +40,8 @@ struct EndpointView {
     double suspicion = 0;                        // of its silence, if that is listened for
     std::optional<Duration> latency_forecast{};  // ForecastConfig::horizon ahead
     std::optional<double> in_flight_forecast{};
-    bool is_leaving = false;  // no longer listed; its last calls are in flight
+    double forecast_weight = 1;  // by how much to reduce its weight for what is coming
+    bool is_leaving = false;     // no longer listed; its last calls are in flight
 };
 
 struct ServiceView {
