@@ -9,6 +9,7 @@
 #include "policy/test_service.h"
 #include "redis/fake_redis.h"
 #include "redis/test_redis_server.h"
+#include "sim/run.h"
 #include "sim/sim_world.h"
 
 namespace datapunk::mesh::internal {
