@@ -134,6 +134,7 @@ Result<> MeshCore::attempts(
             );
         }
         const std::string address = result ? std::string() : held.address();
+        if (told.load_) policies.report_load(held, *told.load_, now);
         policies.finish_attempt(std::move(held), outcome, now, is_failure);
         if (result && outcome == Outcome::success && !told.worth_retrying_.value_or(false)) {
             return result;

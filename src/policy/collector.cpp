@@ -17,7 +17,11 @@ ServiceCollector::ServiceCollector(
       breakers_forced_(registry.gauge(names::kBreakersForced, {service})),
       known_(registry.gauge(names::kEndpointsKnown, {service})),
       healthy_(registry.gauge(names::kEndpointsHealthy, {service})),
-      ejected_(registry.gauge(names::kEndpointsEjected, {service})) {
+      ejected_(registry.gauge(names::kEndpointsEjected, {service})),
+      called_(registry.gauge(names::kEndpointsCalled, {service})),
+      panic_(registry.gauge(names::kPanic, {service})),
+      other_zone_(registry.counter(names::kAttemptsSpilled, {service, "zone"})),
+      later_priority_(registry.counter(names::kAttemptsSpilled, {service, "priority"})) {
     if (refusals == Refusals::here) {
         breaker_open_ = registry.counter(names::kRequestsRejected, {service, "breaker_open"});
         blocked_ = registry.counter(names::kRequestsRejected, {service, "dependency"});
@@ -46,6 +50,8 @@ void ServiceCollector::update(const ServicePolicies& policies, Instant now) {
     blocked_.add(totals.blocked - counted_.blocked);
     limited_.add(totals.limited - counted_.limited);
     no_endpoint_.add(totals.no_endpoint - counted_.no_endpoint);
+    other_zone_.add(totals.other_zone - counted_.other_zone);
+    later_priority_.add(totals.later_priority - counted_.later_priority);
     counted_ = totals;
     update_endpoints(policies.view(now));
 }
@@ -94,6 +100,8 @@ void ServiceCollector::update_endpoints(const ServiceView& view) {
     known_.set(static_cast<double>(known));
     healthy_.set(static_cast<double>(healthy));
     ejected_.set(static_cast<double>(ejected));
+    called_.set(view.called);
+    panic_.set(view.is_panic ? 1 : 0);
 }
 
 void ServiceCollector::count(std::span<const PolicyEvent> events) {
@@ -104,6 +112,8 @@ void ServiceCollector::count(std::span<const PolicyEvent> events) {
             registry_.counter(names::kBreakerTransitions, {service_, event.label}).add();
         } else if (event.what.starts_with("service breaker ")) {
             registry_.counter(names::kServiceBreakerTransitions, {service_, event.label}).add();
+        } else if (event.what.starts_with("balanced by ")) {
+            registry_.counter(names::kAlgorithmChanges, {service_, event.label}).add();
         }
     }
 }

@@ -54,6 +54,10 @@ class ServiceCollector {
     metrics::Gauge known_;
     metrics::Gauge healthy_;
     metrics::Gauge ejected_;
+    metrics::Gauge called_;
+    metrics::Gauge panic_;
+    metrics::Counter other_zone_;
+    metrics::Counter later_priority_;
     struct EndpointGauges {
         metrics::Gauge breaker;
         std::optional<metrics::Gauge> latency_forecast{};

@@ -107,6 +107,7 @@ void ServicePolicies::tick(Instant now) {
     }
     observe(now);
     tell_returns(now);
+    refresh_weights(now);
     collect();
 }
 

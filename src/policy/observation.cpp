@@ -40,7 +40,7 @@ void ServicePolicies::observe(Instant now) {
         if (cell.observed->silence != nullptr) listen(i, is_after_pause, now);
     }
     if (cells_.empty()) return;
-    availability_.add(static_cast<double>(available) / static_cast<double>(cells_.size()), now);
+    available_share_.add(static_cast<double>(available) / static_cast<double>(cells_.size()), now);
 }
 
 // Heartbeats are successful answers; where no call is out, none is expected.

@@ -100,6 +100,7 @@ ServicePolicies::ServicePolicies(std::string name, const ServicePolicy& policy, 
     : name_(std::move(name)),
       policy_(policy),
       call_policy_(call_policy_of(policy)),
+      rules_(balance::rules_of(policy, seed)),
       budget_(policy.retry.budget),
       breaker_(policy.service_breaker),
       workers_(seed) {}
@@ -179,6 +180,11 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
             if (++worker->deposits >= kDepositsMax) deposit(worker.get(), now);
         }
         call.add_tried(&cell.load);
+        if (!table->spills.empty()) {
+            const Spill spill = table->spills[*index];
+            if (spill == Spill::zone) worker->other_zone.add();
+            if (spill == Spill::priority) worker->later_priority.add();
+        }
         return HeldEndpoint(*this, cell, permit.era, service_era, now);
     }
     breaker_.give_back(service_era);
@@ -226,6 +232,12 @@ void ServicePolicies::finish(
     if (change.suspect) eject_suspect(cell, now);
     // The last touch: an unlisted cell without calls in flight is freed.
     cell.load.in_flight.fetch_sub(1, std::memory_order_release);
+}
+
+void ServicePolicies::report_load(
+    const HeldEndpoint& attempt, const LoadReport& report, Instant now
+) noexcept {
+    if (wants_load_reports()) attempt.cell_->report_load(report, now);
 }
 
 resilience::RetryDecision ServicePolicies::after_attempt(
@@ -310,6 +322,14 @@ ServiceView ServicePolicies::view(Instant now) const {
     }
     view.dependencies = dependencies_;
     view.degraded_because = degraded_because_;
+    if (const Table* table = table_.load()) {
+        view.called = table->called;
+        view.is_panic = table->is_panic;
+    }
+    if (std::holds_alternative<Adaptive>(policy_.balance)) {
+        view.algorithm = to_string(chooser_.choice());
+        view.algorithm_why = chooser_.why();
+    }
     const auto add = [&](const Cell& cell) {
         EndpointView seen{
             .id = cell.endpoint.id,
@@ -346,9 +366,9 @@ ServiceView ServicePolicies::view(Instant now) const {
     };
     for (const EndpointView& endpoint : view.endpoints) wellness.add(endpoint.verdict);
     view.verdict = wellness.verdict();
-    if (const auto line = availability_.line(now)) {
+    if (const auto line = available_share_.line(now)) {
         view.availability_slope_per_second = line->slope_per_second;
-        view.none_available_in = availability_.time_to(0, now);
+        view.none_available_in = available_share_.time_to(0, now);
     }
     for (const auto& cell : leaving_) {
         if (cell->load.in_flight.load(std::memory_order_relaxed) > 0) add(*cell);
@@ -367,6 +387,8 @@ ServiceTotals ServicePolicies::totals() const noexcept {
         totals.abandoned += worker.abandoned.load();
         totals.breaker_open += worker.breaker_open.load();
         totals.blocked += worker.blocked.load();
+        totals.other_zone += worker.other_zone.load();
+        totals.later_priority += worker.later_priority.load();
         for (std::size_t i = 0; i < kOutcomes; ++i) {
             totals.outcomes[i] += worker.outcomes[i].load();
             totals.retries_after[i] += worker.retries[i].load();

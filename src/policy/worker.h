@@ -114,6 +114,8 @@ struct Worker {
     OwnedCounter abandoned;        // attempts dropped without a report
     OwnedCounter breaker_open;     // attempts refused by the service's breaker
     OwnedCounter blocked;          // attempts refused because a dependency fails
+    OwnedCounter other_zone;       // attempts outside of the own zone
+    OwnedCounter later_priority;   // attempts at endpoints of a later priority
     std::array<OwnedCounter, kOutcomes> outcomes;
     std::array<OwnedCounter, kOutcomes> retries;    // allowed, by the outcome that was retried
     std::array<NotedSuccesses, kNotedSlots> noted;  // by Cell::slot
