@@ -84,7 +84,7 @@ class Breakers(Scenario):
             get(first.url + '/')
         until(lambda: first.endpoints()[origin.address]['breaker'] == 'open', what='the breaker')
         until(lambda: second.endpoints()[origin.address]['breaker'] == 'half-open', what='the word')
-        self.assertTrue(any(event['why'] == 'opened elsewhere' for event in second.page('/events')))
+        until(lambda: any(event['why'] == 'opened elsewhere' for event in second.page('/events')), what='the event')
         seen = origin.requests
         self.assertEqual(get(second.url + '/').status, 500)  # the probe: one is enough to know
         until(lambda: second.endpoints()[origin.address]['breaker'] == 'open', what='the verdict of the probe')
