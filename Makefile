@@ -46,6 +46,7 @@ lint: deps-test ## House rules, their tests, and the format check
 	@python3 tools/lint_test.py
 	@python3 tools/lint.py
 	@python3 tools/check_docs_test.py
+	@python3 tools/plot_balance_test.py
 	@python3 tools/check_docs.py
 	@clang-format-19 --dry-run --Werror $(SOURCES)
 
