@@ -23,6 +23,10 @@ def colour(ratio: float) -> str:
     return GOOD if ratio <= 1.1 else FAIR if ratio <= 4 else POOR
 
 
+def number(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
+
+
 def picture(scenario: str, rows: list[dict[str, str]]) -> str:
     ratios = [float(row["p99_ratio"]) for row in rows]
     decades = max(1, math.ceil(math.log10(max(ratios))))
@@ -47,7 +51,7 @@ def picture(scenario: str, rows: list[dict[str, str]]) -> str:
         out.append(
             f'<rect x="{LABELS}" y="{y - 4}" width="{width:.1f}" height="14" fill="{colour(ratio)}"/>'
         )
-        out.append(f'<text x="{LABELS + width + 6:.1f}" y="{y + 8}">{ratio:.3g}</text>')
+        out.append(f'<text x="{LABELS + width + 6:.1f}" y="{y + 8}">{number(ratio)}</text>')
     out.append("</svg>")
     return "\n".join(out) + "\n"
 

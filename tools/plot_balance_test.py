@@ -31,7 +31,7 @@ class Pictures(unittest.TestCase):
         self.assertEqual(sorted(drawn), ['a_b.svg', 'c.svg'])
         texts = [node.text for node in xml.fromstring(drawn['a_b.svg']).iter() if node.text]
         self.assertIn('x <&> y', texts)
-        self.assertIn('1e+03', texts)
+        self.assertIn('1,000', texts)
         self.assertNotIn('oracle', texts)
 
     def test_a_longer_bar_is_a_worse_one_and_none_leaves_the_picture(self):
