@@ -39,7 +39,7 @@ TEST(SimBalance, NobodyBeatsTheOracle) {
     for (const char* name : {"all_equal", "one_slow_of_ten", "half_slow_of_four"}) {
         const Scenario scenario = load(name);
         const auto oracle = simulate(scenario, std::nullopt, 1);
-        for (const BalanceConfig balance :
+        for (const BalanceConfig& balance :
              {BalanceConfig{PeakEwma{}}, BalanceConfig{LeastRequest{}}, BalanceConfig{RoundRobin{}}
              }) {
             const auto measured = simulate(scenario, balance_only(balance), 1);
