@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "wire/http1/message.h"
+#include "wire/http2/head_block.h"
 
 namespace datapunk::mesh::proxy {
 
@@ -24,6 +25,9 @@ struct ExchangeBuffers {
     std::string traceparent;
     std::string peer_ip;
     std::string endpoint;  // asked last; for the access log
+    std::string scratch;
+    wire::http2::FieldList fields;    // a head of HTTP/2 on its way out
+    wire::http2::FieldList trailers;  // towards the caller
 };
 
 class BufferShelf {
