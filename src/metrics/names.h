@@ -23,6 +23,7 @@ inline constexpr MetricFamily kRequestsRejected{"mesh_requests_rejected_total", 
 inline constexpr MetricFamily kAttempts{"mesh_attempts_total", counter, "", "Attempts at single endpoints, by how they ended.", {"service", "outcome"}};
 inline constexpr MetricFamily kRetries{"mesh_retries_total", counter, "", "Attempts after the first, by the reason for trying again.", {"service", "reason"}};
 inline constexpr MetricFamily kRetryBudgetExhausted{"mesh_retry_budget_exhausted_total", counter, "", "Retries not made because the retry budget was used up.", {"service"}};
+inline constexpr MetricFamily kGrpcRequests{"mesh_grpc_requests_total", counter, "", "Calls of gRPC by method and status; methods that the endpoints do not have, and calls that none answered, are \"-\".", {"service", "method", "status"}, 2000};
 // --- failure handling
 inline constexpr MetricFamily kBreakerState{"mesh_breaker_state", gauge, "", "Circuit breaker: 0 closed, 1 half-open, 2 open.", {"service", "endpoint"}, kEndpointSeriesMax};
 inline constexpr MetricFamily kBreakerTransitions{"mesh_breaker_transitions_total", counter, "", "Changes of circuit breaker state, by the new state.", {"service", "to"}};
@@ -34,6 +35,10 @@ inline constexpr MetricFamily kUpstreamConnections{"mesh_upstream_connections_to
 inline constexpr MetricFamily kUpstreamConnectFailures{"mesh_upstream_connect_failures_total", counter, "", "Connections to endpoints that could not be made.", {"service", "reason"}};
 inline constexpr MetricFamily kListenerConnectionsOpen{"mesh_listener_connections_open", gauge, "", "Connections from callers that are open.", {"listener"}};
 inline constexpr MetricFamily kListenerConnections{"mesh_listener_connections_total", counter, "", "Connections from callers accepted.", {"listener"}};
+inline constexpr MetricFamily kTlsHandshakes{"mesh_tls_handshakes_total", counter, "", "TLS handshakes with callers: done, resumed, or why they failed.", {"listener", "result"}};
+inline constexpr MetricFamily kTlsOriginations{"mesh_tls_upstream_handshakes_total", counter, "", "TLS handshakes with endpoints: done, resumed, or why they failed.", {"service", "result"}};
+inline constexpr MetricFamily kTlsCertificateDaysLeft{"mesh_tls_certificate_days_left", gauge, "", "Whole days until the first of the certificates that a listener or a service uses expires; below 0: it has.", {"user"}};
+inline constexpr MetricFamily kTlsReloads{"mesh_tls_reloads_total", counter, "", "Certificates read anew, by result: ok, or error, and then the old ones stay in use.", {"user", "result"}};
 inline constexpr MetricFamily kBadRequests{"mesh_bad_requests_total", counter, "", "Requests refused as malformed or over a limit.", {"listener", "reason"}};
 // --- discovery and registration
 inline constexpr MetricFamily kEndpointsKnown{"mesh_endpoints_known", gauge, "", "Endpoints that discovery knows.", {"service"}};
@@ -64,6 +69,12 @@ inline constexpr MetricFamily kWatchCallbackErrors{"mesh_watch_callback_errors_t
 inline constexpr MetricFamily kWatchReconnects{"mesh_watch_reconnects_total", counter, "", "Watches that had to start again after an error.", {"registry"}};
 inline constexpr MetricFamily kRegistrations{"mesh_registrations_total", counter, "", "Registrations and deregistrations, by operation and result.", {"operation", "result"}};
 inline constexpr MetricFamily kRegistrationsActive{"mesh_registrations_active", gauge, "", "Service instances that this process keeps registered.", {}};
+// --- DNS
+inline constexpr MetricFamily kDnsClientQuestions{"mesh_dns_client_questions_total", counter, "", "Questions sent to DNS servers, by transport: udp or tcp.", {"transport"}};
+inline constexpr MetricFamily kDnsClientFailures{"mesh_dns_client_failures_total", counter, "", "Times that a DNS server gave no answer to a question.", {}};
+inline constexpr MetricFamily kDnsClientMismatched{"mesh_dns_client_mismatched_total", counter, "", "Messages that came instead of an answer, and were ignored: many are an attack.", {}};
+inline constexpr MetricFamily kRegistryDnsQuestions{"mesh_registry_dns_questions_total", counter, "", "Questions to the registry's DNS server, by transport: udp or tcp.", {"transport"}};
+inline constexpr MetricFamily kRegistryDnsRefused{"mesh_registry_dns_refused_total", counter, "", "What its limits kept from an answer: cut (told to come by TCP), dropped (a question) or connection.", {"how"}};
 // --- the process
 inline constexpr MetricFamily kMetricsOverflow{"mesh_metrics_overflow_total", counter, "", "Look-ups beyond a family's limit of series, which went to its overflow series.", {"family"}};
 inline constexpr MetricFamily kBuildInfo{"mesh_build_info", gauge, "", "Always 1; the labels say what is running.", {"version", "revision", "compiler"}};
@@ -82,6 +93,7 @@ inline constexpr const MetricFamily* kAll[] = {
     &kAttempts,
     &kRetries,
     &kRetryBudgetExhausted,
+    &kGrpcRequests,
     &kBreakerState,
     &kBreakerTransitions,
     &kEjections,
@@ -91,6 +103,10 @@ inline constexpr const MetricFamily* kAll[] = {
     &kUpstreamConnectFailures,
     &kListenerConnectionsOpen,
     &kListenerConnections,
+    &kTlsHandshakes,
+    &kTlsOriginations,
+    &kTlsCertificateDaysLeft,
+    &kTlsReloads,
     &kBadRequests,
     &kEndpointsKnown,
     &kEndpointsHealthy,
@@ -120,6 +136,11 @@ inline constexpr const MetricFamily* kAll[] = {
     &kWatchReconnects,
     &kRegistrations,
     &kRegistrationsActive,
+    &kDnsClientQuestions,
+    &kDnsClientFailures,
+    &kDnsClientMismatched,
+    &kRegistryDnsQuestions,
+    &kRegistryDnsRefused,
     &kMetricsOverflow,
     &kBuildInfo,
     &kProcessResidentMemory,

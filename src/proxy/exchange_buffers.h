@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "proxy/connection_info.h"
 #include "wire/http1/message.h"
 #include "wire/http2/head_block.h"
 
@@ -23,11 +24,12 @@ struct ExchangeBuffers {
     std::string pump_tail;     // which flows at the same time
     std::string request_body;  // collected, to be sent as often as needed
     std::string traceparent;
-    std::string peer_ip;
+    const ConnectionInfo* from = nullptr;
     std::string endpoint;  // asked last; for the access log
     std::string scratch;
     wire::http2::FieldList fields;    // a head of HTTP/2 on its way out
     wire::http2::FieldList trailers;  // towards the caller
+    wire::http2::FieldList request_trailers;
 };
 
 class BufferShelf {

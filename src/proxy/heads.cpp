@@ -38,6 +38,10 @@ bool is_proxy_field(std::string_view name) noexcept {
     return name.size() == 5 && core::equals_ignoring_case(name, "proxy");
 }
 
+bool is_grpc_timeout(std::string_view name) noexcept {
+    return core::equals_ignoring_case(name, "grpc-timeout");
+}
+
 struct TextSink {
     void add(std::string_view name, std::string_view value, bool /*indexed*/ = true) {
         append_field(out, name, value);
@@ -74,6 +78,7 @@ void write_request_fields(Sink& out, const RequestHead& request, const UpstreamH
                 break;
             case Header::unknown:
                 if (is_proxy_field(field.name)) continue;
+                if (!how.grpc_timeout.empty() && is_grpc_timeout(field.name)) continue;
                 break;
             default:
                 break;
@@ -90,9 +95,10 @@ void write_request_fields(Sink& out, const RequestHead& request, const UpstreamH
         how.scratch += how.peer_ip;
         out.add("x-forwarded-for", how.scratch);
     }
-    if (!has_proto) out.add("x-forwarded-proto", "http");
+    if (!has_proto) out.add("x-forwarded-proto", how.scheme);
     out.add("via", via(request));
     if (!how.traceparent.empty()) out.add("traceparent", how.traceparent, false);
+    if (!how.grpc_timeout.empty()) out.add("grpc-timeout", how.grpc_timeout, false);
 }
 
 template <class Sink>

@@ -4,22 +4,19 @@
 
 #include "proxy/heads.h"
 #include "proxy/http2_connection.h"
+#include "wire/grpc/call.h"
 
 namespace datapunk::mesh::proxy {
 
 using http::Piece;
-using wire::http1::Reject;
 using wire::http2::H2Error;
 
 Http2Caller::Http2Caller(
     Http2Connection& connection, wire::http2::H2Stream& stream, ExchangeBuffers& buffers
 )
-    : connection_(connection),
-      stream_(stream),
-      buffers_(buffers),
-      news_(connection.loop()),
-      body_done_(stream.has_ended() && !stream.has_data()) {
+    : connection_(connection), stream_(stream), buffers_(buffers), news_(connection.loop()) {
     stream_.owner = this;
+    if (stream_.ended_with_head()) body_.set_done();
 }
 
 Http2Caller::~Http2Caller() {
@@ -54,25 +51,9 @@ void Http2Caller::watch(Gone gone) {
 }
 
 Result<std::optional<Piece>> Http2Caller::buffered_piece() {
-    if (held_bytes_ > 0) {
-        connection_.session().consume(stream_, std::exchange(held_bytes_, 0));
-        connection_.schedule_write();
-    }
+    if (body_.acknowledge(connection_.session(), stream_)) connection_.schedule_write();
     if (is_gone()) return gone();
-    if (!stream_.has_data() && !stream_.has_ended()) return std::optional<Piece>();
-    const std::string_view bytes = stream_.take_data();
-    held_bytes_ = bytes.size();
-    if (stream_.has_ended()) {
-        const Reject why = stream_.trailers().to_trailers(trailers_);
-        if (why != Reject::none)
-            return Error{
-                .code = Code::invalid,
-                .what = fmt::format("malformed trailers ({})", to_string(why)),
-                .source = Source::downstream
-            };
-        body_done_ = true;
-    }
-    return std::optional<Piece>(Piece{.bytes = bytes, .last = body_done_});
+    return body_.next(stream_);
 }
 
 io::Task<Result<Piece>> Http2Caller::next_piece(Instant deadline) {
@@ -167,6 +148,21 @@ io::Task<Result<>> Http2Caller::send(
 io::Task<Result<>> Http2Caller::reply(OwnAnswer answer, Instant deadline) {
     wire::http2::FieldList& fields = buffers_.fields;
     fields.clear();
+    if (answer.to_grpc) {
+        const auto code = static_cast<unsigned>(wire::grpc::of_http(answer.status));
+        std::string& message = buffers_.scratch;
+        message.clear();
+        wire::grpc::append_message(message, answer.explanation);
+        fields.add(":status", "200");
+        fields.add("content-type", "application/grpc");
+        fields.add("grpc-status", std::uint64_t{code});
+        fields.add("grpc-message", message);
+        fields.add("date", answer.date);
+        fields.add("x-mesh-reason", to_string(answer.reason));
+        is_head_pending_ = true;
+        auto sent = co_await send("", true, false, deadline);
+        co_return std::move(sent);
+    }
     const fmt::format_int status(answer.status);
     fields.add(":status", std::string_view(status.data(), status.size()));
     fields.add("content-type", "text/plain; charset=utf-8");

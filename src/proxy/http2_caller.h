@@ -11,6 +11,7 @@
 #include "io/loop.h"
 #include "proxy/caller.h"
 #include "proxy/exchange_buffers.h"
+#include "proxy/http2_body.h"
 #include "wire/http2/session.h"
 
 namespace datapunk::mesh::proxy {
@@ -26,12 +27,12 @@ class Http2Caller final : public Caller, public core::ListNode {
     Http2Caller& operator=(const Http2Caller&) = delete;
     ~Http2Caller();
 
-    bool body_done() const noexcept override { return body_done_; }
+    bool body_done() const noexcept override { return body_.is_done(); }
 
     Result<std::optional<http::Piece>> buffered_piece() override;
     io::Task<Result<http::Piece>> next_piece(Instant deadline) override;
 
-    std::vector<wire::http1::Field> trailers() const override { return trailers_; }
+    std::vector<wire::http1::Field> trailers() const override { return body_.trailers(); }
 
     io::Task<Result<>> ask_for_body(Instant deadline) override;
 
@@ -68,9 +69,7 @@ class Http2Caller final : public Caller, public core::ListNode {
     ExchangeBuffers& buffers_;
     io::Event news_;
     Gone gone_;
-    std::vector<wire::http1::Field> trailers_;
-    std::size_t held_bytes_ = 0;  // of the last piece, to be acknowledged
-    bool body_done_ = false;
+    Http2Body body_;
     bool is_head_pending_ = false;  // begun and not yet submitted: buffers_.fields
     bool is_whole_ = false;         // the answer
     bool is_cut_ = false;

@@ -30,12 +30,12 @@ wire::http2::SessionLimits limits_of(const ListenerConfig& config) {
 }  // namespace
 
 Http2Connection::Http2Connection(
-    Proxy& proxy, ListenerState& listener, io::Stream& stream, const std::string& peer_ip
+    Proxy& proxy, ListenerState& listener, io::Stream& stream, const ConnectionInfo& from
 )
     : proxy_(proxy),
       listener_(listener),
       stream_(stream),
-      peer_ip_(peer_ip),
+      from_(from),
       session_(Session::Role::server, limits_of(listener.config), proxy.loop().now()),
       wants_write_(proxy.loop()),
       end_seen_(proxy.loop()),
@@ -125,8 +125,8 @@ io::Task<void> Http2Connection::serve(H2Stream& stream) {
         BufferShelf::Lease buffers(proxy_.shelf());
         Http2Caller caller(*this, stream, *buffers);
         callers_.push_back(caller);
-        buffers->peer_ip = peer_ip_;
-        const Reject why = stream.head().to_request(buffers->request, stream.has_ended());
+        buffers->from = &from_;
+        const Reject why = stream.head().to_request(buffers->request, stream.ended_with_head());
         if (why == Reject::none) {
             Exchange exchange(proxy_, listener_, caller, *buffers);
             co_await exchange.run();

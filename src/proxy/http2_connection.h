@@ -13,6 +13,7 @@
 #include "io/loop.h"
 #include "io/stream.h"
 #include "io/task.h"
+#include "proxy/connection_info.h"
 #include "proxy/http2_caller.h"
 #include "proxy/proxy.h"
 #include "wire/http2/session.h"
@@ -25,7 +26,7 @@ inline constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\
 class Http2Connection {
   public:
     Http2Connection(
-        Proxy& proxy, ListenerState& listener, io::Stream& stream, const std::string& peer_ip
+        Proxy& proxy, ListenerState& listener, io::Stream& stream, const ConnectionInfo& from
     );
 
     // Until the connection is over and every exchange of it has ended. `first` has been read
@@ -56,7 +57,7 @@ class Http2Connection {
     Proxy& proxy_;
     ListenerState& listener_;
     io::Stream& stream_;
-    const std::string& peer_ip_;
+    const ConnectionInfo& from_;
     wire::http2::Session session_;
     io::Event wants_write_;
     io::Event end_seen_;

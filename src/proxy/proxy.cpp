@@ -28,10 +28,11 @@ constexpr Duration kCutTime = std::chrono::seconds(1);
 // One caller's connection: its requests in turn, or what HTTP/2 makes of it.
 class Proxy::Connection : public core::ListNode {
   public:
-    Connection(Proxy& proxy, ListenerState& listener, io::StreamPtr stream)
+    Connection(Proxy& proxy, ListenerState& listener, io::StreamPtr stream, ConnectionInfo info)
         : proxy_(proxy),
           listener_(listener),
           stream_(std::move(stream)),
+          info_(std::move(info)),
           reader_(*stream_, {.head_bytes_max = listener.config.head_bytes_max}) {}
 
     io::Task<void> run();
@@ -57,8 +58,8 @@ class Proxy::Connection : public core::ListNode {
     Proxy& proxy_;
     ListenerState& listener_;
     io::StreamPtr stream_;
+    ConnectionInfo info_;
     http::MessageReader reader_;
-    std::string peer_ip_;
     Http2Connection* http2_ = nullptr;  // if that is what it speaks
     bool idle_ = true;
 };
@@ -68,12 +69,13 @@ io::Task<void> Proxy::Connection::run() {
         idle_ = true;
         if (!reader_.has_more()) {
             reader_.release();
-            auto ready =
-                co_await stream_->readable(proxy_.loop().now() + listener_.config.idle_timeout);
+            // Draining: this one came after the others had been closed, out of its handshake.
+            const Duration wait = proxy_.draining_ ? kCutTime : listener_.config.idle_timeout;
+            auto ready = co_await stream_->readable(proxy_.loop().now() + wait);
             if (!ready) break;
         }
         idle_ = false;
-        if (is_first) {
+        if (is_first && info_.protocol != "http/1.1") {
             const bool is_http2 = co_await begins_http2();
             if (is_http2) {
                 co_await serve_http2();
@@ -104,9 +106,7 @@ io::Task<bool> Proxy::Connection::begins_http2() {
 }
 
 io::Task<void> Proxy::Connection::serve_http2() {
-    peer_ip_ = stream_->peer().ip_text();
-    const auto connection =
-        std::make_unique<Http2Connection>(proxy_, listener_, *stream_, peer_ip_);
+    const auto connection = std::make_unique<Http2Connection>(proxy_, listener_, *stream_, info_);
     http2_ = connection.get();
     if (proxy_.draining_) http2_->drain();
     const std::string first(reader_.input().data());
@@ -135,8 +135,7 @@ io::Task<bool> Proxy::Connection::serve_one(ExchangeBuffers& buffers) {
         co_return false;
     }
     if (read != HeadRead::done) co_return false;
-    if (peer_ip_.empty()) peer_ip_ = stream_->peer().ip_text();
-    buffers.peer_ip = peer_ip_;
+    buffers.from = &info_;
     bool more = false;
     {
         Http1Caller caller(reader_, buffers);
@@ -177,6 +176,30 @@ io::Task<void> Proxy::Connection::linger() {
     }
 }
 
+// Counts a connection for as long as it lives, its handshake included.
+class Proxy::Open {
+  public:
+    Open(Proxy& proxy, ListenerState& listener) : proxy_(proxy), listener_(listener) {
+        ++proxy_.open_count_;
+        ++listener_.open;
+        listener_.metrics.connections_open.add(1);
+        proxy_.idle_.clear();
+    }
+
+    Open(const Open&) = delete;
+    Open& operator=(const Open&) = delete;
+
+    ~Open() {
+        --listener_.open;
+        listener_.metrics.connections_open.add(-1);
+        if (--proxy_.open_count_ == 0) proxy_.idle_.set();
+    }
+
+  private:
+    Proxy& proxy_;
+    ListenerState& listener_;
+};
+
 Proxy::Proxy(io::Network& network, const ProxyShared& shared)
     : network_(network),
       shared_(shared),
@@ -204,6 +227,9 @@ Result<io::SocketAddress> Proxy::listen(
         config, ListenerMetrics(shared_.metrics, shard_, config.name)
     );
     state->listener = *std::move(listener);
+    if (config.tls.contexts != nullptr) {
+        state->tls = std::make_unique<TlsDoor>(state->config, shared_.metrics, shard_, shared_.log);
+    }
     const io::SocketAddress local = state->listener->local();
     listeners_.push_back(std::move(state));
     tasks_.spawn(accept_loop(*listeners_.back()));
@@ -225,28 +251,18 @@ io::Task<void> Proxy::accept_loop(ListenerState& listener) {
 }
 
 io::Task<void> Proxy::serve(ListenerState& listener, io::StreamPtr stream) {
-    struct Open {
-        Open(Proxy& p, ListenerState& l, io::StreamPtr s)
-            : proxy(p), listener(l), connection(p, l, std::move(s)) {
-            proxy.open_.push_back(connection);
-            ++proxy.open_count_;
-            ++listener.open;
-            listener.metrics.connections_open.add(1);
-            proxy.idle_.clear();
-        }
-
-        ~Open() {
-            --listener.open;
-            listener.metrics.connections_open.add(-1);
-            if (--proxy.open_count_ == 0) proxy.idle_.set();
-        }
-
-        Proxy& proxy;
-        ListenerState& listener;
-        Connection connection;
-    };
-    Open open(*this, listener, std::move(stream));
-    co_await open.connection.run();
+    const Open open(*this, listener);
+    ConnectionInfo info{.ip = stream->peer().ip_text()};
+    if (listener.tls != nullptr) {
+        auto secure = co_await listener.tls->enter(std::move(stream), info.ip);
+        if (secure == nullptr) co_return;
+        info.is_secure = true;
+        info.protocol = secure->alpn();
+        stream = std::move(secure);
+    }
+    Connection connection(*this, listener, std::move(stream), std::move(info));
+    open_.push_back(connection);
+    co_await connection.run();
 }
 
 io::Task<void> Proxy::sweep_loop() {
@@ -300,6 +316,10 @@ UpstreamState& Proxy::state_of(const policy::ServicePolicies& service) {
             .use = upstream_use(shared_.metrics, shard_, service.name())
         });
         state->use.quota = &shared_.services.connections_of(service);
+        if (const UpstreamTls& tls = shared_.services.tls_of(service); tls.contexts != nullptr) {
+            state->use.tls =
+                std::make_unique<UpstreamTlsUse>(tls, shared_.metrics, shard_, service.name());
+        }
     }
     return *state;
 }
@@ -325,6 +345,13 @@ void Proxy::count_reply(
 
 void Proxy::count_bad_request(const ListenerState& listener, std::string_view why) {
     shared_.metrics.counter(metrics::names::kBadRequests, {listener.config.name, why}, shard_)
+        .add();
+}
+
+void Proxy::count_grpc(
+    const policy::ServicePolicies& service, std::string_view method, std::string_view status
+) {
+    shared_.metrics.counter(metrics::names::kGrpcRequests, {service.name(), method, status}, shard_)
         .add();
 }
 

@@ -17,6 +17,7 @@
 #include "proxy/listener_config.h"
 #include "proxy/replies.h"
 #include "proxy/service_metrics.h"
+#include "proxy/tls_door.h"
 #include "proxy/upstream_pool.h"
 #include "proxy/upstream_service.h"
 #include "routing/route_table.h"
@@ -31,6 +32,7 @@ struct ListenerState {
     ListenerConfig config;
     ListenerMetrics metrics;
     std::unique_ptr<io::Listener> listener;
+    std::unique_ptr<TlsDoor> tls;  // null: callers speak plain text
     std::size_t open = 0;
 };
 
@@ -79,6 +81,9 @@ class Proxy {
         const ListenerState& listener, const policy::ServicePolicies* service, ReplyReason reason
     );
     void count_bad_request(const ListenerState& listener, std::string_view why);
+    void count_grpc(
+        const policy::ServicePolicies& service, std::string_view method, std::string_view status
+    );
     // Appends the traceparent for the next hop; true if the caller sent none that is valid.
     bool continue_trace(std::string_view received, std::string& out);
 
@@ -94,6 +99,7 @@ class Proxy {
 
   private:
     class Connection;
+    class Open;
 
     io::Task<void> accept_loop(ListenerState& listener);
     io::Task<void> serve(ListenerState& listener, io::StreamPtr stream);

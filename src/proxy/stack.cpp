@@ -63,6 +63,7 @@ io::Task<bool> Exchange::run() {
     buffers_.traceparent.clear();
     starts_trace_ =
         proxy_.continue_trace(request_.value(Header::traceparent), buffers_.traceparent);
+    read_grpc_request();
     co_await dispatch();
     finish();
     // A body that was not read would be taken for the next request.
@@ -99,6 +100,7 @@ void Exchange::enter(Proxy::Routed& routed) {
     target_ = std::move(routed.target);
     upstream_state_ = &proxy_.state_of(*service_);
     deadline_ = started_ + routed.route->timeout.value_or(service_->policy().deadline);
+    if (grpc_timeout_) deadline_ = std::min(deadline_, started_ + *grpc_timeout_);
     upstream_state_->metrics.in_flight.add(1);
 }
 
@@ -106,7 +108,7 @@ io::Task<void> Exchange::serve() {
     const bool has_body = co_await take_request_body();
     if (!has_body) co_return;
     policy::CallState call{resilience::Deadline(deadline_)};
-    call.hash = affinity_hash(service_->policy().affinity, request_, buffers_.peer_ip);
+    call.hash = affinity_hash(service_->policy().affinity, request_, buffers_.from->ip);
     for (;;) {
         auto begun = service_->begin_attempt(call, now());
         if (const auto* none = std::get_if<policy::NoEndpoint>(&begun)) {
@@ -118,18 +120,26 @@ io::Task<void> Exchange::serve() {
         ++attempts_;
         if (listener_.config.access_log) buffers_.endpoint = at.address();
         const AttemptResult result = co_await attempt(at);
-        if (result.has_answer && result.outcome == Outcome::success) {
+        const bool is_final = result.has_answer && result.outcome == Outcome::success &&
+                              !result.verdict.value_or(false) &&
+                              !resilience::may_retry_answers(service_->policy().retry);
+        if (is_final) {
             co_await give_answer(std::move(at));
             co_return;
         }
         const resilience::AttemptEnd end{
             .outcome = result.outcome,
-            .idempotent = is_idempotent(request_.method),
+            // Naming a gRPC status says that such calls may be sent again.
+            .idempotent = is_idempotent(request_.method) || result.verdict.value_or(false),
             .replayable = body_is_whole_ || !result.sent,
-            .retry_after = result.retry_after
+            .user_verdict = result.verdict,
+            .retry_after = result.retry_after,
+            .status =
+                result.has_answer ? static_cast<std::uint16_t>(answer_.status) : std::uint16_t{0},
+            .has_named_header = result.has_named_header
         };
         const resilience::RetryDecision again = service_->after_attempt(call, end, now());
-        if (!again && result.has_answer) {  // a 5xx that nobody wants to try again is the answer
+        if (!again && result.has_answer) {  // what nobody wants to try again is the answer
             co_await give_answer(std::move(at));
             co_return;
         }
@@ -209,7 +219,8 @@ io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view 
         .explanation = explanation,
         .date = http::http_date(proxy_.loop().wall_now()),
         .keep_alive = keep_alive_,
-        .head_only = request_.method == Method::head
+        .head_only = request_.method == Method::head,
+        .to_grpc = is_grpc_
     };
     proxy_.count_reply(listener_, service_, reason);
     auto written = co_await caller_.reply(answer, piece_deadline());
@@ -223,11 +234,12 @@ io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view 
 void Exchange::finish() {
     const Duration took = now() - started_;
     upstream_state_->metrics.record(status_, took);
+    count_grpc();
     if (!listener_.config.access_log) return;
     proxy_.log().info(
         "request",
         {{"listener", listener_.config.name},
-         {"peer", buffers_.peer_ip},
+         {"peer", buffers_.from->ip},
          {"method", request_.method_text},
          {"host", request_.host},
          {"path", request_.path},

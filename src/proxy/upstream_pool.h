@@ -1,8 +1,9 @@
 #pragma once
 
-// UpstreamPool: one worker's connections to endpoints. Idle ones are kept per address and reused
-// last in, first out, so that surplus ones age out; before reuse a connection is checked for the
-// peer's goodbye without a system call in the usual case. One loop's object.
+// UpstreamPool: one worker's connections to endpoints. Idle ones are kept per address and TLS
+// context (certificates that were replaced are not used again) and reused last in, first out, so
+// that surplus ones age out; before reuse a connection is checked for the peer's goodbye without a
+// system call in the usual case. One loop's object.
 //
 //   take_idle, else connect -> exchange -> put_idle, or destroy
 //
@@ -20,6 +21,7 @@
 
 #include "io/network.h"
 #include "io/task.h"
+#include "proxy/http2_link.h"
 #include "proxy/upstream_connection.h"
 
 namespace datapunk::mesh::proxy {
@@ -45,13 +47,21 @@ class UpstreamPool {
     UpstreamPool(io::Network& network, UpstreamPoolConfig config);
 
     // An idle connection to host:port that is still alive, or nullptr. No waiting.
-    UpstreamPtr take_idle(std::string_view address);
+    UpstreamPtr take_idle(std::string_view address, const UpstreamUse& use);
     // A new one.
     io::Task<Result<UpstreamPtr>> connect(
         std::string host, std::uint16_t port, Instant deadline, UpstreamUse& use
     );
     // After a complete exchange, if is_reusable().
     void put_idle(std::string_view address, UpstreamPtr upstream);
+
+    // --- endpoints that speak HTTP/2: connections carry many exchanges at a time
+    // One on a connection that takes another, or nullptr. No waiting.
+    UpstreamPtr take_stream(std::string_view address);
+    // One on a new connection; who asks while one is being made waits for that.
+    io::Task<Result<UpstreamPtr>> connect_stream(
+        std::string host, std::uint16_t port, Instant deadline, UpstreamUse& use
+    );
 
     // Closes what has been idle too long. Call about once a second.
     void sweep();
@@ -63,20 +73,53 @@ class UpstreamPool {
     std::size_t idle() const noexcept;
 
   private:
+    struct KeyView {
+        std::string_view address;
+        std::uint64_t tls_context = 0;
+    };
+
+    struct Key {
+        std::string address;
+        std::uint64_t tls_context = 0;
+
+        operator KeyView() const noexcept { return {address, tls_context}; }
+    };
+
     struct Hash {
         using is_transparent = void;
 
-        std::size_t operator()(std::string_view text) const noexcept;
+        std::size_t operator()(const KeyView& key) const noexcept;
+    };
+
+    struct Equal {
+        using is_transparent = void;
+
+        bool operator()(const KeyView& a, const KeyView& b) const noexcept {
+            return a.address == b.address && a.tls_context == b.tls_context;
+        }
     };
 
     using List = std::vector<std::unique_ptr<UpstreamConnection>>;
 
+    // The connections to one endpoint that speaks HTTP/2.
+    struct Links {
+        explicit Links(io::Loop& loop) : made(loop) {}
+
+        std::vector<std::shared_ptr<Http2Link>> list;
+        bool is_connecting = false;
+        std::size_t users = 0;  // of this, in connect_stream()
+        io::Event made;         // or not, but tried
+    };
+
     bool close_longest_idle(const UpstreamUse& use);
+    ConnectionSlot slot_for(UpstreamUse& use);
+    static Error no_slot(const UpstreamUse& use);
 
     io::Network& network_;
     UpstreamPoolConfig config_;
     Counters counters_;
-    std::unordered_map<std::string, List, Hash, std::equal_to<>> idle_;
+    std::unordered_map<Key, List, Hash, Equal> idle_;
+    std::unordered_map<Key, std::unique_ptr<Links>, Hash, Equal> links_;
 };
 
 }  // namespace datapunk::mesh::proxy

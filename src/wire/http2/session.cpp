@@ -387,7 +387,7 @@ void Session::recycle(H2Stream& stream) {
     if (shelf_.size() >= kShelfMax) return;
     done->owner = nullptr;
     done->has_head_ = done->has_ended_ = done->is_closed_ = done->is_answered_ = false;
-    done->is_all_sent_ = done->is_released_ = false;
+    done->is_all_sent_ = done->is_released_ = done->ended_with_head_ = false;
     done->error_ = 0;
     done->head_.clear();
     done->trailers_.clear();

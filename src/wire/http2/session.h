@@ -84,6 +84,9 @@ class H2Stream : public core::ListNode {
     // 1xx answers before the head, oldest first; the receiver takes them out.
     std::vector<HeadBlock>& interim() noexcept { return interim_; }
 
+    // The head was the whole message: neither data nor trailers follow.
+    bool ended_with_head() const noexcept { return ended_with_head_; }
+
     // The peer has finished its message; there may be data left.
     bool has_ended() const noexcept { return has_ended_; }
 
@@ -110,6 +113,7 @@ class H2Stream : public core::ListNode {
 
     std::int32_t id_ = -1;
     bool has_head_ = false;
+    bool ended_with_head_ = false;
     bool has_ended_ = false;
     bool is_closed_ = false;
     bool is_answered_ = false;

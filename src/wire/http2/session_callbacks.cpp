@@ -109,6 +109,7 @@ int Session::Callbacks::on_frame(
         const bool is_interim = session.role_ == Role::client && stream->head_.status() / 100 == 1;
         if (!is_interim) {
             stream->has_head_ = true;
+            stream->ended_with_head_ = ended;
         } else if (stream->interim_.size() < session.limits_.interim_max) {
             stream->interim_.push_back(std::move(stream->head_));
             stream->head_ = {};
