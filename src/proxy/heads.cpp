@@ -77,7 +77,7 @@ void write_request_fields(Sink& out, const RequestHead& request, const UpstreamH
                 if (how.starts_trace) continue;
                 break;
             case Header::unknown:
-                if (is_proxy_field(field.name)) continue;
+                if (is_proxy_field(field.name) || is_identity_field(field.name)) continue;
                 if (!how.grpc_timeout.empty() && is_grpc_timeout(field.name)) continue;
                 break;
             default:
@@ -96,6 +96,7 @@ void write_request_fields(Sink& out, const RequestHead& request, const UpstreamH
         out.add("x-forwarded-for", how.scratch);
     }
     if (!has_proto) out.add("x-forwarded-proto", how.scheme);
+    if (!how.client_certificate.empty()) out.add(kClientCertificate, how.client_certificate);
     out.add("via", via(request));
     if (!how.traceparent.empty()) out.add("traceparent", how.traceparent, false);
     if (!how.grpc_timeout.empty()) out.add("grpc-timeout", how.grpc_timeout, false);
@@ -114,6 +115,11 @@ void write_answer_fields(Sink& out, const ResponseHead& response) {
 }
 
 }  // namespace
+
+bool is_identity_field(std::string_view name) noexcept {
+    return name.size() == kClientCertificate.size() &&
+           core::equals_ignoring_case(name, kClientCertificate);
+}
 
 void append_upstream_head(std::string& out, const RequestHead& request, const UpstreamHead& how) {
     wire::http1::append_request_line(out, request.method_text, how.path);
@@ -149,7 +155,9 @@ void fill_upstream_head(
 
 void append_trailers(std::string& out, std::span<const Field> trailers) {
     out += wire::http1::kTrailersBegin;
-    for (const Field& field : trailers) append_field(out, field.name, field.value);
+    for (const Field& field : trailers) {
+        if (!is_identity_field(field.name)) append_field(out, field.name, field.value);
+    }
     out += wire::http1::kHeadEnd;
 }
 
@@ -202,7 +210,9 @@ void fill_downstream_head(
 
 void fill_trailers(wire::http2::FieldList& out, std::span<const Field> trailers) {
     out.clear();
-    for (const Field& field : trailers) out.add(field.name, field.value);
+    for (const Field& field : trailers) {
+        if (!is_identity_field(field.name)) out.add(field.name, field.value);
+    }
 }
 
 }  // namespace datapunk::mesh::proxy
