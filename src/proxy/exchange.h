@@ -68,7 +68,7 @@ class Exchange {
     AttemptResult failure(const Error& error) const;
     // grpc.cpp
     void read_grpc_request();
-    void judge_grpc(AttemptResult& result, wire::grpc::Status status) const;
+    void judge_grpc(AttemptResult& result, wire::grpc::GrpcStatus status) const;
     io::Task<AttemptResult> peek_trailers(AttemptResult result);
     void count_grpc();
     void watch_client();
@@ -107,10 +107,10 @@ class Exchange {
     std::optional<ReplyReason> body_problem_;  // why the caller's body could not be sent on
 
     bool is_grpc_ = false;
-    std::optional<Duration> grpc_timeout_;           // what the caller gives the call
-    std::optional<wire::grpc::Status> grpc_status_;  // of the answer, once it is known
-    std::optional<http::Piece> peeked_;              // the answer's first, already taken
-    bool speaks_http2_ = false;                      // to the endpoint of this attempt
+    std::optional<Duration> grpc_timeout_;               // what the caller gives the call
+    std::optional<wire::grpc::GrpcStatus> grpc_status_;  // of the answer, once it is known
+    std::optional<http::Piece> peeked_;                  // the answer's first, already taken
+    bool speaks_http2_ = false;                          // to the endpoint of this attempt
     UpstreamPtr upstream_;
     io::Event wake_;  // a connection is there, or the caller has gone
     bool client_gone_ = false;

@@ -148,7 +148,7 @@ io::Task<Outcome> Exchange::forward_answer(const policy::HeldEndpoint& at) {
         settle_upstream(at);
         if (is_grpc_ && status_ == 200) {
             // An answer without a status is none (http-grpc-status-mapping.md).
-            const auto status = grpc_status_.value_or(wire::grpc::Status::unknown);
+            const auto status = grpc_status_.value_or(wire::grpc::GrpcStatus::unknown);
             co_return wire::grpc::is_failure(status) ? Outcome::server_error : Outcome::success;
         }
         co_return resilience::outcome_of_status(status_);

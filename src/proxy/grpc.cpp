@@ -8,7 +8,7 @@
 namespace datapunk::mesh::proxy {
 
 using resilience::Outcome;
-using wire::grpc::Status;
+using wire::grpc::GrpcStatus;
 using wire::http1::Header;
 
 void Exchange::read_grpc_request() {
@@ -19,10 +19,10 @@ void Exchange::read_grpc_request() {
     if (field != nullptr) grpc_timeout_ = wire::grpc::parse_timeout(field->value);
 }
 
-void Exchange::judge_grpc(AttemptResult& result, Status status) const {
+void Exchange::judge_grpc(AttemptResult& result, GrpcStatus status) const {
     result.outcome = wire::grpc::is_failure(status) ? Outcome::server_error : Outcome::success;
     const GrpcRetryOn wanted = service_->policy().retry.on_grpc;
-    if (wanted == GrpcRetryOn::none || status == Status::ok) return;
+    if (wanted == GrpcRetryOn::none || status == GrpcStatus::ok) return;
     result.verdict = has(wanted, static_cast<GrpcRetryOn>(1U << static_cast<unsigned>(status)));
 }
 
@@ -44,9 +44,9 @@ io::Task<Exchange::AttemptResult> Exchange::peek_trailers(AttemptResult result) 
 // Methods that the endpoints do not know are counted together: their names are the caller's.
 void Exchange::count_grpc() {
     if (!is_grpc_ || service_ == nullptr) return;
-    const Status status =
-        grpc_status_.value_or(status_ == 0 ? Status::unknown : wire::grpc::of_http(status_));
-    const bool is_known = grpc_status_.has_value() && status != Status::unimplemented;
+    const GrpcStatus status =
+        grpc_status_.value_or(status_ == 0 ? GrpcStatus::unknown : wire::grpc::of_http(status_));
+    const bool is_known = grpc_status_.has_value() && status != GrpcStatus::unimplemented;
     proxy_.count_grpc(
         *service_,
         is_known ? request_.path.substr(0, request_.path.find('?')) : std::string_view("-"),

@@ -84,7 +84,8 @@ io::Task<void> Http2Connection::read_loop(std::string_view first) {
             co_return;
         }
         const http::Block block(http::kBlockBytes);
-        auto got = co_await stream_.read({block.data(), block.size()}, deadline);
+        const std::span<char> room(block.data(), block.size());
+        auto got = co_await stream_.read(room, deadline);
         if (!got && got.error().code == Code::timeout) continue;
         if (!got || *got == 0) co_return;
         if (!take({block.data(), *got})) co_return;

@@ -88,7 +88,8 @@ io::Task<void> Http2Link::read_loop() {
             continue;
         }
         const http::Block block(http::kBlockBytes);
-        auto got = co_await stream_->read({block.data(), block.size()}, deadline);
+        const std::span<char> room(block.data(), block.size());
+        auto got = co_await stream_->read(room, deadline);
         if (!got && got.error().code == Code::timeout) continue;
         if (!got || *got == 0) break;
         heard_at_ = loop().now();

@@ -31,7 +31,7 @@ constexpr Duration kTimeoutMax = std::chrono::hours(24 * 365);
 
 }  // namespace
 
-std::string_view to_string(Status status) noexcept {
+std::string_view to_string(GrpcStatus status) noexcept {
     constexpr std::array<std::string_view, 17> kNames = {
         "OK",
         "CANCELLED",
@@ -73,52 +73,52 @@ std::optional<Duration> parse_timeout(std::string_view text) noexcept {
     return unit->length * static_cast<std::int64_t>(*count);
 }
 
-std::optional<Status> status_of(std::span<const http1::Field> fields) noexcept {
+std::optional<GrpcStatus> status_of(std::span<const http1::Field> fields) noexcept {
     for (const http1::Field& field : fields) {
         if (field.id != http1::Header::grpc_status) continue;
         const auto code = core::parse_number<std::uint32_t>(field.value);
-        return code && *code <= 16 ? static_cast<Status>(*code) : Status::unknown;
+        return code && *code <= 16 ? static_cast<GrpcStatus>(*code) : GrpcStatus::unknown;
     }
     return std::nullopt;
 }
 
-bool is_failure(Status status) noexcept {
+bool is_failure(GrpcStatus status) noexcept {
     switch (status) {
-        case Status::unknown:
-        case Status::deadline_exceeded:
-        case Status::internal:
-        case Status::unavailable:
-        case Status::data_loss:
+        case GrpcStatus::unknown:
+        case GrpcStatus::deadline_exceeded:
+        case GrpcStatus::internal:
+        case GrpcStatus::unavailable:
+        case GrpcStatus::data_loss:
             return true;
         default:
             return false;
     }
 }
 
-Status of_http(int http_status) noexcept {
+GrpcStatus of_http(int http_status) noexcept {
     switch (http_status) {
         case 400:
-            return Status::internal;
+            return GrpcStatus::internal;
         case 401:
-            return Status::unauthenticated;
+            return GrpcStatus::unauthenticated;
         case 403:
-            return Status::permission_denied;
+            return GrpcStatus::permission_denied;
         case 404:
         case 405:
         case 501:
-            return Status::unimplemented;
+            return GrpcStatus::unimplemented;
         case 408:
         case 504:
-            return Status::deadline_exceeded;
+            return GrpcStatus::deadline_exceeded;
         case 413:
         case 431:
-            return Status::resource_exhausted;
+            return GrpcStatus::resource_exhausted;
         case 429:
         case 502:
         case 503:
-            return Status::unavailable;
+            return GrpcStatus::unavailable;
         default:
-            return Status::unknown;
+            return GrpcStatus::unknown;
     }
 }
 

@@ -17,7 +17,7 @@
 
 namespace datapunk::mesh::wire::grpc {
 
-enum class Status : std::uint8_t {
+enum class GrpcStatus : std::uint8_t {
     ok,
     cancelled,
     unknown,
@@ -37,7 +37,7 @@ enum class Status : std::uint8_t {
     unauthenticated,
 };
 
-std::string_view to_string(Status status) noexcept;  // "UNAVAILABLE"
+std::string_view to_string(GrpcStatus status) noexcept;  // "UNAVAILABLE"
 
 // "application/grpc", "application/grpc+proto"; not "application/grpc-web".
 bool is_content_type(std::string_view content_type) noexcept;
@@ -47,14 +47,14 @@ std::optional<Duration> parse_timeout(std::string_view text) noexcept;
 
 // Of the trailers, or of a head that is also the end. A number that nobody knows is `unknown`;
 // nothing if there is none.
-std::optional<Status> status_of(std::span<const http1::Field> fields) noexcept;
+std::optional<GrpcStatus> status_of(std::span<const http1::Field> fields) noexcept;
 
 // Does it speak against the endpoint, as an answer of 5xx does? Not what the caller asked for
 // wrongly, and not RESOURCE_EXHAUSTED: that is a quota, as 429 is.
-bool is_failure(Status status) noexcept;
+bool is_failure(GrpcStatus status) noexcept;
 
 // What a caller of gRPC is told instead of an HTTP status of ours.
-Status of_http(int http_status) noexcept;
+GrpcStatus of_http(int http_status) noexcept;
 
 // "grpc-message": percent-encoded.
 void append_message(std::string& out, std::string_view text);

@@ -38,15 +38,15 @@ TEST(GrpcCall, StatusIsReadFromFields) {
         };
         return status_of(fields);
     };
-    EXPECT_EQ(read("0"), Status::ok);
-    EXPECT_EQ(read("14"), Status::unavailable);
-    EXPECT_EQ(read("17"), Status::unknown);
-    EXPECT_EQ(read("abc"), Status::unknown);
+    EXPECT_EQ(read("0"), GrpcStatus::ok);
+    EXPECT_EQ(read("14"), GrpcStatus::unavailable);
+    EXPECT_EQ(read("17"), GrpcStatus::unknown);
+    EXPECT_EQ(read("abc"), GrpcStatus::unknown);
     EXPECT_EQ(status_of({}), std::nullopt);
-    EXPECT_TRUE(is_failure(Status::unavailable));
-    EXPECT_FALSE(is_failure(Status::not_found));
-    EXPECT_FALSE(is_failure(Status::resource_exhausted));
-    EXPECT_EQ(to_string(Status::unauthenticated), "UNAUTHENTICATED");
+    EXPECT_TRUE(is_failure(GrpcStatus::unavailable));
+    EXPECT_FALSE(is_failure(GrpcStatus::not_found));
+    EXPECT_FALSE(is_failure(GrpcStatus::resource_exhausted));
+    EXPECT_EQ(to_string(GrpcStatus::unauthenticated), "UNAUTHENTICATED");
 }
 
 TEST(GrpcCall, MessagesArePercentEncoded) {

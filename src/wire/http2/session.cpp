@@ -75,7 +75,7 @@ std::string_view H2Stream::take_data() {
 Session::Session(Role role, const SessionLimits& limits, Instant now)
     : role_(role),
       limits_(limits),
-      pairs_(std::make_unique<Pairs>()),
+      pairs_(std::make_unique<SessionPairs>()),
       fed_at_(now),
       resets_{.left = kResetsMax, .max = kResetsMax, .per_second = kResetsPerSecond},
       frames_{.left = kFramesMax, .max = kFramesMax, .per_second = kFramesPerSecond} {
@@ -89,7 +89,7 @@ Session::Session(Role role, const SessionLimits& limits, Instant now)
     nghttp2_option_set_peer_max_concurrent_streams(options.get(), limits.streams_max);
     // Ours is stricter and says why.
     nghttp2_option_set_stream_reset_rate_limit(options.get(), 1'000'000, 1'000'000);
-    const CallbacksPtr callbacks = Callbacks::make();
+    const CallbacksPtr callbacks = SessionCallbacks::make();
     const int rv =
         role == Role::server
             ? nghttp2_session_server_new2(&session_, callbacks.get(), this, options.get())
@@ -179,7 +179,7 @@ bool Session::is_abusive_frame(
             }
             break;
         case NGHTTP2_RST_STREAM: {
-            const auto* const reset = Callbacks::stream_of(session_, stream);
+            const auto* const reset = SessionCallbacks::stream_of(session_, stream);
             const bool is_early =
                 role_ == Role::server && (reset == nullptr || !reset->is_answered_);
             if (is_early && !resets_.spend()) {
@@ -282,7 +282,7 @@ void Session::respond(H2Stream& stream, const FieldList& fields, bool has_body) 
     resets_.earn(1);
     fill_pairs(fields);
     const nghttp2_data_provider provider{
-        .source = {.ptr = nullptr}, .read_callback = &Callbacks::read_body
+        .source = {.ptr = nullptr}, .read_callback = &SessionCallbacks::read_body
     };
     nghttp2_submit_response(
         session_,
@@ -321,7 +321,7 @@ H2Stream* Session::request(const FieldList& fields, bool has_body) {
     fill_pairs(fields);
     H2Stream& stream = make_stream(-1);
     const nghttp2_data_provider provider{
-        .source = {.ptr = nullptr}, .read_callback = &Callbacks::read_body
+        .source = {.ptr = nullptr}, .read_callback = &SessionCallbacks::read_body
     };
     const std::int32_t id = nghttp2_submit_request(
         session_,

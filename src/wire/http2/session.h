@@ -69,6 +69,8 @@ struct SessionLimits {
 };
 
 class Session;
+struct SessionCallbacks;
+struct SessionPairs;
 
 class H2Stream : public core::ListNode {
   public:
@@ -110,6 +112,7 @@ class H2Stream : public core::ListNode {
 
   private:
     friend class Session;
+    friend struct SessionCallbacks;
 
     std::int32_t id_ = -1;
     bool has_head_ = false;
@@ -201,8 +204,7 @@ class Session {
     bool is_over() const noexcept;
 
   private:
-    struct Callbacks;
-    struct Pairs;
+    friend struct SessionCallbacks;
 
     // A bucket of what is forgiven: refilled by time and by useful work.
     struct Allowance {
@@ -239,7 +241,7 @@ class Session {
     std::vector<std::unique_ptr<H2Stream>> shelf_;  // to be used again
     std::vector<H2Stream*> all_;                    // owned
     std::uint64_t malformed_ = 0;
-    std::unique_ptr<Pairs> pairs_;  // a list of fields as nghttp2 wants it
+    std::unique_ptr<SessionPairs> pairs_;  // a list of fields as nghttp2 wants it
     Instant fed_at_;
     Allowance resets_;
     Allowance frames_;

@@ -30,7 +30,7 @@ int on_invalid_header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t
 
 }  // namespace
 
-int Session::Callbacks::on_begin_frame(
+int SessionCallbacks::on_begin_frame(
     nghttp2_session*, const nghttp2_frame_hd* hd, void* user_data
 ) {
     Session& session = session_of(user_data);
@@ -39,7 +39,7 @@ int Session::Callbacks::on_begin_frame(
     return is_bad ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
-int Session::Callbacks::on_begin_headers(
+int SessionCallbacks::on_begin_headers(
     nghttp2_session* nghttp2, const nghttp2_frame* frame, void* user_data
 ) {
     Session& session = session_of(user_data);
@@ -55,7 +55,7 @@ int Session::Callbacks::on_begin_headers(
     return 0;
 }
 
-int Session::Callbacks::on_header(
+int SessionCallbacks::on_header(
     nghttp2_session* nghttp2,
     const nghttp2_frame* frame,
     const std::uint8_t* name,
@@ -80,7 +80,7 @@ int Session::Callbacks::on_header(
     return NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
-int Session::Callbacks::on_frame(
+int SessionCallbacks::on_frame(
     nghttp2_session* nghttp2, const nghttp2_frame* frame, void* user_data
 ) {
     Session& session = session_of(user_data);
@@ -120,7 +120,7 @@ int Session::Callbacks::on_frame(
     return 0;
 }
 
-int Session::Callbacks::on_data(
+int SessionCallbacks::on_data(
     nghttp2_session* nghttp2,
     std::uint8_t /*flags*/,
     std::int32_t id,
@@ -140,7 +140,7 @@ int Session::Callbacks::on_data(
     return 0;
 }
 
-int Session::Callbacks::on_invalid_frame(
+int SessionCallbacks::on_invalid_frame(
     nghttp2_session*, const nghttp2_frame* frame, int code, void* user_data
 ) {
     Session& session = session_of(user_data);
@@ -156,7 +156,7 @@ int Session::Callbacks::on_invalid_frame(
     return 0;
 }
 
-int Session::Callbacks::on_close(
+int SessionCallbacks::on_close(
     nghttp2_session* nghttp2, std::int32_t id, std::uint32_t error, void* user_data
 ) {
     Session& session = session_of(user_data);
@@ -176,7 +176,7 @@ int Session::Callbacks::on_close(
 
 // Streams that end without an answer have cost us something for nothing, whoever ended them:
 // the peer by RST_STREAM, or we for an error that it made on purpose (CVE-2025-8671).
-int Session::Callbacks::on_sent(
+int SessionCallbacks::on_sent(
     nghttp2_session* nghttp2, const nghttp2_frame* frame, void* user_data
 ) {
     Session& session = session_of(user_data);
@@ -205,7 +205,7 @@ int Session::Callbacks::on_sent(
     return 0;
 }
 
-ssize_t Session::Callbacks::read_body(
+ssize_t SessionCallbacks::read_body(
     nghttp2_session* nghttp2,
     std::int32_t id,
     std::uint8_t* /*into*/,
@@ -237,7 +237,7 @@ ssize_t Session::Callbacks::read_body(
     return static_cast<ssize_t>(bytes);
 }
 
-int Session::Callbacks::send_data(
+int SessionCallbacks::send_data(
     nghttp2_session* nghttp2,
     nghttp2_frame* frame,
     const std::uint8_t* head,
@@ -259,7 +259,7 @@ int Session::Callbacks::send_data(
     return 0;
 }
 
-CallbacksPtr Session::Callbacks::make() {
+CallbacksPtr SessionCallbacks::make() {
     nghttp2_session_callbacks* made = nullptr;
     MESH_ASSERT(nghttp2_session_callbacks_new(&made) == 0);
     nghttp2_session_callbacks_set_on_begin_frame_callback(made, &on_begin_frame);

@@ -26,11 +26,11 @@ struct CallbacksDeleter {
 
 using CallbacksPtr = std::unique_ptr<nghttp2_session_callbacks, CallbacksDeleter>;
 
-struct Session::Pairs {
+struct SessionPairs {
     std::vector<nghttp2_nv> list;
 };
 
-struct Session::Callbacks {
+struct SessionCallbacks {
     static CallbacksPtr make();
 
     static H2Stream* stream_of(nghttp2_session* session, std::int32_t id) {
