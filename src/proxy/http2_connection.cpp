@@ -95,10 +95,6 @@ io::Task<void> Http2Connection::read_loop(std::string_view first) {
 // Whether the connection goes on.
 bool Http2Connection::take(std::string_view bytes) {
     const bool goes_on = session_.feed(bytes, loop().now());
-    while (malformed_counted_ < session_.malformed()) {
-        ++malformed_counted_;
-        proxy_.count_bad_request(listener_, "h2_malformed");
-    }
     const bool is_midway = session_.is_midway();
     if (is_midway && !was_midway_) head_began_ = loop().now();
     was_midway_ = is_midway;
@@ -109,6 +105,10 @@ bool Http2Connection::take(std::string_view bytes) {
 }
 
 void Http2Connection::digest() {
+    while (malformed_counted_ < session_.malformed()) {
+        ++malformed_counted_;
+        proxy_.count_bad_request(listener_, "h2_malformed");
+    }
     while (H2Stream* const stream = session_.next_changed()) {
         if (stream->owner != nullptr) {
             static_cast<Http2Caller*>(stream->owner)->on_news();

@@ -70,9 +70,14 @@ void Http2Link::digest() {
 io::Task<void> Http2Link::read_loop() {
     bool was_asked = false;
     for (;;) {
-        const Duration patience =
-            was_asked ? config_.ping_timeout : std::min(config_.ping_after, config_.idle_timeout);
-        const Instant deadline = loop().now() + patience;
+        Instant deadline = loop().now() + config_.ping_timeout;
+        if (!was_asked) {
+            const Instant since = is_idle() ? loop().now() : std::max(heard_at_, busy_since_);
+            deadline = std::max(
+                since + std::min(config_.ping_after, config_.idle_timeout),
+                loop().now() + std::chrono::milliseconds(1)
+            );
+        }
         auto ready = co_await stream_->readable(deadline);
         if (!ready) {
             const bool is_silent = ready.error().code == Code::timeout;

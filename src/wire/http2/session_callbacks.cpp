@@ -145,7 +145,6 @@ int SessionCallbacks::on_invalid_frame(
 ) {
     Session& session = session_of(user_data);
     session.midway_ = false;
-    ++session.malformed_;
     if (session.problem_.empty())
         session.problem_ = fmt::format(
             "{} (frame type {}, stream {})",
@@ -195,6 +194,7 @@ int SessionCallbacks::on_sent(
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
         session.reset_here_[session.next_reset_++ % kResetKept] = frame->hd.stream_id;
         const std::uint32_t code = frame->rst_stream.error_code;
+        if (code == NGHTTP2_PROTOCOL_ERROR) ++session.malformed_;
         const bool is_theirs = code == NGHTTP2_PROTOCOL_ERROR ||
                                code == NGHTTP2_FLOW_CONTROL_ERROR ||
                                code == NGHTTP2_STREAM_CLOSED || code == NGHTTP2_FRAME_SIZE_ERROR ||
