@@ -59,7 +59,8 @@ io::Task<bool> Http2Connection::run(std::string_view first) {
     const io::Slices last_words(session_.output());
     if (last_words.empty()) co_return false;
     auto written = co_await stream_.write(last_words, loop().now() + kLastWordsTime);
-    co_return written.has_value();
+    const bool was_sent = static_cast<bool>(written);
+    co_return was_sent;
 }
 
 // A connection without an exchange may be silent for idle_timeout, however many pings it sends; a

@@ -44,7 +44,8 @@ int SessionCallbacks::on_begin_headers(
 ) {
     Session& session = session_of(user_data);
     session.midway_ = true;
-    const bool is_new = session.role_ == Role::server && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
+    const bool is_new =
+        session.role_ == Session::Role::server && frame->headers.cat == NGHTTP2_HCAT_REQUEST;
     if (is_new) {
         H2Stream& stream = session.make_stream(frame->hd.stream_id);
         nghttp2_session_set_stream_user_data(nghttp2, stream.id_, &stream);
@@ -106,7 +107,8 @@ int SessionCallbacks::on_frame(
     if (stream == nullptr) return 0;
     const bool ended = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     if (frame->hd.type == NGHTTP2_HEADERS && !stream->has_head_) {
-        const bool is_interim = session.role_ == Role::client && stream->head_.status() / 100 == 1;
+        const bool is_interim =
+            session.role_ == Session::Role::client && stream->head_.status() / 100 == 1;
         if (!is_interim) {
             stream->has_head_ = true;
             stream->ended_with_head_ = ended;
@@ -192,14 +194,14 @@ int SessionCallbacks::on_sent(
         session.abuse_ == Abuse::none)
         session.abuse_ = Abuse::protocol_error;
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
-        session.reset_here_[session.next_reset_++ % kResetKept] = frame->hd.stream_id;
+        session.reset_here_[session.next_reset_++ % Session::kResetKept] = frame->hd.stream_id;
         const std::uint32_t code = frame->rst_stream.error_code;
         if (code == NGHTTP2_PROTOCOL_ERROR) ++session.malformed_;
         const bool is_theirs = code == NGHTTP2_PROTOCOL_ERROR ||
                                code == NGHTTP2_FLOW_CONTROL_ERROR ||
                                code == NGHTTP2_STREAM_CLOSED || code == NGHTTP2_FRAME_SIZE_ERROR ||
                                code == NGHTTP2_REFUSED_STREAM;
-        if (session.role_ == Role::server && is_theirs && !session.resets_.spend())
+        if (session.role_ == Session::Role::server && is_theirs && !session.resets_.spend())
             session.stop(Abuse::reset_flood, H2Error::enhance_your_calm, "too many failed streams");
     }
     return 0;
