@@ -53,8 +53,10 @@ struct Pair {
             down.swap(server.output());
             if (up.empty() && down.empty()) return;
             sent_up += up.size();
-            EXPECT_TRUE(up.empty() || server.feed(up, kStart)) << server.problem();
-            EXPECT_TRUE(down.empty() || client.feed(down, kStart)) << client.problem();
+            if (!up.empty()) server.feed(up, kStart);
+            if (!down.empty()) client.feed(down, kStart);
+            EXPECT_EQ(server.abuse(), Abuse::none) << server.problem();
+            EXPECT_EQ(client.abuse(), Abuse::none) << client.problem();
         }
     }
 
@@ -516,7 +518,7 @@ TEST_P(Downgrade, IsRefused) {
     }
     raw.feed(frame(kHeaders, kEndHeaders, 1, block + rest));
     if (raw.begun == 0) {
-        EXPECT_EQ(raw.code(), 1) << "reset as a protocol error";
+        EXPECT_THAT(raw.code(), testing::AnyOf(1, 2)) << "reset as an error";
         return;
     }
     http1::RequestHead head;
