@@ -53,11 +53,12 @@ io::Task<bool> Http2Connection::run(std::string_view first) {
     tasks_.cancel();
     const Abuse abuse = session_.abuse();
     if (abuse != Abuse::none) proxy_.count_bad_request(listener_, to_string(abuse));
-    // What the writer had in hand has gone or never will.
-    if (is_broken_ || !writing_.empty()) co_return false;
+    if (is_broken_ || !is_ended_here_) co_return false;
     session_.pull();
+    // What the writer had in hand, and the goodbye.
+    if (!writing_.empty()) co_return false;
     const io::Slices last_words(session_.output());
-    if (last_words.empty()) co_return false;
+    if (last_words.empty()) co_return true;
     auto written = co_await stream_.write(last_words, loop().now() + kLastWordsTime);
     const bool was_sent = static_cast<bool>(written);
     co_return was_sent;
@@ -81,7 +82,10 @@ io::Task<void> Http2Connection::read_loop(std::string_view first) {
             if (goes_on) continue;
             if (was_midway_)
                 proxy_.count_bad_request(listener_, to_string(ReplyReason::request_timeout));
-            if (!is_broken_ && ready.error().code == Code::timeout) session_.end();
+            if (!is_broken_ && ready.error().code == Code::timeout) {
+                session_.end();
+                is_ended_here_ = true;
+            }
             co_return;
         }
         const http::Block block(http::kBlockBytes);
@@ -96,6 +100,7 @@ io::Task<void> Http2Connection::read_loop(std::string_view first) {
 // Whether the connection goes on.
 bool Http2Connection::take(std::string_view bytes) {
     const bool goes_on = session_.feed(bytes, loop().now());
+    is_ended_here_ = !goes_on;
     const bool is_midway = session_.is_midway();
     if (is_midway && !was_midway_) head_began_ = loop().now();
     was_midway_ = is_midway;
@@ -113,8 +118,8 @@ void Http2Connection::digest() {
     while (H2Stream* const stream = session_.next_changed()) {
         if (stream->owner != nullptr) {
             static_cast<Http2Caller*>(stream->owner)->on_news();
-        } else if (stream->is_closed()) {  // before anything was done for it
-            session_.release(*stream, H2Error::no_error);
+        } else if (stream->is_closed() || is_ended_here_) {  // before anything was done for it
+            session_.release(*stream, H2Error::refused_stream);
         } else {
             quiet_.clear();
             exchanges_.spawn(serve(*stream));

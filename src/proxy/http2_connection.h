@@ -68,7 +68,8 @@ class Http2Connection {
     Instant head_began_;
     bool was_midway_ = false;
     bool is_leaving_ = false;
-    bool is_broken_ = false;  // nothing more can be written
+    bool is_broken_ = false;      // nothing more can be written
+    bool is_ended_here_ = false;  // nothing more is read
     core::IntrusiveList<Http2Caller> callers_;
     io::TaskGroup exchanges_;
     io::TaskGroup tasks_;  // last: destroyed first

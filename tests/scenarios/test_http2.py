@@ -1,4 +1,5 @@
 """HTTP/2 from callers and to endpoints: curl, nghttp, h2load; nghttpx as an endpoint; the abuse of a connection."""
+import pathlib
 import re
 import signal
 import socket
@@ -81,7 +82,7 @@ class Http2(Scenario):
         self.assertGreaterEqual(agent.metric('mesh_bad_requests_total', reason='h2_frame_flood'), 3)
 
     def rss(self, agent):
-        text = open(f'/proc/{agent.process.pid}/status').read()
+        text = pathlib.Path(f'/proc/{agent.process.pid}/status').read_text()
         return int(re.search(r'VmRSS:\s+(\d+)', text)[1])
 
     @staticmethod

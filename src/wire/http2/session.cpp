@@ -19,6 +19,7 @@ constexpr double kResetsPerSecond = 20;
 constexpr double kFramesMax = 2'000;
 constexpr double kFramesPerSecond = 100;
 constexpr std::size_t kContinuationsMax = 8;
+constexpr std::size_t kPrefaceBytes = 24;
 constexpr std::size_t kUnreadAcksMax = 100;
 constexpr std::size_t kShelfMax = 16;           // streams kept for the next one, ~1 KB each
 constexpr std::size_t kBytesKept = 4UL * 1024;  // of a kept stream's buffers
@@ -76,6 +77,7 @@ Session::Session(Role role, const SessionLimits& limits, Instant now)
     : role_(role),
       limits_(limits),
       pairs_(std::make_unique<SessionPairs>()),
+      frame_rest_(role == Role::server ? kPrefaceBytes : 0),
       fed_at_(now),
       resets_{.left = kResetsMax, .max = kResetsMax, .per_second = kResetsPerSecond},
       frames_{.left = kFramesMax, .max = kFramesMax, .per_second = kFramesPerSecond} {
@@ -234,20 +236,55 @@ bool Session::feed(std::string_view bytes, Instant now) {
     fed_at_ = now;
     resets_.refill(seconds);
     frames_.refill(seconds);
+    // Every frame is looked at before nghttp2 sees it: what it ignores it does not tell of.
+    std::size_t read_to = 0;
+    std::size_t at = 0;
+    while (at < bytes.size()) {
+        if (frame_rest_ > 0) {
+            const std::size_t skipped = std::min(frame_rest_, bytes.size() - at);
+            frame_rest_ -= skipped;
+            at += skipped;
+            continue;
+        }
+        const std::size_t begun_at = at;
+        while (frame_head_have_ < frame_head_.size() && at < bytes.size())
+            frame_head_[frame_head_have_++] = static_cast<unsigned char>(bytes[at++]);
+        if (frame_head_have_ < frame_head_.size()) break;
+        frame_head_have_ = 0;
+        // What came before it decides what it means.
+        if (!read(bytes.substr(read_to, begun_at - read_to)) || !check_frame()) return false;
+        read_to = begun_at;
+    }
+    if (!read(bytes.substr(read_to))) return false;
+    return nghttp2_session_want_read(session_) != 0;
+}
+
+// Of the frame that begins: whether it may.
+bool Session::check_frame() {
+    const auto byte = [this](std::size_t i) { return static_cast<std::uint32_t>(frame_head_[i]); };
+    frame_rest_ = byte(0) << 16U | byte(1) << 8U | byte(2);
+    const auto type = static_cast<std::uint8_t>(byte(3));
+    const auto flags = static_cast<std::uint8_t>(byte(4));
+    const auto stream = static_cast<std::int32_t>(
+        (byte(5) & 0x7fU) << 24U | byte(6) << 16U | byte(7) << 8U | byte(8)
+    );
+    return !is_on_closed(stream, type) && !is_abusive_frame(stream, type, frame_rest_, flags);
+}
+
+bool Session::read(std::string_view bytes) {
+    if (bytes.empty()) return true;
     const ssize_t used = nghttp2_session_mem_recv(
         session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()
     );
     if (abuse_ != Abuse::none) return false;
-    if (used < 0) {
-        const bool is_flood = used == NGHTTP2_ERR_FLOODED;
-        stop(
-            is_flood ? Abuse::ack_flood : Abuse::protocol_error,
-            is_flood ? H2Error::enhance_your_calm : H2Error::protocol_error,
-            nghttp2_strerror(static_cast<int>(used))
-        );
-        return false;
-    }
-    return nghttp2_session_want_read(session_) != 0;
+    if (used >= 0) return true;
+    const bool is_flood = used == NGHTTP2_ERR_FLOODED;
+    stop(
+        is_flood ? Abuse::ack_flood : Abuse::protocol_error,
+        is_flood ? H2Error::enhance_your_calm : H2Error::protocol_error,
+        nghttp2_strerror(static_cast<int>(used))
+    );
+    return false;
 }
 
 void Session::pull() {

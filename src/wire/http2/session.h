@@ -219,6 +219,8 @@ class Session {
         bool spend() noexcept { return (left -= 1) >= 0; }
     };
 
+    bool read(std::string_view bytes);
+    bool check_frame();
     H2Stream& make_stream(std::int32_t id);
     void recycle(H2Stream& stream);
     void note(H2Stream& stream) noexcept;
@@ -242,6 +244,10 @@ class Session {
     std::vector<H2Stream*> all_;                    // owned
     std::uint64_t malformed_ = 0;
     std::unique_ptr<SessionPairs> pairs_;  // a list of fields as nghttp2 wants it
+    // Where the peer's frames begin.
+    std::array<unsigned char, 9> frame_head_{};
+    std::size_t frame_head_have_ = 0;
+    std::size_t frame_rest_ = 0;  // until the next one: a payload, or the preface
     Instant fed_at_;
     Allowance resets_;
     Allowance frames_;

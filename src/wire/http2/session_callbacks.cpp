@@ -30,15 +30,6 @@ int on_invalid_header(nghttp2_session*, const nghttp2_frame*, const std::uint8_t
 
 }  // namespace
 
-int SessionCallbacks::on_begin_frame(
-    nghttp2_session*, const nghttp2_frame_hd* hd, void* user_data
-) {
-    Session& session = session_of(user_data);
-    const bool is_bad = session.is_on_closed(hd->stream_id, hd->type) ||
-                        session.is_abusive_frame(hd->stream_id, hd->type, hd->length, hd->flags);
-    return is_bad ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
-}
-
 int SessionCallbacks::on_begin_headers(
     nghttp2_session* nghttp2, const nghttp2_frame* frame, void* user_data
 ) {
@@ -264,7 +255,6 @@ int SessionCallbacks::send_data(
 CallbacksPtr SessionCallbacks::make() {
     nghttp2_session_callbacks* made = nullptr;
     MESH_ASSERT(nghttp2_session_callbacks_new(&made) == 0);
-    nghttp2_session_callbacks_set_on_begin_frame_callback(made, &on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(made, &on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(made, &on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback(made, &on_invalid_header);

@@ -47,7 +47,6 @@ struct SessionCallbacks {
         void* user_data
     );
 
-    static int on_begin_frame(nghttp2_session*, const nghttp2_frame_hd* hd, void* user_data);
     static int on_begin_headers(
         nghttp2_session* nghttp2, const nghttp2_frame* frame, void* user_data
     );
