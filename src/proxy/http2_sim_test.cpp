@@ -485,7 +485,8 @@ TEST(ProxyHttp2Upstream, BodiesAndTrailersPassBothWays) {
         return {
             .bytes =
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-                "5\r\nhello\r\n0\r\nX-Sum: 7\r\n\r\n"
+                "5\r\nhello\r\n0\r\nX-Sum: 7\r\n\r\n",
+            .delay = milliseconds(100)
         };
     };
     const RawAnswer answer = w.ask(
