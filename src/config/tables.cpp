@@ -420,6 +420,7 @@ const Table& table_of<ListenerLimits>() {
             .field("body_bytes_max", &L::body_bytes_max, "Bytes of a request's body; 0 = no limit, since bodies are streamed.", between(0, 1e15))
             .field("body_rate_min", &L::body_rate_min, "Bytes a second that a caller must keep up in sending or taking a body, beyond a first body_timeout; 0 = none. Who drips is cut; gRPC streams may.", between(0, 1'000'000))
             .field("connections_max", &L::connections_max, "Open connections; more are refused.", between(1, 1'000'000))
+            .field("streams_max", &L::streams_max, "Requests at a time on one connection of HTTP/2; more are refused there. 100: what RFC 9113 asks for at least.", between(1, 10'000))
             .table();
     return table;
 }
