@@ -35,6 +35,7 @@ HeldEndpoint& HeldEndpoint::operator=(HeldEndpoint&& other) noexcept {
     std::swap(cell_, taken.cell_);
     std::swap(permit_, taken.permit_);
     std::swap(begun_, taken.begun_);
+    std::swap(confirmed_, taken.confirmed_);
     return *this;
 }
 
@@ -114,13 +115,29 @@ void ServicePolicies::finish_attempt(
     finish(attempt, outcome, now);
 }
 
+void ServicePolicies::confirm_attempt(HeldEndpoint& attempt, Instant now) {
+    record(attempt, resilience::Outcome::success, now);
+    attempt.confirmed_ = true;
+}
+
 void ServicePolicies::finish(HeldEndpoint& attempt, resilience::Outcome outcome, Instant now) {
     attempt.owner_ = nullptr;
+    if (!attempt.confirmed_) record(attempt, outcome, now);
+    {
+        const WorkerUse worker(workers_);
+        worker->finished.add();
+    }
+    // The last touch: an unlisted cell without calls in flight is freed.
+    attempt.cell_->load.in_flight.fetch_sub(1, std::memory_order_release);
+}
+
+void ServicePolicies::record(
+    const HeldEndpoint& attempt, resilience::Outcome outcome, Instant now
+) {
     Cell& cell = *attempt.cell_;
     CellChange change;
     {
         const WorkerUse worker(workers_);
-        worker->finished.add();
         worker->outcomes[static_cast<std::size_t>(outcome)].add();
         NotedSuccesses* noted = cell.slot == kNoSlot ? nullptr : &worker->noted[cell.slot];
         change =
@@ -128,8 +145,6 @@ void ServicePolicies::finish(HeldEndpoint& attempt, resilience::Outcome outcome,
     }
     if (change.breaker) tell(cell, change.breaker, now);
     if (change.suspect) eject_suspect(cell, now);
-    // The last touch: an unlisted cell without calls in flight is freed.
-    cell.load.in_flight.fetch_sub(1, std::memory_order_release);
 }
 
 resilience::RetryDecision ServicePolicies::after_attempt(

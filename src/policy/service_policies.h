@@ -62,7 +62,8 @@ class HeldEndpoint {
         : owner_(std::exchange(other.owner_, nullptr)),
           cell_(other.cell_),
           permit_(other.permit_),
-          begun_(other.begun_) {}
+          begun_(other.begun_),
+          confirmed_(other.confirmed_) {}
 
     HeldEndpoint& operator=(HeldEndpoint&& other) noexcept;
 
@@ -89,6 +90,7 @@ class HeldEndpoint {
     Cell* cell_;
     Permit permit_;
     Instant begun_;
+    bool confirmed_ = false;
 };
 
 class ServicePolicies {
@@ -107,6 +109,10 @@ class ServicePolicies {
     std::variant<HeldEndpoint, NoEndpoint> begin_attempt(CallState& call, Instant now);
     // Its latency is now - attempt.begun().
     void finish_attempt(HeldEndpoint&& attempt, resilience::Outcome outcome, Instant now);
+    // As finish_attempt() with a success, but the endpoint stays held, and in flight: of a
+    // connection that is made and may last, how it ends says nothing more. finish_attempt()
+    // follows.
+    void confirm_attempt(HeldEndpoint& attempt, Instant now);
     // Another attempt? If so the budget has paid; wait, then begin_attempt. `end` without its
     // attempt, previous wait and deadline, which are the call's.
     resilience::RetryDecision after_attempt(
@@ -137,6 +143,7 @@ class ServicePolicies {
     void deposit(Worker& worker, Instant now) noexcept;
     NoEndpoint explain(const Table* table) const noexcept;
     void finish(HeldEndpoint& attempt, resilience::Outcome outcome, Instant now);
+    void record(const HeldEndpoint& attempt, resilience::Outcome outcome, Instant now);
     void tell(const Cell& cell, const resilience::BreakerTransition& change, Instant now);
 
     std::uint32_t noted_successes(const Cell& cell) const noexcept;
