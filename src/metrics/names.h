@@ -38,7 +38,7 @@ inline constexpr MetricFamily kTcpConnections{"mesh_tcp_connections_total", coun
 inline constexpr MetricFamily kTcpBytes{"mesh_tcp_relayed_bytes_total", counter, "bytes", "Bytes relayed by listeners that speak tcp: up to endpoints, down to callers.", {"service", "direction"}};
 inline constexpr MetricFamily kTlsHandshakes{"mesh_tls_handshakes_total", counter, "", "TLS handshakes with callers: done, resumed, or why they failed.", {"listener", "result"}};
 inline constexpr MetricFamily kTlsOriginations{"mesh_tls_upstream_handshakes_total", counter, "", "TLS handshakes with endpoints: done, resumed, or why they failed.", {"service", "result"}};
-inline constexpr MetricFamily kTlsCertificateDaysLeft{"mesh_tls_certificate_days_left", gauge, "", "Whole days until the first of the certificates that a listener or a service uses expires; below 0: it has.", {"user"}};
+inline constexpr MetricFamily kTlsCertificateExpiry{"mesh_tls_certificate_expiry_timestamp_seconds", gauge, "seconds", "When the first of the certificates that a listener or a service uses expires (Unix time).", {"user"}};
 inline constexpr MetricFamily kTlsReloads{"mesh_tls_reloads_total", counter, "", "Certificates read anew, by result: ok, or error, and then the old ones stay in use.", {"user", "result"}};
 inline constexpr MetricFamily kBadRequests{"mesh_bad_requests_total", counter, "", "Requests refused as malformed or over a limit.", {"listener", "reason"}};
 // --- discovery and registration
@@ -107,7 +107,7 @@ inline constexpr const MetricFamily* kAll[] = {
     &kTcpBytes,
     &kTlsHandshakes,
     &kTlsOriginations,
-    &kTlsCertificateDaysLeft,
+    &kTlsCertificateExpiry,
     &kTlsReloads,
     &kBadRequests,
     &kEndpointsKnown,
