@@ -74,13 +74,13 @@ class RelayTest : public testing::Test {
 
     StreamPtr connect(std::string_view from, std::string_view to, StreamPtr& accepted) {
         auto listener = world.host(to).listen(parse_ip(to, 80).value(), {}).value();
-        TaskGroup group;
-        group.spawn(accept_one(listener.get(), &accepted));
+        TaskGroup accepting;
+        accepting.spawn(accept_one(listener.get(), &accepted));
         auto near = sim::run_on(
             world.loop(), world.host(from).connect(parse_ip(to, 80).value(), in(10s)), 1min
         );
         EXPECT_TRUE(world.loop().run_until([&] { return accepted != nullptr; }, in(1min)));
-        return std::move(near)->value();
+        return *std::move(*near);
     }
 
     Instant in(Duration time) { return world.loop().now() + time; }
@@ -246,7 +246,7 @@ class SpliceTest : public testing::Test {
         one.spawn(accept_one(listener.get(), &accepted));
         auto near = sim::run_on(*loop, network.connect(listener->local(), loop->now() + 10s));
         while (accepted == nullptr) loop->turn(loop->now() + 1s);
-        return std::move(near)->value();
+        return *std::move(*near);
     }
 
     template <class Done>
