@@ -101,7 +101,8 @@ Result<> check_certificates(const config::Config& config) {
     }
     const config::ListenerTlsSection& registry = config.registry.embedded.tls;
     if (config.registry.uses(config::RegistryKind::embedded) && registry.is_on()) {
-        auto usable = problem("registry", io::TlsContext::server(tls_config_of(registry)));
+        auto usable =
+            problem("registry", io::TlsContext::server(tls_config_of(registry, Alpn::http)));
         if (!usable) return usable;
     }
     for (const auto& [name, section] : config.services) {
