@@ -186,7 +186,7 @@ Result<> Agent::make_services() {
         if (const auto& wanted = config().tls_of(name); wanted.enabled) {
             auto contexts = certificates_.add(
                 "service " + name,
-                tls_config_of(wanted, tcp.contains(name) ? Alpn::none : Alpn::http)
+                tls_config_of(wanted, tcp.contains(name) ? Alpn::none : Alpn::http1)
             );
             if (!contexts) return std::move(contexts).error();
             tls = {.contexts = *std::move(contexts), .server_name = wanted.server_name};

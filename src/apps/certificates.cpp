@@ -102,17 +102,17 @@ Result<> check_certificates(const config::Config& config) {
     const config::ListenerTlsSection& registry = config.registry.embedded.tls;
     if (config.registry.uses(config::RegistryKind::embedded) && registry.is_on()) {
         auto usable =
-            problem("registry", io::TlsContext::server(tls_config_of(registry, Alpn::http)));
+            problem("registry", io::TlsContext::server(tls_config_of(registry, Alpn::http1)));
         if (!usable) return usable;
     }
     for (const auto& [name, section] : config.services) {
         if (!section.tls.enabled) continue;
-        auto made = io::TlsContext::client(tls_config_of(section.tls, Alpn::http));
+        auto made = io::TlsContext::client(tls_config_of(section.tls, Alpn::http1));
         if (auto usable = problem("service " + name, std::move(made)); !usable) return usable;
     }
     if (!config.defaults.tls.enabled) return Ok{};
     return problem(
-        "defaults", io::TlsContext::client(tls_config_of(config.defaults.tls, Alpn::http))
+        "defaults", io::TlsContext::client(tls_config_of(config.defaults.tls, Alpn::http1))
     );
 }
 

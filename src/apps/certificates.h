@@ -26,7 +26,7 @@ namespace datapunk::mesh::apps {
 
 // What is spoken inside is agreed on by ALPN, but for listeners and services that speak tcp: there
 // it is not ours to say.
-enum class Alpn : std::uint8_t { http, none };
+enum class Alpn : std::uint8_t { http, http1, none };
 
 io::TlsServerConfig tls_config_of(const config::ListenerTlsSection& section, Alpn alpn);
 io::TlsClientConfig tls_config_of(const config::ServiceTlsSection& section, Alpn alpn);
