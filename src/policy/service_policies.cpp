@@ -35,7 +35,6 @@ HeldEndpoint& HeldEndpoint::operator=(HeldEndpoint&& other) noexcept {
     std::swap(cell_, taken.cell_);
     std::swap(permit_, taken.permit_);
     std::swap(begun_, taken.begun_);
-    std::swap(confirmed_, taken.confirmed_);
     return *this;
 }
 
@@ -123,12 +122,12 @@ void ServicePolicies::finish_attempt(
 
 void ServicePolicies::confirm_attempt(HeldEndpoint& attempt, Instant now) {
     record(attempt, resilience::Outcome::success, now);
-    attempt.confirmed_ = true;
+    attempt.begun_ = kNever;
 }
 
 void ServicePolicies::finish(HeldEndpoint& attempt, resilience::Outcome outcome, Instant now) {
     attempt.owner_ = nullptr;
-    if (!attempt.confirmed_) record(attempt, outcome, now);
+    if (!attempt.is_confirmed()) record(attempt, outcome, now);
     {
         const WorkerUse worker(workers_);
         worker->finished.add();

@@ -63,8 +63,7 @@ class HeldEndpoint {
         : owner_(std::exchange(other.owner_, nullptr)),
           cell_(other.cell_),
           permit_(other.permit_),
-          begun_(other.begun_),
-          confirmed_(other.confirmed_) {}
+          begun_(other.begun_) {}
 
     HeldEndpoint& operator=(HeldEndpoint&& other) noexcept;
 
@@ -87,11 +86,12 @@ class HeldEndpoint {
     HeldEndpoint(ServicePolicies& owner, Cell& cell, Permit permit, Instant now) noexcept
         : owner_(&owner), cell_(&cell), permit_(permit), begun_(now) {}
 
+    bool is_confirmed() const noexcept { return begun_ == kNever; }
+
     ServicePolicies* owner_;
     Cell* cell_;
     Permit permit_;
-    Instant begun_;
-    bool confirmed_ = false;
+    Instant begun_;  // kNever: confirmed. A lease has no room for more
 };
 
 class ServicePolicies {
@@ -120,8 +120,8 @@ class ServicePolicies {
     // Its latency is now - attempt.begun().
     void finish_attempt(HeldEndpoint&& attempt, resilience::Outcome outcome, Instant now);
     // As finish_attempt() with a success, but the endpoint stays held, and in flight: of a
-    // connection that is made and may last, how it ends says nothing more. finish_attempt()
-    // follows.
+    // connection that is made and may last, says nothing more; begun() is forgotten.
+    // finish_attempt() follows.
     void confirm_attempt(HeldEndpoint& attempt, Instant now);
     // Another attempt? If so the budget has paid; wait, then begin_attempt. `end` without its
     // attempt, previous wait and deadline, which are the call's.
