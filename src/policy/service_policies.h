@@ -119,8 +119,8 @@ class ServicePolicies {
     std::variant<HeldEndpoint, NoEndpoint> begin_attempt(CallState& call, Instant now);
     // Its latency is now - attempt.begun().
     void finish_attempt(HeldEndpoint&& attempt, resilience::Outcome outcome, Instant now);
-    // As finish_attempt() with a success, but the endpoint stays held, and in flight: of a
-    // connection that is made and may last, says nothing more; begun() is forgotten.
+    // As finish_attempt() with a success, but the endpoint stays held, and in flight: how a
+    // connection ends that is made and may last says nothing more of it. begun() is forgotten.
     // finish_attempt() follows.
     void confirm_attempt(HeldEndpoint& attempt, Instant now);
     // Another attempt? If so the budget has paid; wait, then begin_attempt. `end` without its
