@@ -71,7 +71,7 @@ routes: [{{service: backend}}]
 services: {{backend: {{endpoints: ["127.0.0.1:{backend}"]}}}}
 """
 NGINX = """
-daemon off; pid nginx.pid; error_log stderr error; worker_processes 1;
+daemon off; master_process off; pid nginx.pid; error_log stderr error;
 events {{ worker_connections 4096; }}
 http {{
   access_log off; keepalive_requests 1000000000; sendfile on; tcp_nopush on; open_file_cache max=10;
@@ -136,7 +136,7 @@ def start(args, folder, where):
 
 
 def curl(url):
-    return subprocess.run(['curl', '-sSk', '-o', '/dev/null', '--max-time', '60', url], capture_output=True, text=True, check=False)
+    return subprocess.run(['curl', '-fsSk', '-o', '/dev/null', '--max-time', '60', url], capture_output=True, text=True, check=False)
 
 
 def wrk(proxy, where, folder, path, connections, seconds, headers=()):
