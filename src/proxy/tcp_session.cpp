@@ -41,9 +41,14 @@ std::string_view outcome_of(policy::NoEndpoint::Reason reason) {
             return "limit";
         case policy::NoEndpoint::Reason::unknown_service:
             return "unknown_service";
-        default:
-            return "no_endpoint";
+        case policy::NoEndpoint::Reason::breaker_open:
+            return "breaker_open";
+        case policy::NoEndpoint::Reason::dependency:
+            return "dependency";
+        case policy::NoEndpoint::Reason::none_available:
+            break;
     }
+    return "no_endpoint";
 }
 
 }  // namespace
