@@ -16,6 +16,18 @@ namespace {
 constexpr std::size_t kEventsMax = 512;  // shown on /events; older ones are in the log
 constexpr Duration kTick = std::chrono::seconds(1);
 
+proxy::ListenerTcp tcp_of(const config::ListenerSection& section) {
+    proxy::ListenerTcp tcp{
+        .is_on = section.protocol == config::ListenerProtocol::tcp,
+        .service = section.tcp.service,
+        .sni = {},
+        .duration_max = section.tcp.duration_max,
+        .send_proxy = static_cast<proxy::SendProxy>(section.tcp.send_proxy)
+    };
+    for (const auto& route : section.tcp.sni) tcp.sni.push_back({route.names, route.service});
+    return tcp;
+}
+
 proxy::ListenerConfig listener_of(
     const config::ListenerSection& section, const Certificates::Slot& certificates
 ) {
@@ -36,7 +48,8 @@ proxy::ListenerConfig listener_of(
             {.contexts = certificates,
              .handshake_timeout = section.tls.handshake_timeout,
              .handshakes_max = section.tls.handshakes_max,
-             .allow = section.tls.allow}
+             .allow = section.tls.allow},
+        .tcp = tcp_of(section)
     };
 }
 
@@ -83,6 +96,11 @@ EndpointSet fixed_set(
 Result<> check_startable(const config::Config& config) {
     if (auto table = routes_of(config); !table) return std::move(table).error();
     if (auto usable = check_certificates(config); !usable) return usable;
+    for (const auto& listener : config.listeners) {
+        for (const std::string& text : listener.proxy_protocol_from) {
+            if (auto range = io::parse_address_range(text); !range) return std::move(range).error();
+        }
+    }
     std::vector<std::pair<std::string, std::string>> addresses = {
         {"admin.address", config.admin.address},
         {"registry.embedded.address", config.registry.embedded.address}
@@ -157,13 +175,23 @@ Result<> Agent::make_services() {
     std::set<std::string> names;
     for (const auto& route : config().routes) names.insert(route.service);
     for (const auto& [name, section] : config().services) names.insert(name);
+    std::set<std::string> tcp;
+    for (const auto& listener : config().listeners) {
+        if (listener.protocol != config::ListenerProtocol::tcp) continue;
+        if (!listener.tcp.service.empty()) tcp.insert(listener.tcp.service);
+        for (const auto& route : listener.tcp.sni) tcp.insert(route.service);
+    }
+    names.insert(tcp.begin(), tcp.end());
     for (const std::string& name : names) {
         collectors_.push_back(std::make_unique<policy::ServiceCollector>(
             metrics_, name, policy::Refusals::by_the_proxy
         ));
         proxy::UpstreamTls tls;
         if (const auto& wanted = config().tls_of(name); wanted.enabled) {
-            auto contexts = certificates_.add("service " + name, tls_config_of(wanted));
+            auto contexts = certificates_.add(
+                "service " + name,
+                tls_config_of(wanted, tcp.contains(name) ? Alpn::none : Alpn::http1)
+            );
             if (!contexts) return std::move(contexts).error();
             tls = {.contexts = *std::move(contexts), .server_name = wanted.server_name};
         }
@@ -321,11 +349,23 @@ Result<> Agent::start_workers() {
     for (const auto& section : config().listeners) {
         Certificates::Slot slot;
         if (section.tls.is_on()) {
-            auto made = certificates_.add("listener " + section.name, tls_config_of(section.tls));
+            auto made = certificates_.add(
+                "listener " + section.name,
+                tls_config_of(
+                    section.tls,
+                    section.protocol == config::ListenerProtocol::tcp ? Alpn::none : Alpn::http
+                )
+            );
             if (!made) return std::move(made).error();
             slot = *std::move(made);
         }
-        listeners.push_back(listener_of(section, slot));
+        auto listener = listener_of(section, slot);
+        for (const std::string& text : section.proxy_protocol_from) {
+            auto range = io::parse_address_range(text);
+            if (!range) return std::move(range).error();
+            listener.proxy_from.push_back(*range);
+        }
+        listeners.push_back(std::move(listener));
     }
     workers_ = std::make_unique<WorkerPool>(
         loop_,

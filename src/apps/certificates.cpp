@@ -29,6 +29,18 @@ bool is_path(const std::string& source) {
     return !source.empty() && source.find("-----BEGIN") == std::string::npos;
 }
 
+std::vector<std::string> protocols(Alpn alpn) {
+    switch (alpn) {
+        case Alpn::http:
+            return {"h2", "http/1.1"};
+        case Alpn::http1:
+            return {"http/1.1"};
+        case Alpn::none:
+            break;
+    }
+    return {};
+}
+
 io::TlsVersion version_of(config::TlsVersionChoice choice) {
     return choice == config::TlsVersionChoice::tls13 ? io::TlsVersion::tls13
                                                      : io::TlsVersion::tls12;
@@ -52,14 +64,14 @@ std::uint64_t content_hash(const std::string& path) {
 
 }  // namespace
 
-io::TlsServerConfig tls_config_of(const config::ListenerTlsSection& section) {
+io::TlsServerConfig tls_config_of(const config::ListenerTlsSection& section, Alpn alpn) {
     io::TlsServerConfig config{
         .certificate_chain = section.certificates.front().certificate,
         .private_key = section.certificates.front().private_key.reveal(),
         .client_ca = section.client_ca,
         .client_certificate_optional =
             section.client_certificate == config::ClientCertificate::optional,
-        .alpn = {"h2", "http/1.1"},
+        .alpn = protocols(alpn),
         .min_version = version_of(section.min_version)
     };
     for (std::size_t i = 1; i < section.certificates.size(); ++i) {
@@ -69,13 +81,13 @@ io::TlsServerConfig tls_config_of(const config::ListenerTlsSection& section) {
     return config;
 }
 
-io::TlsClientConfig tls_config_of(const config::ServiceTlsSection& section) {
+io::TlsClientConfig tls_config_of(const config::ServiceTlsSection& section, Alpn alpn) {
     return {
         .ca = section.ca,
         .verify_peer = section.verify,
         .certificate_chain = section.certificate,
         .private_key = section.private_key.reveal(),
-        .alpn = {"http/1.1"},
+        .alpn = protocols(alpn),
         .min_version = version_of(section.min_version),
         .peer_uris = section.identities
     };
@@ -90,22 +102,25 @@ Result<> check_certificates(const config::Config& config) {
     };
     for (const auto& section : config.listeners) {
         if (!section.tls.is_on()) continue;
-        auto made = io::TlsContext::server(tls_config_of(section.tls));
+        auto made = io::TlsContext::server(tls_config_of(section.tls, Alpn::http));
         if (auto usable = problem("listener " + section.name, std::move(made)); !usable)
             return usable;
     }
     const config::ListenerTlsSection& registry = config.registry.embedded.tls;
     if (config.registry.uses(config::RegistryKind::embedded) && registry.is_on()) {
-        auto usable = problem("registry", io::TlsContext::server(tls_config_of(registry)));
+        auto usable =
+            problem("registry", io::TlsContext::server(tls_config_of(registry, Alpn::http1)));
         if (!usable) return usable;
     }
     for (const auto& [name, section] : config.services) {
         if (!section.tls.enabled) continue;
-        auto made = io::TlsContext::client(tls_config_of(section.tls));
+        auto made = io::TlsContext::client(tls_config_of(section.tls, Alpn::http1));
         if (auto usable = problem("service " + name, std::move(made)); !usable) return usable;
     }
     if (!config.defaults.tls.enabled) return Ok{};
-    return problem("defaults", io::TlsContext::client(tls_config_of(config.defaults.tls)));
+    return problem(
+        "defaults", io::TlsContext::client(tls_config_of(config.defaults.tls, Alpn::http1))
+    );
 }
 
 struct Certificates::Entry {

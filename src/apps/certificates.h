@@ -8,6 +8,7 @@
 //   add()* at the start -> start() -> file changed -> settled? -> made? -> slot
 //                                                                   no  -> log, metric
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -23,8 +24,12 @@
 
 namespace datapunk::mesh::apps {
 
-io::TlsServerConfig tls_config_of(const config::ListenerTlsSection& section);
-io::TlsClientConfig tls_config_of(const config::ServiceTlsSection& section);
+// What is spoken inside is agreed on by ALPN, but for listeners and services that speak tcp: there
+// it is not ours to say.
+enum class Alpn : std::uint8_t { http, http1, none };
+
+io::TlsServerConfig tls_config_of(const config::ListenerTlsSection& section, Alpn alpn);
+io::TlsClientConfig tls_config_of(const config::ServiceTlsSection& section, Alpn alpn);
 
 // Whether every file that the configuration names can be used.
 Result<> check_certificates(const config::Config& config);

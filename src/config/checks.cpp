@@ -180,7 +180,42 @@ class Checks {
             unique(seen, config_.listeners[i].name, at + ".name");
             listen_address(config_.listeners[i].address, at + ".address");
             listener_tls(config_.listeners[i].tls, at + ".tls");
+            listener_tcp(config_.listeners[i], at);
         }
+    }
+
+    void listener_tcp(const ListenerSection& listener, const std::string& at) {
+        const ListenerTcpSection& tcp = listener.tcp;
+        if (listener.protocol != ListenerProtocol::tcp) {
+            if (tcp != ListenerTcpSection())
+                fail(at + ".tcp", "has no effect with protocol: http", "set protocol: tcp");
+            return;
+        }
+        if (tcp.service.empty() && tcp.sni.empty())
+            fail(at + ".tcp.service", "must say where connections go");
+        if (!tcp.service.empty()) tcp_service(tcp.service, at + ".tcp.service");
+        for (std::size_t i = 0; i < tcp.sni.size(); ++i) {
+            const std::string path = fmt::format("{}.tcp.sni[{}]", at, i);
+            tcp_service(tcp.sni[i].service, path + ".service");
+            if (tcp.sni[i].names.empty()) fail(path + ".names", "must have one at least");
+            for (const std::string& name : tcp.sni[i].names) server_name(name, path + ".names");
+        }
+    }
+
+    void tcp_service(const std::string& name, const std::string& path) {
+        service_name(name, path);
+        if (config_.registry.kind == RegistryKind::fixed && !config_.services.contains(name))
+            fail(path, fmt::format("services has no \"{}\", which kind static needs", name));
+    }
+
+    void server_name(std::string_view name, const std::string& path) {
+        const std::string whole(name);
+        if (name.starts_with("*.")) name.remove_prefix(2);
+        const bool is_lower =
+            std::none_of(name.begin(), name.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+        const auto labels = core::split(name, '.');
+        if (!is_lower || !std::all_of(labels.begin(), labels.end(), is_label))
+            fail(path, fmt::format("\"{:.100}\" is no host name in lower case", whole));
     }
 
     void listener_tls(const ListenerTlsSection& tls, const std::string& at) {
@@ -248,6 +283,16 @@ class Checks {
             }
             const bool known =
                 std::find(listeners.begin(), listeners.end(), route.listener) != listeners.end();
+            const bool is_tcp = std::any_of(
+                config_.listeners.begin(),
+                config_.listeners.end(),
+                [&](const auto& listener) {
+                    return listener.name == route.listener &&
+                           listener.protocol == ListenerProtocol::tcp;
+                }
+            );
+            if (is_tcp)
+                fail(at + ".listener", "speaks tcp: its tcp.service says where connections go");
             if (!route.listener.empty() && !known) {
                 fail(
                     at + ".listener",

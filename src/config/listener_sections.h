@@ -6,12 +6,13 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "config/tls_sections.h"
 
 namespace datapunk::mesh::config {
 
-enum class ListenerProtocol : std::uint8_t { http };
+enum class ListenerProtocol : std::uint8_t { http, tcp };
 
 struct ListenerLimits {
     std::uint32_t head_bytes_max = 64U << 10U;
@@ -20,6 +21,22 @@ struct ListenerLimits {
     std::uint32_t connections_max = 10'000;
     std::uint32_t streams_max = 100;
     friend bool operator==(const ListenerLimits&, const ListenerLimits&) = default;
+};
+
+enum class SendProxyChoice : std::uint8_t { none, v1, v2 };
+
+struct SniRouteSection {
+    std::vector<std::string> names;
+    std::string service;
+    friend bool operator==(const SniRouteSection&, const SniRouteSection&) = default;
+};
+
+struct ListenerTcpSection {
+    std::string service;
+    std::vector<SniRouteSection> sni;
+    Duration duration_max = Duration::zero();
+    SendProxyChoice send_proxy = SendProxyChoice::none;
+    friend bool operator==(const ListenerTcpSection&, const ListenerTcpSection&) = default;
 };
 
 struct ListenerSection {
@@ -33,6 +50,8 @@ struct ListenerSection {
     ListenerLimits limits;
     bool access_log = false;
     ListenerTlsSection tls;
+    ListenerTcpSection tcp;
+    std::vector<std::string> proxy_protocol_from;
     friend bool operator==(const ListenerSection&, const ListenerSection&) = default;
 };
 

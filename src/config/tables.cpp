@@ -13,6 +13,9 @@ template <>
 const Table& table_of<ServicePolicy>();
 template <>
 const Table& table_of<ServiceConfig>();
+// In listener_tables.cpp.
+template <>
+const Table& table_of<ListenerTcpSection>();
 // In tls_tables.cpp.
 template <>
 const Table& table_of<ListenerTlsSection>();
@@ -104,7 +107,9 @@ const EnumNames<ConsulDestination>& names_of<ConsulDestination>() {
 
 template <>
 const EnumNames<ListenerProtocol>& names_of<ListenerProtocol>() {
-    static const EnumNames<ListenerProtocol> names = {{ListenerProtocol::http, "http"}};
+    static const EnumNames<ListenerProtocol> names = {
+        {ListenerProtocol::http, "http"}, {ListenerProtocol::tcp, "tcp"}
+    };
     return names;
 }
 
@@ -433,12 +438,14 @@ const Table& table_of<ListenerSection>() {
             .field("name", &L::name, "Unique name, which routes and metrics use.", ValueRange{}.required())
             .field("address", &L::address, "Address to listen on; 0.0.0.0 or :: for all. Loopback: being reachable is a decision.")
             .field("port", &L::port, "Port; 0 = any free one.", between(0, 65535).required())
-            .field("protocol", &L::protocol, "What is spoken there.")
-            .field("idle_timeout", &L::idle_timeout, "A connection without a request is closed after this. As long as most clients keep theirs.", between(1s, 24h))
+            .field("protocol", &L::protocol, "What is spoken there: http, or tcp for anything else, which is relayed as it is.")
+            .field("idle_timeout", &L::idle_timeout, "A connection without a request, with protocol tcp without a byte, is closed after this. As long as most clients keep theirs.", between(1s, 24h))
             .field("head_timeout", &L::head_timeout, "Time limit for a whole request head, against slow senders.", between(100ms, 10min))
             .field("body_timeout", &L::body_timeout, "Time limit between two pieces of a body.", between(100ms, 1h))
             .field("limits", &L::limits, "Bounds.")
             .field("tls", &L::tls, "TLS with callers; without certificates plain text is spoken.")
+            .field("tcp", &L::tcp, "With protocol tcp: where connections go.")
+            .field("proxy_protocol_from", &L::proxy_protocol_from, "Addresses and ranges, such as 10.0.0.0/8, of proxies whose connections begin with a PROXY header, version 1 or 2. Others' may not: whoever sends one says who he is.")
             .field("access_log", &L::access_log, "Whether every request is logged. Off: metrics and traces tell more for less.")
             .table();
     return table;

@@ -1,5 +1,6 @@
 #include "io/tcp.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,13 +15,14 @@
 #include "io/listening_sockets.h"
 #include "io/owned_fd.h"
 #include "io/resolver_thread.h"
+#include "io/splice_end.h"
 #include "io/udp.h"
 
 namespace datapunk::mesh::io {
 
 namespace {
 
-class TcpStream final : public Stream, FdHandler, Ready {
+class TcpStream final : public Stream, public SpliceEnd, FdHandler, Ready {
   public:
     TcpStream(EpollLoop& loop, int fd, const SocketAddress& peer)
         : loop_(loop), fd_(fd), peer_(peer) {}
@@ -72,6 +74,39 @@ class TcpStream final : public Stream, FdHandler, Ready {
                 const msghdr message{.msg_iov = const_cast<iovec*>(pieces), .msg_iovlen = count};
                 sent = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
             }
+            if (sent >= 0) return {.bytes = static_cast<std::size_t>(sent)};
+            if (errno == EINTR) continue;
+            if (errno == EAGAIN) {
+                writable_ = false;
+                return {.state = IoResult::State::would_block};
+            }
+            return failed(errno);
+        }
+    }
+
+    IoResult splice_into(int pipe, std::size_t bytes_max) override {
+        if (fd_ < 0) return {.state = IoResult::State::failed, .error = ECANCELED};
+        if (readable_ == Readable::no) return {.state = IoResult::State::would_block};
+        for (;;) {
+            const ssize_t got =
+                ::splice(fd_, nullptr, pipe, nullptr, bytes_max, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+            if (got == 0 && error_ != 0) return {.state = IoResult::State::failed, .error = error_};
+            if (got >= 0) return {.bytes = static_cast<std::size_t>(got)};
+            if (errno == EINTR) continue;
+            if (errno == EAGAIN) {
+                readable_ = Readable::no;
+                return {.state = IoResult::State::would_block};
+            }
+            return failed(errno);
+        }
+    }
+
+    IoResult splice_from(int pipe, std::size_t bytes) override {
+        if (fd_ < 0) return {.state = IoResult::State::failed, .error = ECANCELED};
+        if (!writable_) return {.state = IoResult::State::would_block};
+        for (;;) {
+            const ssize_t sent =
+                ::splice(pipe, nullptr, fd_, nullptr, bytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
             if (sent >= 0) return {.bytes = static_cast<std::size_t>(sent)};
             if (errno == EINTR) continue;
             if (errno == EAGAIN) {

@@ -217,7 +217,7 @@ class TlsStream final : public Stream {
     IoResult failed(int ssl_error);
     IoResult fill();   // inner -> in BIO
     IoResult flush();  // out BIO -> inner; would_block: on_writable() goes on
-    IoResult encrypt(const iovec* pieces, std::size_t count);
+    IoResult encrypt(const iovec* pieces, std::size_t count, std::size_t skipped);
     void on_writable();
     void watch_inner_writable();
 

@@ -46,6 +46,8 @@ inline constexpr MetricFamily kUpstreamConnections{"mesh_upstream_connections_to
 inline constexpr MetricFamily kUpstreamConnectFailures{"mesh_upstream_connect_failures_total", counter, "", "Connections to endpoints that could not be made.", {"service", "reason"}};
 inline constexpr MetricFamily kListenerConnectionsOpen{"mesh_listener_connections_open", gauge, "", "Connections from callers that are open.", {"listener"}};
 inline constexpr MetricFamily kListenerConnections{"mesh_listener_connections_total", counter, "", "Connections from callers accepted.", {"listener"}};
+inline constexpr MetricFamily kTcpConnections{"mesh_tcp_connections_total", counter, "", "Connections of listeners that speak tcp, by how they ended.", {"service", "outcome"}};
+inline constexpr MetricFamily kTcpBytes{"mesh_tcp_relayed_bytes_total", counter, "bytes", "Bytes relayed by listeners that speak tcp: up to endpoints, down to callers.", {"service", "direction"}};
 inline constexpr MetricFamily kTlsHandshakes{"mesh_tls_handshakes_total", counter, "", "TLS handshakes with callers: done, resumed, or why they failed.", {"listener", "result"}};
 inline constexpr MetricFamily kTlsOriginations{"mesh_tls_upstream_handshakes_total", counter, "", "TLS handshakes with endpoints: done, resumed, or why they failed.", {"service", "result"}};
 inline constexpr MetricFamily kTlsCertificateExpiry{"mesh_tls_certificate_expiry_timestamp_seconds", gauge, "seconds", "When the first of the certificates that a listener or a service uses expires (Unix time).", {"user"}};
@@ -126,6 +128,8 @@ inline constexpr const MetricFamily* kAll[] = {
     &kUpstreamConnectFailures,
     &kListenerConnectionsOpen,
     &kListenerConnections,
+    &kTcpConnections,
+    &kTcpBytes,
     &kTlsHandshakes,
     &kTlsOriginations,
     &kTlsCertificateExpiry,

@@ -203,11 +203,31 @@ void ServicePolicies::finish_attempt(
     finish(attempt, outcome, is_failure, now);
 }
 
+void ServicePolicies::confirm_attempt(HeldEndpoint& attempt, Instant now) {
+    record(attempt, resilience::Outcome::success, std::nullopt, now);
+    attempt.begun_ = kNever;
+}
+
 void ServicePolicies::finish(
     HeldEndpoint& attempt, resilience::Outcome outcome, std::optional<bool> is_failure, Instant now
 ) {
-    using resilience::Verdict;
     attempt.owner_ = nullptr;
+    if (!attempt.is_confirmed()) record(attempt, outcome, is_failure, now);
+    {
+        const WorkerUse worker(workers_);
+        worker->finished.add();
+    }
+    // The last touch: an unlisted cell without calls in flight is freed.
+    attempt.cell_->load.in_flight.fetch_sub(1, std::memory_order_release);
+}
+
+void ServicePolicies::record(
+    const HeldEndpoint& attempt,
+    resilience::Outcome outcome,
+    std::optional<bool> is_failure,
+    Instant now
+) {
+    using resilience::Verdict;
     Cell& cell = *attempt.cell_;
     Verdict verdict = resilience::verdict_of(outcome);
     if (is_failure && verdict != Verdict::nothing) {
@@ -218,7 +238,6 @@ void ServicePolicies::finish(
     resilience::BreakerTransition changed;
     {
         const WorkerUse worker(workers_);
-        worker->finished.add();
         worker->outcomes[static_cast<std::size_t>(outcome)].add();
         NotedSuccesses* noted = cell.slot == kNoSlot ? nullptr : &worker->noted[cell.slot];
         const Permit permit{.admitted = true, .era = attempt.era_};
@@ -230,8 +249,6 @@ void ServicePolicies::finish(
     if (change.breaker) tell(&cell, change.breaker, now);
     if (changed) tell(nullptr, changed, now);
     if (change.suspect) eject_suspect(cell, now);
-    // The last touch: an unlisted cell without calls in flight is freed.
-    cell.load.in_flight.fetch_sub(1, std::memory_order_release);
 }
 
 void ServicePolicies::report_load(

@@ -99,11 +99,13 @@ class HeldEndpoint {
     ) noexcept
         : owner_(&owner), cell_(&cell), era_(era), service_era_(service_era), begun_(now) {}
 
+    bool is_confirmed() const noexcept { return begun_ == kNever; }
+
     ServicePolicies* owner_;
     Cell* cell_;
     std::uint32_t era_;          // of the permits of the endpoint's breaker
     std::uint32_t service_era_;  // and of the service's
-    Instant begun_;
+    Instant begun_;              // kNever: confirmed. A lease has no room for more
 };
 
 class ServicePolicies {
@@ -137,6 +139,10 @@ class ServicePolicies {
         Instant now,
         std::optional<bool> is_failure = std::nullopt
     );
+    // As finish_attempt() with a success, but the endpoint stays held, and in flight: how a
+    // connection ends that is made and may last says nothing more of it. begun() is forgotten.
+    // finish_attempt() follows.
+    void confirm_attempt(HeldEndpoint& attempt, Instant now);
     // Another attempt? If so the budget has paid; wait, then begin_attempt. `end` without its
     // attempt, previous wait and deadline, which are the call's.
     resilience::RetryDecision after_attempt(
@@ -194,6 +200,12 @@ class ServicePolicies {
     NoEndpoint refused_by_breaker(Instant now) const noexcept;
     void finish(
         HeldEndpoint& attempt,
+        resilience::Outcome outcome,
+        std::optional<bool> is_failure,
+        Instant now
+    );
+    void record(
+        const HeldEndpoint& attempt,
         resilience::Outcome outcome,
         std::optional<bool> is_failure,
         Instant now

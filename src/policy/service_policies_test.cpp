@@ -134,6 +134,33 @@ TEST(ServicePolicies, HalfOpenAdmitsOnlySoManyProbesAtATime) {
     EXPECT_TRUE(std::holds_alternative<HeldEndpoint>(policies.begin_attempt(call, later)));
 }
 
+TEST(ServicePolicies, AConfirmedAttemptIsASuccessAtOnceAndInFlightToItsEnd) {
+    ServicePolicies policies("api_service", policy_without(true, false), 1);
+    policies.update(test_set(1), kStart);
+    for (int i = 0; i < 5; ++i) EXPECT_TRUE(ask(policies, kStart, Outcome::server_error));
+    std::vector<HeldEndpoint> held;
+    for (int i = 0; i < 20; ++i) {  // more than there are probes
+        CallState call = call_at(at(seconds(30)));
+        auto begun = policies.begin_attempt(call, at(seconds(30)));
+        ASSERT_TRUE(std::holds_alternative<HeldEndpoint>(begun)) << i;
+        held.push_back(std::get<HeldEndpoint>(std::move(begun)));
+        policies.confirm_attempt(held.back(), at(seconds(30)) + milliseconds(1));
+    }
+    EXPECT_EQ(
+        policies.view(at(seconds(31))).endpoints[0].breaker, resilience::BreakerState::closed
+    );
+    ServiceTotals totals = policies.totals();
+    EXPECT_EQ(totals.in_flight, 20U);
+    EXPECT_EQ(totals.outcomes[static_cast<std::size_t>(Outcome::success)], 20U);
+    policies.finish_attempt(std::move(held.back()), Outcome::reset, at(seconds(40)));
+    held.clear();  // dropped
+    totals = policies.totals();
+    EXPECT_EQ(totals.in_flight, 0U);
+    EXPECT_EQ(totals.outcomes[static_cast<std::size_t>(Outcome::success)], 20U);
+    EXPECT_EQ(totals.outcomes[static_cast<std::size_t>(Outcome::reset)], 0U);
+    EXPECT_EQ(totals.outcomes[static_cast<std::size_t>(Outcome::cancelled)], 0U);
+}
+
 TEST(ServicePolicies, EjectsAfterFailuresInARowButNeverTheLast) {
     ServicePolicies policies("api_service", policy_without(false, true), 1);
     policies.update(test_set(2), kStart);

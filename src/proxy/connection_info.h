@@ -5,10 +5,15 @@
 
 #include <string>
 
+#include "io/address.h"
+
 namespace datapunk::mesh::proxy {
 
 struct ConnectionInfo {
-    std::string ip;
+    io::SocketAddress from;  // as the connection says, or the proxy before us
+    io::SocketAddress to;
+    std::string ip;           // of from
+    std::string server_name;  // that was asked for in TLS
     std::string protocol;     // agreed by ALPN: "http/1.1"; empty: none was, as without TLS
     bool is_secure = false;   // TLS was spoken
     std::string identity;     // the SPIFFE id that the caller has proved; empty: none

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/strings.h"
 #include "wire/http1/encode.h"
 #include "wire/http1/hop_by_hop.h"
@@ -117,8 +119,11 @@ void write_answer_fields(Sink& out, const ResponseHead& response) {
 }  // namespace
 
 bool is_identity_field(std::string_view name) noexcept {
+    // Also with underscores: CGI and its like make the same variable of both.
     return name.size() == kClientCertificate.size() &&
-           core::equals_ignoring_case(name, kClientCertificate);
+           std::equal(name.begin(), name.end(), kClientCertificate.begin(), [](char a, char b) {
+               return a == b || (a == '_' && b == '-') || (a >= 'A' && a <= 'Z' && a + 32 == b);
+           });
 }
 
 void append_upstream_head(std::string& out, const RequestHead& request, const UpstreamHead& how) {

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "io/address_range.h"
+
 namespace datapunk::mesh::io {
 class TlsSlot;
 }
@@ -20,6 +22,25 @@ struct ListenerTls {
     Duration handshake_timeout = std::chrono::seconds(10);
     std::size_t handshakes_max = 1'000;  // of one worker at a time; beyond: closed and counted
     std::vector<std::string> allow;      // SPIFFE ids that may call; empty: anybody
+};
+
+enum class SendProxy : std::uint8_t { none, v1, v2 };
+
+// A listener that relays bytes instead of reading HTTP.
+struct ListenerTcp {
+    struct SniRoute {
+        std::vector<std::string> names;  // "a.example", "*.example"; in lower case
+        std::string service;
+    };
+
+    bool is_on = false;
+    std::string service;        // for what no route is for; empty: that is refused
+    std::vector<SniRoute> sni;  // not empty: the caller's TLS greeting is waited for
+    Duration duration_max{};    // of a connection, however busy; zero: no limit
+    SendProxy send_proxy = SendProxy::none;
+
+    // Empty: none.
+    std::string_view service_for(std::string_view server_name) const noexcept;
 };
 
 struct ListenerConfig {
@@ -36,6 +57,9 @@ struct ListenerConfig {
     std::uint32_t body_rate_min = 256;  // bytes a second, see CallerPace; 0 = none; not for gRPC
     bool access_log = false;
     ListenerTls tls;
+    ListenerTcp tcp;
+    // Connections from there begin with a PROXY header; others may not.
+    std::vector<io::AddressRange> proxy_from;
 };
 
 }  // namespace datapunk::mesh::proxy

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "http/date.h"
 #include "http/message_reader.h"
 #include "metrics/names.h"
@@ -9,6 +11,8 @@
 #include "proxy/http1_caller.h"
 #include "proxy/http2_connection.h"
 #include "proxy/identity.h"
+#include "proxy/proxy_header.h"
+#include "proxy/tcp_session.h"
 #include "wire/spiffe_id.h"
 #include "wire/traceparent.h"
 
@@ -178,6 +182,12 @@ io::Task<void> Proxy::Connection::linger() {
     }
 }
 
+// Connections of listeners that speak tcp.
+class Proxy::TcpTable {
+  public:
+    core::IntrusiveList<TcpSession> sessions;
+};
+
 namespace {
 
 // Once a connection: none of it changes.
@@ -223,6 +233,7 @@ Proxy::Proxy(io::Network& network, const ProxyShared& shared)
           .use = upstream_use(shared.metrics, shard_, "-")
       },
       pool_(network, shared.pool),
+      tcp_(std::make_unique<TcpTable>()),
       idle_(network.loop()) {
     idle_.set();
     tasks_.spawn(sweep_loop());
@@ -266,24 +277,56 @@ io::Task<void> Proxy::accept_loop(ListenerState& listener) {
 
 io::Task<void> Proxy::serve(ListenerState& listener, io::StreamPtr stream) {
     const Open open(*this, listener);
-    ConnectionInfo info{.ip = stream->peer().ip_text()};
-    if (listener.tls != nullptr) {
-        auto secure = co_await listener.tls->enter(std::move(stream), info.ip);
-        if (secure == nullptr) co_return;
-        info.is_secure = true;
-        info.protocol = secure->alpn();
-        identify(listener.config.tls, *secure, info);
-        stream = std::move(secure);
+    ConnectionInfo info;
+    const bool is_met = co_await meet(listener, stream, info);
+    if (!is_met) co_return;
+    if (listener.config.tcp.is_on) {
+        TcpSession session(*this, listener, std::move(stream), std::move(info));
+        tcp_->sessions.push_back(session);
+        co_await session.run();
+        co_return;
     }
     Connection connection(*this, listener, std::move(stream), std::move(info));
     open_.push_back(connection);
     co_await connection.run();
 }
 
+// Who has come, by PROXY header, then by TLS, as the listener wants it.
+io::Task<bool> Proxy::meet(ListenerState& listener, io::StreamPtr& stream, ConnectionInfo& info) {
+    info.from = stream->peer();
+    if (listener.config.tcp.send_proxy != SendProxy::none) info.to = stream->local();
+    const auto& proxies = listener.config.proxy_from;
+    const bool is_proxied = std::any_of(proxies.begin(), proxies.end(), [&](const auto& range) {
+        return range.contains(info.from);
+    });
+    if (is_proxied) {
+        const Instant deadline = loop().now() + listener.config.head_timeout;
+        auto header = co_await read_proxy_header(*stream, deadline);
+        if (!header) {
+            count_bad_request(listener, "proxy_protocol");
+            stream->reset();
+            co_return false;
+        }
+        if (header->source) info.from = to_socket_address(*header->source);
+        if (header->destination) info.to = to_socket_address(*header->destination);
+    }
+    info.ip = info.from.ip_text();
+    if (listener.tls == nullptr) co_return true;
+    auto secure = co_await listener.tls->enter(std::move(stream), info.ip);
+    if (secure == nullptr) co_return false;
+    info.is_secure = true;
+    info.protocol = secure->alpn();
+    info.server_name = secure->server_name();
+    identify(listener.config.tls, *secure, info);
+    stream = std::move(secure);
+    co_return true;
+}
+
 io::Task<void> Proxy::sweep_loop() {
     for (;;) {
         co_await io::sleep_for(loop(), kSweepInterval);
         pool_.sweep();
+        tcp_->sessions.for_each([](TcpSession& session) { session.count_bytes(); });
     }
 }
 
@@ -297,6 +340,7 @@ io::Task<void> Proxy::drain(Instant deadline) {
             "drain deadline passed: cutting connections", {{"connections", open_count_}}
         );
         open_.for_each([](Connection& connection) { connection.reset(); });
+        tcp_->sessions.for_each([](TcpSession& session) { session.cut(); });
         // Their exchanges notice it and end.
         co_await idle_.wait(loop().now() + kCutTime);
     }

@@ -93,6 +93,15 @@ class Proxy {
 
     io::Loop& loop() noexcept { return network_.loop(); }
 
+    // For TcpSession:
+    io::Network& network() noexcept { return network_; }
+
+    const ProxyShared& shared() const noexcept { return shared_; }
+
+    metrics::Shard shard() const noexcept { return shard_; }
+
+    std::uint64_t& tcp_connections() noexcept { return tcp_connections_; }
+
     const core::Logger& log() const noexcept { return shared_.log; }
 
     bool is_draining() const noexcept { return draining_; }
@@ -100,9 +109,11 @@ class Proxy {
   private:
     class Connection;
     class Open;
+    class TcpTable;
 
     io::Task<void> accept_loop(ListenerState& listener);
     io::Task<void> serve(ListenerState& listener, io::StreamPtr stream);
+    io::Task<bool> meet(ListenerState& listener, io::StreamPtr& stream, ConnectionInfo& info);
     io::Task<void> sweep_loop();
 
     io::Network& network_;
@@ -114,6 +125,8 @@ class Proxy {
     UpstreamPool pool_;
     std::vector<std::unique_ptr<ListenerState>> listeners_;
     core::IntrusiveList<Connection> open_;
+    std::unique_ptr<TcpTable> tcp_;
+    std::uint64_t tcp_connections_ = 0;  // to endpoints
     std::size_t open_count_ = 0;
     io::Event idle_;
     bool draining_ = false;

@@ -1,0 +1,43 @@
+// The tables of the sections in listener_sections.h that are not in tables.cpp.
+
+#include "config/codecs.h"
+
+namespace datapunk::mesh::config {
+
+using namespace std::chrono_literals;
+
+template <>
+const EnumNames<SendProxyChoice>& names_of<SendProxyChoice>() {
+    static const EnumNames<SendProxyChoice> names = {
+        {SendProxyChoice::none, "none"}, {SendProxyChoice::v1, "v1"}, {SendProxyChoice::v2, "v2"}
+    };
+    return names;
+}
+
+// clang-format off
+template <>
+const Table& table_of<SniRouteSection>() {
+    using S = SniRouteSection;
+    static const Table table =
+        TableOf<S>("sni", "A service for callers that ask for these names.")
+            .field("names", &S::names, "Host names in lower case; *.example for those below it.")
+            .field("service", &S::service, "Service that gets the connection.", ValueRange{}.required())
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<ListenerTcpSection>() {
+    using T = ListenerTcpSection;
+    static const Table table =
+        TableOf<T>("tcp", "Where the connections of a listener with protocol tcp go.")
+            .field("service", &T::service, "Service that gets those that no name of sni is for; empty = they are refused.")
+            .field("sni", &T::sni, "By the name that the caller's TLS greeting asks for; the TLS itself passes through, unless the listener has certificates. The greeting is waited for, at most head_timeout.")
+            .field("duration_max", &T::duration_max, "How long a connection may last, however busy; 0s = no limit.", between(0s, 8760h))
+            .field("send_proxy", &T::send_proxy, "Whether endpoints are told whose connection it is, by a PROXY header of this version. They must expect it.")
+            .table();
+    return table;
+}
+// clang-format on
+
+}  // namespace datapunk::mesh::config
