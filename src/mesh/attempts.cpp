@@ -71,7 +71,9 @@ Result<> MeshCore::run(
     const Instant begun = world_.clock->now();
     const Duration limit =
         options.deadline > Duration::zero() ? options.deadline : service.policies.policy().deadline;
-    policy::CallState call(resilience::Deadline::in(begun, limit));
+    policy::CallState call(resilience::earlier(
+        resilience::Deadline::in(begun, limit), resilience::Deadline(options.latest)
+    ));
     call.hash = options.hash;
     if (!service.is_known()) {
         const Instant latest = std::min(call.deadline.at(), begun + options_.timeout);
@@ -81,6 +83,13 @@ Result<> MeshCore::run(
     auto result = attempts(service, call, options, attempt);
     service.call_duration.record(world_.clock->now() - begun);
     return result;
+}
+
+Outcome MeshCore::how_it_ended(const Attempt& told, const Result<>& result) {
+    if (told.outcome_) return *told.outcome_;
+    if (told.grpc_status_) return resilience::outcome_of_grpc_status(*told.grpc_status_);
+    if (told.status_ != 0) return resilience::outcome_of_status(told.status_);
+    return result ? Outcome::success : outcome_of(result.error());
 }
 
 Result<> MeshCore::attempts(
@@ -112,19 +121,25 @@ Result<> MeshCore::attempts(
         Result<> result = attempt(held.endpoint(), told);
         now = world_.clock->now();
 
-        const Outcome outcome =
-            told.outcome_.value_or(result ? Outcome::success : outcome_of(result.error()));
+        const Outcome outcome = how_it_ended(told, result);
+        if (!told.worth_retrying_ && !result && options.retry_if) {
+            told.worth_retrying_ = options.retry_if(result.error());
+        }
+        const bool is_final = result && outcome == Outcome::success &&
+                              !told.worth_retrying_.value_or(false) &&
+                              !told.grpc_status_.has_value() &&
+                              (told.status_ == 0 || !resilience::may_retry_answers(retry));
         const std::string address = result ? std::string() : held.address();
         policies.finish_attempt(std::move(held), outcome, now);
-        if (result && outcome == Outcome::success && !told.worth_retrying_.value_or(false)) {
-            return result;
-        }
+        if (is_final) return result;
         const auto decision = policies.after_attempt(
             call,
             {.outcome = outcome,
              .idempotent = options.idempotent || !told.is_sent_,
              .user_verdict = told.worth_retrying_,
-             .retry_after = told.retry_after_},
+             .retry_after = told.retry_after_,
+             .status = told.status_,
+             .grpc_status = told.grpc_status_},
             now
         );
         if (!decision) {

@@ -127,6 +127,7 @@ class MeshCore {
     template <class T, class Start>
     Result<T> ask(Start start);
 
+    static Outcome how_it_ended(const Attempt& told, const Result<>& result);
     Result<> attempts(
         ServiceState& service,
         policy::CallState& call,

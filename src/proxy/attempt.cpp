@@ -115,7 +115,11 @@ io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
              .fallback_host = at.address(),
              .traceparent = buffers_.traceparent,
              .starts_trace = starts_trace_,
-             .path = target_.empty() ? request_.path : std::string_view(target_)},
+             .path = target_.empty() ? request_.path : std::string_view(target_),
+             .time_left =
+                 {.header = service_->policy().deadline_header,
+                  .left = attempt_deadline_ - now(),
+                  .is_grpc = is_grpc(request_)}},
         .body = buffers_.request_body,
         .whole = body_is_whole_,
         .trailers = trailers,

@@ -6,8 +6,9 @@
 //
 // It speaks to two interfaces, whatever the protocols: its Caller and, per attempt, an Upstream.
 //
-// Deadlines: the call's (route or service) covers everything up to the head of the answer, the
-// attempt's is part of it; bodies may take as long as each piece moves within body_timeout.
+// Deadlines: the call's (caller's, route's or service's, the shortest) covers everything up to the
+// head of the answer, the attempt's is part of it; bodies may take as long as each piece moves
+// within body_timeout.
 
 #include <optional>
 #include <string>
@@ -46,6 +47,7 @@ class Exchange {
     // stack.cpp
     io::Task<void> dispatch();
     void enter(Proxy::Routed& routed);
+    io::Task<bool> heed_callers_deadline();
     io::Task<void> serve();
     io::Task<void> give_answer(policy::HeldEndpoint at);
     io::Task<void> answer_without_endpoint(policy::NoEndpoint why);

@@ -63,7 +63,7 @@ void append_upstream_head(std::string& out, const RequestHead& request, const Up
                 if (how.starts_trace) continue;
                 break;
             case Header::unknown:
-                if (is_proxy_field(field.name)) continue;
+                if (is_proxy_field(field.name) || how.time_left.replaces(field.name)) continue;
                 break;
             default:
                 break;
@@ -94,6 +94,7 @@ void append_upstream_head(std::string& out, const RequestHead& request, const Up
     if (!has_proto) append_field(out, "x-forwarded-proto", "http");
     append_field(out, "via", kVia);
     if (!how.traceparent.empty()) append_field(out, "traceparent", how.traceparent);
+    append_time_left(out, how.time_left);
     out += "\r\n";
 }
 

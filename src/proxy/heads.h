@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "proxy/deadline_header.h"
 #include "wire/http1/message.h"
 
 namespace datapunk::mesh::proxy {
@@ -19,6 +20,7 @@ struct UpstreamHead {
     std::string_view traceparent;    // ours for this hop
     bool starts_trace = false;  // the caller's traceparent was absent or bad: its tracestate goes
     std::string_view path;      // rewritten target
+    TimeLeft time_left;         // of the attempt
 };
 
 void append_upstream_head(

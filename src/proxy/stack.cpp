@@ -2,7 +2,8 @@
 //
 //   metrics    first, so that every answer is counted, whoever gave it
 //   trace      before anything that may fail, so that failures belong to a trace
-//   deadline   starts when the request has arrived: queueing and retries count
+//   deadline   starts when the request has arrived: queueing and retries count; a caller may
+//              have less time than the route allows (deadline_header.h)
 //   route      which service; nothing below knows about hosts and paths
 //   admit      the service's concurrency limit (inside begin_attempt: the policies own it)
 //   body       small bodies are collected first, so that a retry can send them again
@@ -13,6 +14,7 @@
 
 #include "http/date.h"
 #include "proxy/affinity.h"
+#include "proxy/deadline_header.h"
 #include "proxy/exchange.h"
 #include "proxy/paths.h"
 #include "proxy/proxy.h"
@@ -89,7 +91,8 @@ io::Task<void> Exchange::dispatch() {
         co_await reply(503, ReplyReason::unknown_service, why);
     } else {
         enter(routed);
-        co_await serve();
+        const bool in_time = co_await heed_callers_deadline();
+        if (in_time) co_await serve();
         upstream_state_->metrics.in_flight.add(-1);
     }
 }
@@ -100,6 +103,22 @@ void Exchange::enter(Proxy::Routed& routed) {
     upstream_state_ = &proxy_.state_of(*service_);
     deadline_ = started_ + routed.route->timeout.value_or(service_->policy().deadline);
     upstream_state_->metrics.in_flight.add(1);
+}
+
+// False if it has been answered: nobody waits for the answer any more, or nobody knows how long.
+io::Task<bool> Exchange::heed_callers_deadline() {
+    const auto patience = callers_patience(request_, service_->policy().deadline_header);
+    if (!patience) {
+        co_await reply(400, ReplyReason::malformed_request, patience.error().what);
+        co_return false;
+    }
+    if (!patience->has_value()) co_return true;
+    deadline_ = std::min(deadline_, started_ + **patience);
+    if (deadline_ > now()) co_return true;
+    co_await reply(
+        504, ReplyReason::deadline, "the caller's deadline had passed when the request arrived"
+    );
+    co_return false;
 }
 
 io::Task<void> Exchange::serve() {

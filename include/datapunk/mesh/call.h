@@ -64,6 +64,8 @@ class DATAPUNK_MESH_API Attempt {
   public:
     // Time left for this attempt; never negative.
     Duration remaining() const noexcept;
+    // The end of it: CallOptions::latest of the calls that it makes in turn.
+    Instant deadline() const noexcept { return deadline_; }
 
     std::uint32_t number() const noexcept { return number_; }  // 1 for the first
 
@@ -77,6 +79,13 @@ class DATAPUNK_MESH_API Attempt {
     // The HTTP status of the answer: ServicePolicy::failure_statuses says whether it speaks against
     // the endpoint, unless ended_as() or CallOptions::is_failure does.
     void answered(int status) noexcept { status_ = status; }
+
+    // It was answered with this status of HTTP: 5xx blames the endpoint, and RetryConfig's
+    // on_statuses and the like apply. An HTTP client's ended_as().
+    void answered(std::uint16_t http_status) noexcept { status_ = http_status; }
+
+    // It was answered with this status code of gRPC: RetryConfig::on_grpc applies.
+    void answered_grpc(std::uint32_t status) noexcept { grpc_status_ = status; }
 
     // Nothing of the request reached the endpoint: it may be tried again even if not idempotent.
     void not_sent() noexcept { is_sent_ = false; }
@@ -101,6 +110,8 @@ class DATAPUNK_MESH_API Attempt {
     int status_ = 0;  // 0 = not told
     std::optional<bool> worth_retrying_;
     std::optional<Duration> retry_after_;
+    std::optional<std::uint32_t> grpc_status_;
+    std::uint16_t status_ = 0;
     bool is_sent_ = true;
 };
 
@@ -113,7 +124,10 @@ struct EndedAttempt {
 
 struct CallOptions {
     Duration deadline = Duration::zero();  // of the whole call; zero = the service's policy
-    bool idempotent = true;                // may be repeated although it may have had an effect
+    // It ends by then in any case: the deadline of the request that is being served, so that nobody
+    // works for a caller who has left. deadline.h reads it from a header and writes it to one.
+    Instant latest = kNever;
+    bool idempotent = true;  // may be repeated although it may have had an effect
     // Calls with the same hash go to the same endpoint, where the algorithm hashes (RingHash,
     // Maglev): of a user, a session, a key. Use one that is the same in every process.
     std::optional<std::uint64_t> hash{};

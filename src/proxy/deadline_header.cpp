@@ -1,0 +1,72 @@
+#include "proxy/deadline_header.h"
+
+#include <algorithm>
+
+#include "core/strings.h"
+#include "resilience/deadline.h"
+#include "wire/http1/encode.h"
+
+namespace datapunk::mesh::proxy {
+
+using wire::http1::Field;
+using wire::http1::Header;
+using wire::http1::RequestHead;
+
+namespace {
+
+constexpr std::string_view kGrpcTimeout = "grpc-timeout";
+
+bool is_named(std::string_view name, std::string_view header) noexcept {
+    return name.size() == header.size() && core::equals_ignoring_case(name, header);
+}
+
+}  // namespace
+
+bool is_grpc(const RequestHead& request) noexcept {
+    constexpr std::string_view kType = "application/grpc";
+    const std::string_view type = request.value(Header::content_type);
+    if (!core::equals_ignoring_case(type.substr(0, kType.size()), kType)) return false;
+    // application/grpc-web is another protocol.
+    return type.size() == kType.size() ||
+           std::string_view("+; ").find(type[kType.size()]) != std::string_view::npos;
+}
+
+Result<std::optional<Duration>> callers_patience(
+    const RequestHead& request, std::string_view header
+) {
+    std::optional<Duration> shortest;
+    const bool grpc = is_grpc(request);
+    for (const Field& field : request.fields) {
+        if (field.id != Header::unknown) continue;
+        const bool is_ours = !header.empty() && is_named(field.name, header);
+        if (!is_ours && !(grpc && is_named(field.name, kGrpcTimeout))) continue;
+        auto said = is_ours ? resilience::parse_deadline_ms(field.value)
+                            : resilience::parse_grpc_timeout(field.value);
+        if (!said) {
+            Error error = std::move(said).error();
+            error.what = std::string(field.name) + ": " + error.what;
+            return error;
+        }
+        shortest = std::min(shortest.value_or(Duration::max()), *said);
+    }
+    return shortest;
+}
+
+bool TimeLeft::replaces(std::string_view name) const noexcept {
+    if (left == Duration::max()) return false;
+    return (!header.empty() && is_named(name, header)) || (is_grpc && is_named(name, kGrpcTimeout));
+}
+
+void append_time_left(std::string& out, const TimeLeft& told) {
+    if (told.left == Duration::max()) return;
+    if (!told.header.empty()) {
+        const auto left =
+            std::max<std::int64_t>(0, told.left / Duration(std::chrono::milliseconds(1)));
+        wire::http1::append_field(out, told.header, static_cast<std::uint64_t>(left));
+    }
+    if (told.is_grpc) {
+        wire::http1::append_field(out, kGrpcTimeout, resilience::format_grpc_timeout(told.left));
+    }
+}
+
+}  // namespace datapunk::mesh::proxy
