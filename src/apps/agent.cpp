@@ -15,7 +15,9 @@ namespace {
 constexpr std::size_t kEventsMax = 512;  // shown on /events; older ones are in the log
 constexpr Duration kTick = std::chrono::seconds(1);
 
-proxy::ListenerConfig listener_of(const config::ListenerSection& section) {
+proxy::ListenerConfig listener_of(
+    const config::ListenerSection& section, const Certificates::Slot& certificates
+) {
     return {
         .name = section.name,
         .address = section.address,
@@ -26,7 +28,11 @@ proxy::ListenerConfig listener_of(const config::ListenerSection& section) {
         .idle_timeout = section.idle_timeout,
         .head_timeout = section.head_timeout,
         .body_timeout = section.body_timeout,
-        .access_log = section.access_log
+        .access_log = section.access_log,
+        .tls =
+            {.contexts = certificates,
+             .handshake_timeout = section.tls.handshake_timeout,
+             .handshakes_max = section.tls.handshakes_max}
     };
 }
 
@@ -72,6 +78,7 @@ EndpointSet fixed_set(
 
 Result<> check_startable(const config::Config& config) {
     if (auto table = routes_of(config); !table) return std::move(table).error();
+    if (auto usable = check_certificates(config); !usable) return usable;
     std::vector<std::pair<std::string, std::string>> addresses = {
         {"admin.address", config.admin.address},
         {"registry.embedded.address", config.registry.embedded.address}
@@ -95,6 +102,7 @@ Agent::Agent(io::EpollLoop& loop, config::Loaded loaded, bool dev, core::Logger 
       log_(std::move(log)),
       network_(loop),
       processes_(loop),
+      certificates_(loop, metrics_, log_),
       metrics_page_(metrics_, build_info()),
       admin_(config().admin.token.reveal()),
       admin_server_(network_, admin_, {}, log_) {}
@@ -116,6 +124,7 @@ Result<> Agent::start() {
         if (!complete) return std::move(complete).error();
         tasks_.spawn(announce(*std::move(complete)));
     }
+    certificates_.start();
     tasks_.spawn(tick_loop());
     return Ok{};
 }
@@ -128,8 +137,17 @@ Result<> Agent::make_services() {
         collectors_.push_back(std::make_unique<policy::ServiceCollector>(
             metrics_, name, policy::Refusals::by_the_proxy
         ));
+        proxy::UpstreamTls tls;
+        if (const auto& wanted = config().tls_of(name); wanted.enabled) {
+            auto contexts = certificates_.add("service " + name, tls_config_of(wanted));
+            if (!contexts) return std::move(contexts).error();
+            tls = {.contexts = *std::move(contexts), .server_name = wanted.server_name};
+        }
         auto& service = services_.add(
-            std::make_unique<policy::ServicePolicies>(name, config().policy_of(name), loop_.rng()())
+            std::make_unique<policy::ServicePolicies>(
+                name, config().policy_of(name), loop_.rng()()
+            ),
+            std::move(tls)
         );
         const auto section = config().services.find(name);
         if (section != config().services.end() && !section->second.endpoints.empty()) {
@@ -265,7 +283,15 @@ Result<> Agent::start_workers() {
     auto table = routes_of(config());
     if (!table) return std::move(table).error();
     std::vector<proxy::ListenerConfig> listeners;
-    for (const auto& section : config().listeners) listeners.push_back(listener_of(section));
+    for (const auto& section : config().listeners) {
+        Certificates::Slot slot;
+        if (section.tls.is_on()) {
+            auto made = certificates_.add("listener " + section.name, tls_config_of(section.tls));
+            if (!made) return std::move(made).error();
+            slot = *std::move(made);
+        }
+        listeners.push_back(listener_of(section, slot));
+    }
     workers_ = std::make_unique<WorkerPool>(
         loop_,
         proxy::ProxyShared{

@@ -13,6 +13,7 @@
 
 #include "admin/admin_handler.h"
 #include "apps/agent_pages.h"
+#include "apps/certificates.h"
 #include "apps/local_registry.h"
 #include "apps/worker_pool.h"
 #include "config/load.h"
@@ -53,6 +54,9 @@ class Agent {
     // Where it listens, for the log and for whoever started it with port 0.
     const std::vector<BoundListener>& listeners() const noexcept { return listeners_; }
 
+    // As after SIGHUP.
+    void reload_certificates() { certificates_.reload(); }
+
     io::SocketAddress admin_address() const { return admin_server_.local(); }
 
   private:
@@ -84,6 +88,7 @@ class Agent {
     io::KernelFiles files_;
     io::KernelProcesses processes_;
     metrics::MetricRegistry metrics_;
+    Certificates certificates_;
     proxy::UpstreamServices services_;
     std::vector<std::unique_ptr<policy::ServiceCollector>> collectors_;  // in services_' order
     std::unique_ptr<LocalRegistry> local_registry_;

@@ -44,10 +44,19 @@ core::Logger make_logger(const config::LogSection& section) {
     return {*sink, section.level};
 }
 
-// Waits for SIGTERM or SIGINT, then stops the agent. A second signal ends the waiting.
+// Until SIGTERM or SIGINT comes. SIGHUP reads the certificates anew.
+io::Task<void> until_told_to_stop(Agent& agent, io::Signals& signals, core::Logger log) {
+    for (;;) {
+        auto signal = co_await signals.next(kNever);
+        log.info("signal", {{"number", signal ? *signal : 0}});
+        if (!signal || *signal != SIGHUP) co_return;
+        agent.reload_certificates();
+    }
+}
+
+// Then stops the agent. A second signal ends the waiting.
 io::Task<void> serve(io::EpollLoop& loop, Agent& agent, io::Signals& signals, core::Logger log) {
-    auto signal = co_await signals.next(kNever);
-    log.info("signal", {{"number", signal ? *signal : 0}});
+    co_await until_told_to_stop(agent, signals, log);
     io::TaskGroup stopping;
     io::Event stopped(loop);
     const auto stop = [](Agent& a, io::Event& done) -> io::Task<void> {
@@ -56,6 +65,9 @@ io::Task<void> serve(io::EpollLoop& loop, Agent& agent, io::Signals& signals, co
     };
     const auto impatient = [](io::Signals& s, io::Event& done, core::Logger l) -> io::Task<void> {
         auto second = co_await s.next(kNever);
+        while (second && *second == SIGHUP) {
+            second = co_await s.next(kNever);
+        }
         l.warn("second signal: stopping at once", {{"number", second ? *second : 0}});
         done.set();
     };
@@ -89,7 +101,7 @@ int run_agent(const AgentCommand& command) {
     }
     auto loop = io::EpollLoop::create();
     if (!loop) return report(loop.error());
-    auto signals = io::KernelSignals::create(**loop, {SIGTERM, SIGINT});
+    auto signals = io::KernelSignals::create(**loop, {SIGTERM, SIGINT, SIGHUP});
     if (!signals) return report(signals.error());
     std::signal(SIGPIPE, SIG_IGN);
     io::raise_file_limit();

@@ -108,9 +108,9 @@ class ServicePolicies {
     // Its latency is now - attempt.begun().
     void finish_attempt(HeldEndpoint&& attempt, resilience::Outcome outcome, Instant now);
     // Another attempt? If so the budget has paid; wait, then begin_attempt. `end` without its
-    // attempt, previous wait and deadline, which are the call's.
+    // attempt and deadline, which are the call's.
     resilience::RetryDecision after_attempt(
-        CallState& call, resilience::AttemptEnd end, Instant now
+        const CallState& call, resilience::AttemptEnd end, Instant now
     );
 
     std::vector<PolicyEvent> drain_events() { return events_.drain(); }
