@@ -114,14 +114,14 @@ std::optional<std::uint32_t> PeakEwmaPicker::pick(const PickQuery& query, PickSt
     const auto better = [&](const Candidate& a, const Candidate& b) {
         return is_better(a, b, query.now);
     };
-    auto best = best_of(candidates_, draw_, choices_, query, state.rng, better);
+    auto best = best_of(candidates_, draw_, choices_, query, state, better);
     if (!best) return best;
     double cost = cost_of(candidates_[*best], query.now);
     if (state.typical_cost > 0 && cost > kSuspiciousCost * state.typical_cost &&
         candidates_.size() > choices_) {
         const auto more =
             static_cast<std::uint32_t>(std::min<std::size_t>(candidates_.size(), kMoreChoices));
-        const auto other = best_of_many(candidates_, draw_, more, query, state.rng, better);
+        const auto other = best_of_many(candidates_, draw_, more, query, state, better);
         if (other && better(candidates_[*other], candidates_[*best])) {
             best = other;
             cost = cost_of(candidates_[*best], query.now);

@@ -186,11 +186,7 @@ Result<Lease> MeshCore::lease(ServiceState& service) {
     policy::CallState call{resilience::Deadline()};
     auto begun = service.policies.begin_attempt(call, now);
     if (auto* attempt = std::get_if<policy::HeldEndpoint>(&begun)) [[likely]] {
-        return Lease(LeaseState{
-            .attempt = std::move(*attempt),
-            .policies = &service.policies,
-            .clock = world_.clock.get()
-        });
+        return Lease(LeaseState{.attempt = std::move(*attempt), .clock = world_.clock.get()});
     }
     return to_error(std::get<policy::NoEndpoint>(begun), service.policies.name(), now);
 }

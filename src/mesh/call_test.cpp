@@ -130,6 +130,25 @@ TEST(Call, NobodyWorksForACallerWhoHasLeft) {
     EXPECT_EQ(runs, 0);
 }
 
+TEST(Explain, ALeaseAndAServiceSayWhatWasDecided) {
+    ServiceMesh mesh = mesh_of(eager(2));
+    Service api = *mesh.service("api");
+    auto lease = api.get_service_instance();
+    ASSERT_TRUE(lease);
+    EXPECT_THAT(lease->explain(), HasSubstr("attempt 1: "));
+    EXPECT_THAT(lease->explain(), HasSubstr(lease->address()));
+    EXPECT_THAT(lease->explain(), HasSubstr("of 2 known"));
+    lease->report(Outcome::success);
+    const auto ran = api.run({}, [](const auto&, Attempt&) {
+        return Result<>(Error{.code = Code::timeout, .what = "slow"});
+    });
+    EXPECT_FALSE(ran);
+    const auto told = api.explain();
+    ASSERT_EQ(told.size(), 5U);
+    EXPECT_THAT(told[2], HasSubstr("after attempt 1 (timeout): retry in 0s"));
+    EXPECT_THAT(told[4], HasSubstr("no other, attempts used up"));
+}
+
 TEST(DeadlineHeader, ReadsBackWhatItWrites) {
     EXPECT_EQ(*deadline_from_header("250"), milliseconds(250));
     EXPECT_EQ(deadline_to_header(milliseconds(250) + std::chrono::microseconds(999)), "250");

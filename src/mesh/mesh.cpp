@@ -74,8 +74,14 @@ void Lease::report(Outcome outcome, Duration latency) noexcept {
     const Instant begun = held.attempt.begun();
     // A latency longer than the lease is a slip; believed, it would move the policies' time ahead.
     const Instant end = latency > Duration::zero() ? std::min(now, begun + latency) : now;
-    held.policies->finish_attempt(std::move(held.attempt), outcome, end);
+    policy::ServicePolicies* policies = held.attempt.owner();
+    policies->finish_attempt(std::move(held.attempt), outcome, end);
     drop();
+}
+
+std::string Lease::explain() const {
+    const internal::LeaseState& held = state();
+    return held.attempt.owner()->explain(held.attempt, held.clock->now());
 }
 
 // --- Attempt
@@ -137,6 +143,14 @@ const ServicePolicy& Service::policy() const noexcept {
 
 Result<Lease> Service::get_service_instance() const {
     return core_->lease(*state_);
+}
+
+std::vector<std::string> Service::explain() const {
+    std::vector<std::string> lines;
+    for (policy::DecisionText& decision : state_->policies.decisions()) {
+        lines.push_back(std::move(decision.text));
+    }
+    return lines;
 }
 
 Result<> Service::run(const CallOptions& options, const AttemptFunction& attempt) const {

@@ -31,6 +31,8 @@ class CallState {
         return std::span(tried_).first(tried_count_);
     }
 
+    std::uint32_t tried_count() const noexcept { return static_cast<std::uint32_t>(tried_count_); }
+
     // Remembers the last kTriedMax; RetryConfig allows no more attempts than that.
     void add_tried(const balance::EndpointLoad* load) noexcept {
         if (tried_count_ < kTriedMax) tried_[tried_count_++] = load;

@@ -35,6 +35,7 @@ HeldEndpoint& HeldEndpoint::operator=(HeldEndpoint&& other) noexcept {
     std::swap(cell_, taken.cell_);
     std::swap(permit_, taken.permit_);
     std::swap(begun_, taken.begun_);
+    std::swap(record_, taken.record_);
     return *this;
 }
 
@@ -63,20 +64,25 @@ bool ServicePolicies::within_limit(Worker& worker, Instant now) const noexcept {
 std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
     CallState& call, Instant now
 ) {
-    if (call.deadline.expired(now)) return NoEndpoint{.reason = NoEndpoint::Reason::deadline};
     const core::EpochGuard guard;
     const WorkerUse worker(workers_);
+    if (call.deadline.expired(now)) {
+        const NoEndpoint late{.reason = NoEndpoint::Reason::deadline};
+        return note_refusal(worker.get(), call, late, now);
+    }
     if (!within_limit(worker.get(), now)) {
         worker->limited.add();
-        return NoEndpoint{
+        const NoEndpoint full{
             .reason = NoEndpoint::Reason::limited,
             .in_flight = static_cast<std::uint32_t>(workers_.in_flight())
         };
+        return note_refusal(worker.get(), call, full, now);
     }
     const Table* table = table_.load(std::memory_order_acquire);
     balance::PickQuery query{.now = now, .tried = call.tried(), .hash = call.hash};
     if (call.hash) query.in_flight = workers_.in_flight();  // a bounded load asks for it
     for (int asked = 0; table != nullptr && asked < kAskedMax; ++asked) {
+        worker->pick.compared_count = 0;
         auto index = table->balancer.pick(query, worker->pick);
         if (!index && !query.tried.empty()) {
             query.tried = {};  // nobody else is left
@@ -89,6 +95,7 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
         if (change.breaker) tell(cell, change.breaker, now);
         if (!permit) continue;  // asking has hidden it from picks
 
+        const std::uint64_t record = note_pick(worker.get(), *table, call, cell, now);
         cell.load.in_flight.fetch_add(1, std::memory_order_relaxed);
         --worker->allowance;
         worker->begun.add();
@@ -97,10 +104,10 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
             if (++worker->deposits >= kDepositsMax) deposit(worker.get(), now);
         }
         call.add_tried(&cell.load);
-        return HeldEndpoint(*this, cell, permit, now);
+        return HeldEndpoint(*this, cell, permit, now, record);
     }
     worker->no_endpoint.add();
-    return explain(table);
+    return note_refusal(worker.get(), call, explain(table), now);
 }
 
 void ServicePolicies::deposit(Worker& worker, Instant now) noexcept {
@@ -144,6 +151,17 @@ resilience::RetryDecision ServicePolicies::after_attempt(
     if (decision.reason == resilience::RetryReason::budget_exhausted) {
         worker->retries_refused.add();
     }
+    const auto wait = static_cast<std::uint64_t>(decision.wait.count());
+    worker->decisions.push(
+        {.when_ns = now.time_since_epoch().count(),
+         .call = call.number,
+         .kind = Decision::Kind::retry,
+         .attempt = static_cast<std::uint8_t>(call.attempts),
+         .reason = static_cast<std::uint8_t>(decision.reason),
+         .outcome = static_cast<std::uint8_t>(end.outcome),
+         .cells = {static_cast<std::uint32_t>(wait), static_cast<std::uint32_t>(wait >> 32U)},
+         .tokens = static_cast<float>(budget_.available(now))}
+    );
     return decision;
 }
 

@@ -45,6 +45,7 @@
 #include "core/epoch.h"
 #include "policy/call.h"
 #include "policy/cell.h"
+#include "policy/decision.h"
 #include "policy/events.h"
 #include "policy/view.h"
 #include "policy/worker.h"
@@ -62,7 +63,8 @@ class HeldEndpoint {
         : owner_(std::exchange(other.owner_, nullptr)),
           cell_(other.cell_),
           permit_(other.permit_),
-          begun_(other.begun_) {}
+          begun_(other.begun_),
+          record_(other.record_) {}
 
     HeldEndpoint& operator=(HeldEndpoint&& other) noexcept;
 
@@ -77,18 +79,24 @@ class HeldEndpoint {
 
     Instant begun() const noexcept { return begun_; }
 
+    // Of the pick that led here; nullptr once it is over.
+    ServicePolicies* owner() const noexcept { return owner_; }
+
   private:
     friend class ServicePolicies;
 
     void abandon() noexcept;
 
-    HeldEndpoint(ServicePolicies& owner, Cell& cell, Permit permit, Instant now) noexcept
-        : owner_(&owner), cell_(&cell), permit_(permit), begun_(now) {}
+    HeldEndpoint(
+        ServicePolicies& owner, Cell& cell, Permit permit, Instant now, std::uint64_t record
+    ) noexcept
+        : owner_(&owner), cell_(&cell), permit_(permit), begun_(now), record_(record) {}
 
     ServicePolicies* owner_;
     Cell* cell_;
     Permit permit_;
     Instant begun_;
+    std::uint64_t record_;  // of its pick: the thread's index, the ticket in its ring
 };
 
 class ServicePolicies {
@@ -113,6 +121,11 @@ class ServicePolicies {
         const CallState& call, resilience::AttemptEnd end, Instant now
     );
 
+    // Why this endpoint, and who was left out: explain.cpp.
+    std::string explain(const HeldEndpoint& attempt, Instant now) const;
+    // The last decisions of all threads about calls of this service, oldest first.
+    std::vector<DecisionText> decisions() const;
+
     std::vector<PolicyEvent> drain_events() { return events_.drain(); }
 
     ServiceView view(Instant now) const;
@@ -135,6 +148,13 @@ class ServicePolicies {
 
     bool within_limit(Worker& worker, Instant now) const noexcept;
     void deposit(Worker& worker, Instant now) noexcept;
+    std::uint64_t note_pick(
+        Worker& worker, const Table& table, CallState& call, const Cell& picked, Instant now
+    ) const noexcept;
+    NoEndpoint note_refusal(Worker& worker, CallState& call, const NoEndpoint& why, Instant now)
+        const noexcept;
+    struct Names;
+    Names names() const;
     NoEndpoint explain(const Table* table) const noexcept;
     void finish(HeldEndpoint& attempt, resilience::Outcome outcome, Instant now);
     void tell(const Cell& cell, const resilience::BreakerTransition& change, Instant now);

@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace datapunk::mesh {
 
@@ -43,6 +44,9 @@ class DATAPUNK_MESH_API Lease {
     // Until the report.
     const ServiceEndpoint& endpoint() const noexcept;
     const std::string& address() const noexcept;  // "host:port", IPv6 in brackets
+    // Why this one: what it was compared with when it was picked, and who is left out now. Until the
+    // report; makes text, so not for every call.
+    std::string explain() const;
     // Ends the lease; once. `latency` zero: the time since it was taken.
     void report(Outcome outcome, Duration latency = Duration::zero()) noexcept;
 
@@ -174,6 +178,10 @@ class DATAPUNK_MESH_API Service {
     // Which service that it depends on fails, and how that is known; empty = none. "orders, because
     // of payments: breaker open". Only of services that this mesh uses.
     std::string degraded_because() const;
+
+    // The last decisions about its calls, oldest first: picks with what was compared, refusals,
+    // retries with what the budget had. Some tens of each thread that calls it.
+    std::vector<std::string> explain() const;
 
     // One endpoint, picked under the policies: no lock, no allocation, ~0.1 us. The first one for a
     // service waits for discovery. The error says why there is none.
