@@ -95,25 +95,44 @@ Result<> check_startable(const config::Config& config) {
     return Ok{};
 }
 
-Agent::Agent(io::EpollLoop& loop, config::Loaded loaded, bool dev, core::Logger log)
+Agent::Agent(
+    io::EpollLoop& loop,
+    config::Loaded loaded,
+    bool dev,
+    io::ListeningSockets& sockets,
+    core::Logger log
+)
     : loop_(loop),
       loaded_(std::move(loaded)),
       dev_(dev),
       log_(std::move(log)),
-      network_(loop),
+      sockets_(sockets),
+      network_(loop, &sockets),
       processes_(loop),
       certificates_(loop, metrics_, log_),
       metrics_page_(metrics_, build_info()),
       admin_(config().admin.token.reveal()),
-      admin_server_(network_, admin_, {}, log_) {}
+      admin_server_(network_, admin_, {}, log_),
+      taken_over_(loop) {}
 
 Agent::~Agent() = default;
 
-Result<> Agent::start() {
+Result<> Agent::start(io::HandoverClient* predecessor) {
     if (auto made = make_services(); !made) return made;
+    const bool is_embedded = config().registry.kind == config::RegistryKind::embedded;
+    if (predecessor != nullptr && is_embedded) {  // one process has the state, and its DNS port
+        if (auto released = predecessor->release(); !released) return released;
+    }
     if (auto registry = start_registry(); !registry) return registry;
+    if (predecessor != nullptr) {
+        if (auto known = wait_for_services(); !known) return known;
+    }
     if (auto workers = start_workers(); !workers) return workers;
     if (auto admin = start_admin(); !admin) return admin;
+    if (predecessor != nullptr) {
+        if (auto followed = follow(*predecessor); !followed) return followed;
+    }
+    if (auto listening = listen_for_follower(); !listening) return listening;
     for (ServiceConfig registration : config().registrations) {
         const std::string& zone = config().node.zone;
         if (registration.zone.empty() && !registration.meta.contains(meta_key::zone)) {
@@ -300,7 +319,8 @@ Result<> Agent::start_workers() {
             .metrics = metrics_,
             .log = log_,
             .pool = {}
-        }
+        },
+        sockets_
     );
     auto bound = workers_->start(config().workers, listeners);
     if (!bound) return std::move(bound).error();
@@ -424,14 +444,15 @@ io::Task<void> Agent::tick_loop() {
 
 io::Task<void> Agent::stop() {
     draining_ = true;
-    note_event({.when = loop_.now(), .what = "drain", .why = "the agent was told to stop"});
+    if (!is_handed_over_)
+        note_event({.when = loop_.now(), .what = "drain", .why = "the agent was told to stop"});
     log_.info(
         "draining",
         {{"timeout_seconds", std::chrono::duration<double>(config().drain_timeout).count()}}
     );
     const Instant deadline = loop_.now() + config().drain_timeout;
     // First out of the registry, so that callers stop coming; then what is in flight.
-    if (registrar_ != nullptr)
+    if (registrar_ != nullptr && !is_handed_over_)
         co_await registrar_->withdraw_all(loop_.now() + std::chrono::seconds(5));
     co_await workers_->drain(deadline);
     watches_.clear();

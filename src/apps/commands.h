@@ -31,6 +31,7 @@ struct RegistryAccess {
 struct AgentCommand {
     std::vector<std::string> config;  // files, directories or "-"
     bool dev = false;
+    bool take_over = false;
 };
 
 struct RegistryCommand {
@@ -45,6 +46,9 @@ struct RegistryCommand {
     bool acl = false;
     std::string acl_default_policy = "allow";
     std::string acl_token_file;
+    std::string tls_certificate;  // PEM files; empty: plain text
+    std::string tls_key;
+    std::string tls_client_ca;
     std::string node;  // empty: this machine's name
 };
 

@@ -79,6 +79,12 @@ int main(int argc, char** argv) {
     agent_cli->add_flag(
         "--dev", agent.dev, "Registry in memory, nothing durable: for trying things out"
     );
+    agent_cli->add_flag(
+        "--take-over",
+        agent.take_over,
+        "Take the place of the agent that runs with this configuration (upgrade.socket): it hands "
+        "over its sockets and drains; nothing is refused. Alone if there is none"
+    );
     agent_cli->callback([&] { code = run_agent(agent); });
 
     RegistryCommand registry;
@@ -120,6 +126,22 @@ int main(int argc, char** argv) {
         registry.acl_token_file,
         "File with a token that may do everything; without it the first one is bootstrapped"
     );
+    auto* tls_certificate = registry_cli->add_option(
+        "--tls-certificate",
+        registry.tls_certificate,
+        "PEM file of its certificate, then those that lead to its authority: HTTPS instead of "
+        "HTTP. Read again at SIGHUP"
+    );
+    registry_cli
+        ->add_option("--tls-key", registry.tls_key, "PEM file of the certificate's private key")
+        ->needs(tls_certificate);
+    registry_cli
+        ->add_option(
+            "--tls-client-ca",
+            registry.tls_client_ca,
+            "PEM file of the authority that must have signed a client's certificate"
+        )
+        ->needs(tls_certificate);
     registry_cli->add_option("--log-level", registry.log_level, "debug, info, warn, error or off")
         ->capture_default_str()
         ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));

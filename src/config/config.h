@@ -43,6 +43,11 @@ struct AdminSection {
     friend bool operator==(const AdminSection&, const AdminSection&) = default;
 };
 
+struct UpgradeSection {
+    std::string socket;  // path; empty = no take-over
+    friend bool operator==(const UpgradeSection&, const UpgradeSection&) = default;
+};
+
 struct MetricsSection {
     bool enabled = true;
     friend bool operator==(const MetricsSection&, const MetricsSection&) = default;
@@ -252,6 +257,7 @@ struct Config {
     NodeSection node;
     LogSection log;
     AdminSection admin;
+    UpgradeSection upgrade;
     MetricsSection metrics;
     RegistrySection registry;
     DiscoverySection discovery;

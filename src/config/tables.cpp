@@ -146,6 +146,16 @@ const Table& table_of<AdminSection>() {
 }
 
 template <>
+const Table& table_of<UpgradeSection>() {
+    using U = UpgradeSection;
+    static const Table table =
+        TableOf<U>("upgrade", "How a new process takes the place of this one without a refused connection.")
+            .field("socket", &U::socket, "Path of the Unix socket over which `dpmesh agent --take-over` is handed the listening sockets; empty = off. Only this user and root are spoken to.")
+            .table();
+    return table;
+}
+
+template <>
 const Table& table_of<MetricsSection>() {
     using M = MetricsSection;
     static const Table table =
@@ -479,6 +489,7 @@ const Table& table_of<Config>() {
             .field("node", &C::node, "This machine.")
             .field("log", &C::log, "Logging.")
             .field("admin", &C::admin, "Admin API and dashboard.")
+            .field("upgrade", &C::upgrade, "Taking over from a running process.")
             .field("metrics", &C::metrics, "Metrics.")
             .field("registry", &C::registry, "Registry.")
             .field("discovery", &C::discovery, "Discovery.")

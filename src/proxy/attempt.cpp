@@ -176,8 +176,12 @@ Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::Held
     result.sent = true;
     result.has_answer = true;
     answered_at_ = now();
-    if (answer_.status >= 500) {
-        result.outcome = Outcome::server_error;
+    const RetryConfig& retry = service_->policy().retry;
+    for (const std::string& name : retry.on_headers) {
+        if (answer_.find(std::string_view(name)) != nullptr) result.has_named_header = true;
+    }
+    result.outcome = resilience::outcome_of_status(answer_.status);
+    if (result.outcome != Outcome::success || resilience::may_retry_answers(retry)) {
         const std::string_view after = answer_.value(Header::retry_after);
         if (!after.empty())
             result.retry_after = resilience::parse_retry_after(after, proxy_.loop().wall_now());
