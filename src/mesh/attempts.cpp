@@ -138,7 +138,7 @@ Result<> MeshCore::attempts(
              .idempotent = options.idempotent || !told.is_sent_,
              .user_verdict = told.worth_retrying_,
              .retry_after = told.retry_after_,
-             .status = told.status_,
+             .status = static_cast<std::uint16_t>(std::clamp(told.status_, 0, 599)),
              .grpc_status = told.grpc_status_},
             now
         );

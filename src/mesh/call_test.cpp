@@ -30,7 +30,7 @@ ServiceMesh mesh_of(const ServicePolicy& policy) {
         {.registry =
              Fixed{
                  .services =
-                     {{"api", {{.host = "10.0.0.1", .port = 80}, {.host = "10.0.0.2"}}},
+                     {{"api", {{.host = "10.0.0.1", .port = 80}, {.host = "10.0.0.2", .port = 80}}},
                       {"next", {{.host = "10.0.1.1", .port = 80}}}}
              },
          .policy = policy,
@@ -49,7 +49,7 @@ TEST(Call, AStatusOfHttpIsJudgedAsInTheProxy) {
         int runs = 0;
         const auto answer = mesh.call<int>("api", [&](const ServiceEndpoint&, Attempt& attempt) {
             ++runs;
-            attempt.answered(static_cast<std::uint16_t>(status));
+            attempt.answered(status);
             return Result<int>(status);
         });
         EXPECT_EQ(runs, attempts) << status;

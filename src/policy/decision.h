@@ -49,7 +49,8 @@ using DecisionRing = core::RecordRing<Decision, kDecisionsKept>;
 struct DecisionText {
     Instant when;
     std::uint64_t call = 0;
-    std::string text;
+    std::size_t order = 0;  // within its thread
+    std::string text{};
 };
 
 }  // namespace datapunk::mesh::policy

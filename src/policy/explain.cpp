@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <tuple>
 #include <unordered_map>
 
 #include "balance/peak_ewma.h"
@@ -200,7 +201,9 @@ std::vector<DecisionText> ServicePolicies::decisions() const {
     std::vector<DecisionText> all;
     workers_.for_each([&](const Worker& worker) {
         worker.decisions.for_each([&](const Decision& noted) {
-            DecisionText one{.when = Instant(Duration(noted.when_ns)), .call = noted.call};
+            DecisionText one{
+                .when = Instant(Duration(noted.when_ns)), .call = noted.call, .order = all.size()
+            };
             switch (noted.kind) {
                 case Decision::Kind::pick:
                     one.text = pick_text(noted, names);
@@ -215,8 +218,8 @@ std::vector<DecisionText> ServicePolicies::decisions() const {
             all.push_back(std::move(one));
         });
     });
-    std::stable_sort(all.begin(), all.end(), [](const DecisionText& a, const DecisionText& b) {
-        return a.when < b.when;
+    std::sort(all.begin(), all.end(), [](const DecisionText& a, const DecisionText& b) {
+        return std::tie(a.when, a.order) < std::tie(b.when, b.order);
     });
     return all;
 }

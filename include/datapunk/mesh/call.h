@@ -44,8 +44,8 @@ class DATAPUNK_MESH_API Lease {
     // Until the report.
     const ServiceEndpoint& endpoint() const noexcept;
     const std::string& address() const noexcept;  // "host:port", IPv6 in brackets
-    // Why this one: what it was compared with when it was picked, and who is left out now. Until the
-    // report; makes text, so not for every call.
+    // Why this one: what it was compared with when it was picked, and who is left out now. Until
+    // the report; makes text, so not for every call.
     std::string explain() const;
     // Ends the lease; once. `latency` zero: the time since it was taken.
     void report(Outcome outcome, Duration latency = Duration::zero()) noexcept;
@@ -81,12 +81,9 @@ class DATAPUNK_MESH_API Attempt {
     void ended_as(Outcome outcome) noexcept { outcome_ = outcome; }
 
     // The HTTP status of the answer: ServicePolicy::failure_statuses says whether it speaks against
-    // the endpoint, unless ended_as() or CallOptions::is_failure does.
+    // the endpoint, unless ended_as() or CallOptions::is_failure does; RetryConfig::on_statuses and
+    // the like whether it is worth another attempt.
     void answered(int status) noexcept { status_ = status; }
-
-    // It was answered with this status of HTTP: 5xx blames the endpoint, and RetryConfig's
-    // on_statuses and the like apply. An HTTP client's ended_as().
-    void answered(std::uint16_t http_status) noexcept { status_ = http_status; }
 
     // It was answered with this status code of gRPC: RetryConfig::on_grpc applies.
     void answered_grpc(std::uint32_t status) noexcept { grpc_status_ = status; }
@@ -115,7 +112,6 @@ class DATAPUNK_MESH_API Attempt {
     std::optional<bool> worth_retrying_;
     std::optional<Duration> retry_after_;
     std::optional<std::uint32_t> grpc_status_;
-    std::uint16_t status_ = 0;
     bool is_sent_ = true;
 };
 
@@ -135,6 +131,9 @@ struct CallOptions {
     // Calls with the same hash go to the same endpoint, where the algorithm hashes (RingHash,
     // Maglev): of a user, a session, a key. Use one that is the same in every process.
     std::optional<std::uint64_t> hash{};
+    // Which errors are worth another attempt, in the place of RetryConfig::on; worth_retrying() of
+    // the attempt outranks it. Attempts, idempotence, budget and deadline still have their say.
+    std::function<bool(const Error&)> retry_if{};
     // Where the policy's limits tell classes and callers apart (limits.h). `caller` names on whose
     // behalf the call is made, and is read during the call only.
     CallPriority priority = CallPriority::normal;
