@@ -57,6 +57,16 @@ struct SnapshotCommand {
     std::string file;
 };
 
+struct CaCommand {
+    std::string dir = "mesh-ca";
+    std::string trust_domain = "mesh.example";  // init
+    std::string life;
+    std::string name;                    // issue: the id's path
+    std::vector<std::string> dns_names;  // issue
+    std::vector<std::string> addresses;  // issue
+    std::string out;                     // issue: path without .pem and .key
+};
+
 struct ValidateCommand {
     std::vector<std::string> config;
 };
@@ -99,6 +109,8 @@ int run_registry(const RegistryCommand& command);
 int run_snapshot_save(const SnapshotCommand& command);
 int run_snapshot_restore(const SnapshotCommand& command);
 int run_snapshot_inspect(const SnapshotCommand& command);
+int run_ca_init(const CaCommand& command);
+int run_ca_issue(const CaCommand& command);
 int run_validate(const ValidateCommand& command);
 int run_schema();
 int run_services(const RegistryAccess& access);

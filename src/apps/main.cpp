@@ -178,6 +178,42 @@ int main(int argc, char** argv) {
     );
     add_snapshot("inspect", "Check a file and say what it holds", run_snapshot_inspect);
 
+    CaCommand authority;
+    CaCommand issue;
+    authority.life = "8760h";
+    issue.life = "24h";
+    auto* ca_cli = app.add_subcommand(
+        "ca", "A certificate authority for development: certificates for listeners and services"
+    );
+    ca_cli->require_subcommand(1);
+    auto* init_cli = ca_cli->add_subcommand("init", "Make the authority; what is there stays");
+    init_cli->add_option("--dir", authority.dir, "Directory of ca.pem and ca.key")
+        ->capture_default_str();
+    init_cli
+        ->add_option(
+            "--trust-domain",
+            authority.trust_domain,
+            "Whom it vouches for: spiffe://TRUST-DOMAIN/..., and nobody else"
+        )
+        ->capture_default_str();
+    init_cli->add_option("--life", authority.life, "How long it is good")->capture_default_str();
+    init_cli->callback([&] { code = run_ca_init(authority); });
+    auto* issue_cli = ca_cli->add_subcommand(
+        "issue", "Sign a certificate with a fresh key; again = a newer one in the same files"
+    );
+    issue_cli
+        ->add_option("name", issue.name, "Workload: web, or prod/web for spiffe://.../prod/web")
+        ->required();
+    issue_cli->add_option("--dir", issue.dir, "Directory of the authority")->capture_default_str();
+    issue_cli->add_option("--dns", issue.dns_names, "Also for this host name; may be repeated");
+    issue_cli->add_option("--ip", issue.addresses, "Also for this address; may be repeated");
+    issue_cli->add_option("--life", issue.life, "How long it is good; at most as the authority")
+        ->capture_default_str();
+    issue_cli->add_option(
+        "--out", issue.out, "Files to write, without .pem and .key (default: DIR/NAME)"
+    );
+    issue_cli->callback([&] { code = run_ca_issue(issue); });
+
     ValidateCommand validate;
     auto* validate_cli = app.add_subcommand(
         "validate", "Check a configuration; every problem with its line, exit 1 if there is one"
