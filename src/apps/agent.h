@@ -82,6 +82,7 @@ class Agent {
     Result<> make_services();
     Result<> start_workers();
     Result<> start_admin();
+    http::Response explain(const http::Request& request) const;
     Result<> start_registry();
     Result<std::unique_ptr<registry::Backend>> connect_registry(config::RegistryKind kind);
     Result<std::unique_ptr<registry::Backend>> connect_merged();
@@ -108,6 +109,7 @@ class Agent {
     metrics::MetricRegistry metrics_;
     Certificates certificates_;
     proxy::UpstreamServices services_;
+    proxy::RequestLog requests_;
     std::vector<std::unique_ptr<policy::ServiceCollector>> collectors_;  // in services_' order
     std::unique_ptr<LocalRegistry> local_registry_;
     std::unique_ptr<registry::BreakerBackend> backend_;     // null: fixed endpoints only

@@ -163,12 +163,20 @@ std::string retry_text(const Decision& noted) {
 
 }  // namespace
 
-std::string ServicePolicies::explain(const HeldEndpoint& attempt, Instant now) const {
+Decision ServicePolicies::decision_of(const HeldEndpoint& attempt) const noexcept {
     const Worker* worker =
         workers_.find(static_cast<std::uint32_t>(attempt.record_ >> kTicketBits));
     Decision noted;
+    if (worker == nullptr || !worker->decisions.read(attempt.record_ & kTicketMask, noted)) {
+        return {};
+    }
+    return noted;
+}
+
+std::string ServicePolicies::explain(const HeldEndpoint& attempt, Instant now) const {
+    const Decision noted = decision_of(attempt);
     std::string text;
-    if (worker != nullptr && worker->decisions.read(attempt.record_ & kTicketMask, noted)) {
+    if (noted.call != 0) {
         text = pick_text(noted, names());
     } else {
         text = fmt::format(
@@ -196,6 +204,27 @@ std::string ServicePolicies::explain(const HeldEndpoint& attempt, Instant now) c
     return text;
 }
 
+namespace {
+
+template <class Names>
+std::string text_of(const Decision& noted, const Names& names, std::string_view service) {
+    switch (noted.kind) {
+        case Decision::Kind::pick:
+            return pick_text(noted, names);
+        case Decision::Kind::refusal:
+            return refusal_text(noted, service);
+        case Decision::Kind::retry:
+            return retry_text(noted);
+    }
+    return {};
+}
+
+}  // namespace
+
+std::string ServicePolicies::describe(const Decision& decision) const {
+    return text_of(decision, names(), name_);
+}
+
 std::vector<DecisionText> ServicePolicies::decisions() const {
     const Names names = this->names();
     std::vector<DecisionText> all;
@@ -204,17 +233,7 @@ std::vector<DecisionText> ServicePolicies::decisions() const {
             DecisionText one{
                 .when = Instant(Duration(noted.when_ns)), .call = noted.call, .order = all.size()
             };
-            switch (noted.kind) {
-                case Decision::Kind::pick:
-                    one.text = pick_text(noted, names);
-                    break;
-                case Decision::Kind::refusal:
-                    one.text = refusal_text(noted, name_);
-                    break;
-                case Decision::Kind::retry:
-                    one.text = retry_text(noted);
-                    break;
-            }
+            one.text = text_of(noted, names, name_);
             all.push_back(std::move(one));
         });
     });

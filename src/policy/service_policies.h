@@ -123,6 +123,9 @@ class ServicePolicies {
 
     // Why this endpoint, and who was left out: explain.cpp.
     std::string explain(const HeldEndpoint& attempt, Instant now) const;
+    // What the pick of this attempt went by; an empty one if that has been overwritten.
+    Decision decision_of(const HeldEndpoint& attempt) const noexcept;
+    std::string describe(const Decision& decision) const;
     // The last decisions of all threads about calls of this service, oldest first.
     std::vector<DecisionText> decisions() const;
 

@@ -55,6 +55,9 @@ class Exchange {
     io::Task<bool> wait_before_retry(Duration wait);
     io::Task<void> reply(int status, ReplyReason reason, std::string_view explanation);
     void finish();
+    void begin_record(const policy::HeldEndpoint& at);
+    void end_record(const AttemptResult& result, const resilience::RetryDecision& again);
+    void keep_record(Duration took);
 
     // attempt.cpp
     io::Task<AttemptResult> attempt(const policy::HeldEndpoint& at);
@@ -108,8 +111,9 @@ class Exchange {
     Instant answered_at_;     // when the answer's head had come: what latency is measured to
     int status_ = 0;          // answered in full; 0 = no answer, or a cut one
     std::uint32_t attempts_ = 0;
-    std::string_view outcome_;  // for the access log
-    io::TaskGroup pump_;        // last: destroyed first
+    std::string_view outcome_;             // for the access log
+    std::optional<RequestRecord> record_;  // if requests are kept
+    io::TaskGroup pump_;                   // last: destroyed first
 };
 
 }  // namespace datapunk::mesh::proxy

@@ -12,6 +12,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "http/date.h"
 #include "proxy/affinity.h"
 #include "proxy/deadline_header.h"
@@ -26,6 +28,11 @@ using wire::http1::Header;
 using wire::http1::Method;
 
 namespace {
+
+std::uint32_t in_us(Duration duration) {
+    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, 0xffffffff));
+}
 
 std::string unread_body(ReplyReason problem, const ListenerConfig& listener) {
     if (problem == ReplyReason::body_too_large) {
@@ -65,6 +72,7 @@ io::Task<bool> Exchange::run() {
     buffers_.traceparent.clear();
     starts_trace_ =
         proxy_.continue_trace(request_.value(Header::traceparent), buffers_.traceparent);
+    if (proxy_.requests() != nullptr) record_.emplace();
     co_await dispatch();
     finish();
     // A body that was not read would be taken for the next request.
@@ -89,6 +97,10 @@ io::Task<void> Exchange::dispatch() {
         co_return;
     }
     Proxy::Routed routed = proxy_.route(listener_, request_);
+    if (record_ && routed.route != nullptr) {
+        const std::string_view name = routed.route->name;
+        name.copy(record_->route.data(), RequestRecord::kRouteBytes);
+    }
     if (routed.route == nullptr) {
         const int status = routed.wrong_method ? 405 : 404;
         co_await reply(status, ReplyReason::no_route, routed.why_not);
@@ -142,11 +154,13 @@ io::Task<void> Exchange::serve() {
         }
         auto& at = std::get<policy::HeldEndpoint>(begun);
         ++attempts_;
+        begin_record(at);
         if (listener_.config.access_log) buffers_.endpoint = at.address();
         const AttemptResult result = co_await attempt(at);
         const bool is_final = result.has_answer && result.outcome == Outcome::success &&
                               !resilience::may_retry_answers(service_->policy().retry);
         if (is_final) {
+            end_record(result, {.reason = resilience::RetryReason::succeeded});
             co_await give_answer(std::move(at));
             co_return;
         }
@@ -160,6 +174,7 @@ io::Task<void> Exchange::serve() {
             .has_named_header = result.has_named_header
         };
         const resilience::RetryDecision again = service_->after_attempt(call, end, now());
+        end_record(result, again);
         if (!again && result.has_answer) {  // what nobody wants to try again is the answer
             co_await give_answer(std::move(at));
             co_return;
@@ -233,6 +248,7 @@ io::Task<void> Exchange::answer_failure(const AttemptResult& failed) {
 
 io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view explanation) {
     outcome_ = to_string(reason);
+    if (record_) record_->own_reason = static_cast<std::uint8_t>(1 + static_cast<int>(reason));
     if (!caller_.body_done() || proxy_.is_draining()) keep_alive_ = false;
     const OwnAnswer answer{
         .status = status,
@@ -254,6 +270,7 @@ io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view 
 void Exchange::finish() {
     const Duration took = now() - started_;
     upstream_state_->metrics.record(status_, took);
+    keep_record(took);
     if (!listener_.config.access_log) return;
     proxy_.log().info(
         "request",
@@ -272,6 +289,39 @@ void Exchange::finish() {
          {"outcome", outcome_.empty() && client_gone_ ? "client_gone" : outcome_},
          {"traceparent", buffers_.traceparent}}
     );
+}
+
+void Exchange::begin_record(const policy::HeldEndpoint& at) {
+    if (!record_ || attempts_ > RequestRecord::kAttemptsKept) return;
+    AttemptRecord& tried = record_->tried[attempts_ - 1];
+    tried.pick = service_->decision_of(at);
+    tried.began_us = in_us(now() - started_);
+}
+
+void Exchange::end_record(const AttemptResult& result, const resilience::RetryDecision& again) {
+    if (!record_ || attempts_ > RequestRecord::kAttemptsKept) return;
+    AttemptRecord& tried = record_->tried[attempts_ - 1];
+    tried.took_us = in_us(now() - started_) - tried.began_us;
+    tried.status =
+        result.has_answer ? static_cast<std::uint16_t>(answer_.status) : std::uint16_t{0};
+    tried.outcome = static_cast<std::uint8_t>(result.outcome);
+    tried.decision = static_cast<std::uint8_t>(again.reason);
+    tried.wait_us = in_us(again.wait);
+}
+
+void Exchange::keep_record(Duration took) {
+    if (!record_) return;
+    const std::string_view id = request_.value(Header::x_request_id);
+    if (!id.empty()) record_->request_id = id_hash(id);
+    // 00-<32 digits>-…
+    const std::string_view trace = buffers_.traceparent;
+    if (trace.size() >= 35) record_->trace_id = id_hash(trace.substr(3, 32));
+    record_->arrived_ns = started_.time_since_epoch().count();
+    record_->took_us = in_us(took);
+    record_->status = static_cast<std::uint16_t>(status_);
+    record_->attempts = static_cast<std::uint8_t>(std::min(attempts_, 255U));
+    record_->service = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(service_));
+    proxy_.requests()->push(*record_);
 }
 
 }  // namespace datapunk::mesh::proxy
