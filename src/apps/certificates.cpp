@@ -94,6 +94,11 @@ Result<> check_certificates(const config::Config& config) {
         if (auto usable = problem("listener " + section.name, std::move(made)); !usable)
             return usable;
     }
+    const config::ListenerTlsSection& registry = config.registry.embedded.tls;
+    if (config.registry.uses(config::RegistryKind::embedded) && registry.is_on()) {
+        auto usable = problem("registry", io::TlsContext::server(tls_config_of(registry)));
+        if (!usable) return usable;
+    }
     for (const auto& [name, section] : config.services) {
         if (!section.tls.enabled) continue;
         auto made = io::TlsContext::client(tls_config_of(section.tls));
