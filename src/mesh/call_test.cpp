@@ -119,11 +119,10 @@ TEST(Call, NobodyWorksForACallerWhoHasLeft) {
     // Known, so that nothing is left to wait for.
     ASSERT_TRUE(mesh.run("api", {}, [](const auto&, Attempt&) { return Result<>(Ok{}); }));
     int runs = 0;
-    const auto ran =
-        mesh.run("api", {.latest = std::chrono::steady_clock::now()}, [&](const auto&, Attempt&) {
-            ++runs;
-            return Result<>(Ok{});
-        });
+    const auto ran = mesh.run("api", {.latest = Instant{}}, [&](const auto&, Attempt&) {
+        ++runs;
+        return Result<>(Ok{});
+    });
     ASSERT_FALSE(ran);
     EXPECT_EQ(ran.error().code, Code::timeout);
     EXPECT_THAT(ran.error().what, HasSubstr("the deadline passed before an attempt could begin"));

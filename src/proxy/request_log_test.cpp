@@ -28,7 +28,7 @@ TEST(RequestLog, TellsEachAttemptWithItsTimesAndWhatFollowed) {
         return {.bytes = n == 0 ? kBusy : kOk, .delay = milliseconds(20)};
     };
     w.get("/", "X-Request-Id: abc-1\r\ntraceparent: 00-" + kTrace + "-00f067aa0ba902b7-01\r\n");
-    for (const std::string id : {std::string("abc-1"), kTrace}) {
+    for (const std::string& id : {std::string("abc-1"), kTrace}) {
         const auto found = w.requests.find(id);
         ASSERT_THAT(found, SizeIs(1)) << id;
         const auto lines = in_words(found[0], &w.api);

@@ -5,7 +5,7 @@
 // they are added, until one answers. The answer says where it comes from, so that nobody takes it
 // for a fresh one.
 //
-//     FallbackChain<Quote> quotes;
+//     FallbackChain<Quote> quotes(std::chrono::steady_clock::now);
 //     quotes.cached(5min)
 //         .ask("backup", [&](const Error&) { return mesh.call<Quote>("quotes-b", fetch_quote); })
 //         .answer(Quote{});
@@ -40,8 +40,8 @@ struct FallbackAnswer {
     T value;
     std::string from{};  // the name of the step that answered: "cached", "answer", its own; empty =
                          // no fallback was needed
-    Error why{};     // of a fallback: what went wrong first
-    Duration age{};  // of a cached one
+    Error why{};         // of a fallback: what went wrong first
+    Duration age{};      // of a cached one
 
     bool is_fallback() const noexcept { return !from.empty(); }
 };
@@ -52,9 +52,8 @@ class FallbackChain {
     using Clock = std::function<Instant()>;
     using Step = std::function<Result<T>(const Error& why)>;
 
-    // Another clock is for tests.
-    explicit FallbackChain(Clock clock = std::chrono::steady_clock::now)
-        : clock_(std::move(clock)) {}
+    // `clock`: std::chrono::steady_clock::now, or a test's.
+    explicit FallbackChain(Clock clock) : clock_(std::move(clock)) {}
 
     // The last good answer of run()'s own function, if it is at most so old.
     FallbackChain& cached(Duration max_age) {
