@@ -1,5 +1,6 @@
 // The public values' own functions: names, addresses and checks (include/datapunk/mesh/).
 
+#include <datapunk/mesh/balancing.h>
 #include <datapunk/mesh/endpoint.h>
 #include <datapunk/mesh/outcome.h>
 #include <datapunk/mesh/registration.h>
@@ -201,5 +202,7 @@ Result<ServiceConfig> checked(ServiceConfig config) {
     if (auto verdict = problems.result("service configuration"); !verdict) return verdict.error();
     return config;
 }
+
+CustomBalancer::~CustomBalancer() = default;
 
 }  // namespace datapunk::mesh

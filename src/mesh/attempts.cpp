@@ -130,6 +130,7 @@ Result<> MeshCore::attempts(
                               !told.grpc_status_.has_value() &&
                               (told.status_ == 0 || !resilience::may_retry_answers(retry));
         const std::string address = result ? std::string() : held.address();
+        if (told.load_) policies.report_load(held, *told.load_, now);
         policies.finish_attempt(std::move(held), outcome, now);
         if (is_final) return result;
         const auto decision = policies.after_attempt(

@@ -10,6 +10,7 @@
 #include "mesh/log_function.h"
 #include "mesh/mesh_core.h"
 #include "mesh/world.h"
+#include "wire/load_report.h"
 
 namespace datapunk::mesh {
 
@@ -82,6 +83,15 @@ void Lease::report(Outcome outcome, Duration latency) noexcept {
 std::string Lease::explain() const {
     const internal::LeaseState& held = state();
     return held.attempt.owner()->explain(held.attempt, held.clock->now());
+}
+
+void Lease::report_load(const LoadReport& load) noexcept {
+    if (!is_held_) return;
+    state().attempt.owner()->report_load(state().attempt, load, state().clock->now());
+}
+
+Result<LoadReport> parse_load_report(std::string_view header_value) {
+    return wire::parse_load_report(header_value);
 }
 
 // --- Attempt

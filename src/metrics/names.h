@@ -28,6 +28,11 @@ inline constexpr MetricFamily kBreakerState{"mesh_breaker_state", gauge, "", "Ci
 inline constexpr MetricFamily kBreakerTransitions{"mesh_breaker_transitions_total", counter, "", "Changes of circuit breaker state, by the new state.", {"service", "to"}};
 inline constexpr MetricFamily kEjections{"mesh_ejections_total", counter, "", "Endpoints left out because real calls failed, by the rule that found it.", {"service", "reason"}};
 inline constexpr MetricFamily kEndpointsEjected{"mesh_endpoints_ejected", gauge, "", "Endpoints left out at present.", {"service"}};
+// --- balancing
+inline constexpr MetricFamily kEndpointsCalled{"mesh_endpoints_called", gauge, "", "Endpoints that calls go to at present: of the own subset, zone and priority.", {"service"}};
+inline constexpr MetricFamily kPanic{"mesh_panic", gauge, "", "1 while so many endpoints are critical that their checks are disregarded.", {"service"}};
+inline constexpr MetricFamily kAttemptsSpilled{"mesh_attempts_spilled_total", counter, "", "Attempts outside of the own zone, or at endpoints of a later priority: zone or priority.", {"service", "to"}};
+inline constexpr MetricFamily kAlgorithmChanges{"mesh_balance_changes_total", counter, "", "Changes of the algorithm by `adaptive`, by the new one.", {"service", "to"}};
 // --- connections
 inline constexpr MetricFamily kUpstreamConnectionsOpen{"mesh_upstream_connections_open", gauge, "", "Connections to endpoints that are open.", {"service"}};
 inline constexpr MetricFamily kUpstreamConnections{"mesh_upstream_connections_total", counter, "", "Connections to endpoints made.", {"service"}};
@@ -96,6 +101,10 @@ inline constexpr const MetricFamily* kAll[] = {
     &kBreakerTransitions,
     &kEjections,
     &kEndpointsEjected,
+    &kEndpointsCalled,
+    &kPanic,
+    &kAttemptsSpilled,
+    &kAlgorithmChanges,
     &kUpstreamConnectionsOpen,
     &kUpstreamConnections,
     &kUpstreamConnectFailures,

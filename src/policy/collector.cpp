@@ -14,7 +14,11 @@ ServiceCollector::ServiceCollector(
       retries_refused_(registry.counter(names::kRetryBudgetExhausted, {service})),
       known_(registry.gauge(names::kEndpointsKnown, {service})),
       healthy_(registry.gauge(names::kEndpointsHealthy, {service})),
-      ejected_(registry.gauge(names::kEndpointsEjected, {service})) {
+      ejected_(registry.gauge(names::kEndpointsEjected, {service})),
+      called_(registry.gauge(names::kEndpointsCalled, {service})),
+      panic_(registry.gauge(names::kPanic, {service})),
+      other_zone_(registry.counter(names::kAttemptsSpilled, {service, "zone"})),
+      later_priority_(registry.counter(names::kAttemptsSpilled, {service, "priority"})) {
     if (refusals == Refusals::here) {
         limited_ = registry.counter(names::kRequestsRejected, {service, "limit"});
         no_endpoint_ = registry.counter(names::kRequestsRejected, {service, "no_endpoint"});
@@ -39,6 +43,8 @@ void ServiceCollector::update(const ServicePolicies& policies, Instant now) {
     retries_refused_.add(totals.retries_refused - counted_.retries_refused);
     limited_.add(totals.limited - counted_.limited);
     no_endpoint_.add(totals.no_endpoint - counted_.no_endpoint);
+    other_zone_.add(totals.other_zone - counted_.other_zone);
+    later_priority_.add(totals.later_priority - counted_.later_priority);
     counted_ = totals;
     update_endpoints(policies.view(now));
 }
@@ -68,6 +74,8 @@ void ServiceCollector::update_endpoints(const ServiceView& view) {
     known_.set(static_cast<double>(known));
     healthy_.set(static_cast<double>(healthy));
     ejected_.set(static_cast<double>(ejected));
+    called_.set(view.called);
+    panic_.set(view.is_panic ? 1 : 0);
 }
 
 void ServiceCollector::count(std::span<const PolicyEvent> events) {
@@ -76,6 +84,8 @@ void ServiceCollector::count(std::span<const PolicyEvent> events) {
             registry_.counter(names::kEjections, {service_, event.label}).add();
         } else if (event.what.starts_with("breaker ")) {
             registry_.counter(names::kBreakerTransitions, {service_, event.label}).add();
+        } else if (event.what.starts_with("balanced by ")) {
+            registry_.counter(names::kAlgorithmChanges, {service_, event.label}).add();
         }
     }
 }

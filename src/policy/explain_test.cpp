@@ -44,6 +44,30 @@ TEST(Explain, APickSaysWhoItWasComparedWithAndWhy) {
     policies.finish_attempt(std::move(attempt), Outcome::success, at(milliseconds(301)));
 }
 
+TEST(Explain, InGroupsOfEndpointsTheRightOnesAreNamed) {
+    ServicePolicy policy;
+    policy.breaker.enabled = false;
+    policy.outlier.enabled = false;
+    policy.zones = {.prefer_own = true, .own = "a", .endpoints_min = 4};
+    ServicePolicies policies("api_service", policy, 1);
+    EndpointSet set = test_set(8);
+    for (std::size_t i = 0; i < 8; ++i) {
+        set.endpoints[i].metadata["zone"] = i % 2 == 0 ? "a" : "b";
+    }
+    policies.update(set, Instant{});
+    for (int i = 0; i < 16; ++i) {
+        CallState call = call_at(Instant{});
+        auto begun = policies.begin_attempt(call, Instant{});
+        auto& attempt = std::get<HeldEndpoint>(begun);
+        const std::string text = policies.explain(attempt, Instant{});
+        EXPECT_THAT(text, HasSubstr("attempt 1: " + attempt.endpoint().id));
+        EXPECT_THAT(text, Not(HasSubstr("gone")));
+        // Who was picked is one of those that were compared.
+        EXPECT_THAT(text, HasSubstr("), 0 in flight"));
+        policies.finish_attempt(std::move(attempt), Outcome::success, at(milliseconds(1)));
+    }
+}
+
 TEST(Explain, ARetrySaysWhatTheBudgetHadAndARefusalWhoWasLeftOut) {
     ServicePolicy policy{.balance = RoundRobin{}};
     policy.breaker.consecutive = 1;

@@ -43,6 +43,7 @@ ServicePolicies::ServicePolicies(std::string name, const ServicePolicy& policy, 
     : name_(std::move(name)),
       policy_(policy),
       call_policy_{.outlier = policy.outlier, .averaging = averaging_of(policy.balance)},
+      rules_(balance::rules_of(policy, seed)),
       budget_(policy.retry.budget),
       workers_(seed) {}
 
@@ -104,6 +105,11 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
             if (++worker->deposits >= kDepositsMax) deposit(worker.get(), now);
         }
         call.add_tried(&cell.load);
+        if (!table->spills.empty()) {
+            const Spill spill = table->spills[*index];
+            if (spill == Spill::zone) worker->other_zone.add();
+            if (spill == Spill::priority) worker->later_priority.add();
+        }
         return HeldEndpoint(*this, cell, permit, now, record);
     }
     worker->no_endpoint.add();
@@ -137,6 +143,12 @@ void ServicePolicies::finish(HeldEndpoint& attempt, resilience::Outcome outcome,
     if (change.suspect) eject_suspect(cell, now);
     // The last touch: an unlisted cell without calls in flight is freed.
     cell.load.in_flight.fetch_sub(1, std::memory_order_release);
+}
+
+void ServicePolicies::report_load(
+    const HeldEndpoint& attempt, const LoadReport& report, Instant now
+) noexcept {
+    if (wants_load_reports()) attempt.cell_->report_load(report, now);
 }
 
 resilience::RetryDecision ServicePolicies::after_attempt(
@@ -212,6 +224,14 @@ std::uint32_t ServicePolicies::noted_successes(const Cell& cell) const noexcept 
 ServiceView ServicePolicies::view(Instant now) const {
     const std::lock_guard guard(mutex_);
     ServiceView view{.service = name_, .retry_tokens = budget_.available(now)};
+    if (const Table* table = table_.load()) {
+        view.called = table->called;
+        view.is_panic = table->is_panic;
+    }
+    if (std::holds_alternative<Adaptive>(policy_.balance)) {
+        view.algorithm = to_string(chooser_.choice());
+        view.algorithm_why = chooser_.why();
+    }
     const auto add = [&](const Cell& cell) {
         EndpointView seen{
             .id = cell.endpoint.id,
@@ -251,6 +271,8 @@ ServiceTotals ServicePolicies::totals() const noexcept {
         totals.limited += worker.limited.load();
         totals.no_endpoint += worker.no_endpoint.load();
         totals.abandoned += worker.abandoned.load();
+        totals.other_zone += worker.other_zone.load();
+        totals.later_priority += worker.later_priority.load();
         for (std::size_t i = 0; i < kOutcomes; ++i) {
             totals.outcomes[i] += worker.outcomes[i].load();
             totals.retries_after[i] += worker.retries[i].load();

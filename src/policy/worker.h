@@ -108,6 +108,8 @@ struct Worker {
     OwnedCounter limited;          // attempts refused by the concurrency limit
     OwnedCounter no_endpoint;      // attempts that found nobody to ask
     OwnedCounter abandoned;        // attempts dropped without a report
+    OwnedCounter other_zone;       // attempts outside of the own zone
+    OwnedCounter later_priority;   // attempts at endpoints of a later priority
     std::array<OwnedCounter, kOutcomes> outcomes;
     std::array<OwnedCounter, kOutcomes> retries;    // allowed, by the outcome that was retried
     std::array<NotedSuccesses, kNotedSlots> noted;  // by Cell::slot

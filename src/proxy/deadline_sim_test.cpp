@@ -92,8 +92,8 @@ TEST(ProxyDeadline, ExpiredWorkIsRefusedBeforeAnEndpointHearsOfIt) {
 
 TEST(ProxyDeadline, WhatIsNoDeadlineIsRefusedAndNotGuessedAt) {
     RawWorld w;
-    for (const std::string value : {"soon", "-5", "1.5", "", "1234567890123456789"}) {
-        const auto answer = w.get("/", "x-mesh-deadline-ms: " + value + "\r\n");
+    for (const char* value : {"soon", "-5", "1.5", "", "1234567890123456789"}) {
+        const auto answer = w.get("/", std::string("x-mesh-deadline-ms: ") + value + "\r\n");
         EXPECT_THAT(answer.bytes, HasSubstr("HTTP/1.1 400")) << value;
         EXPECT_THAT(answer.bytes, HasSubstr("bad deadline")) << value;
     }
