@@ -38,7 +38,7 @@ TEST(RequestLog, TellsEachAttemptWithItsTimesAndWhatFollowed) {
             lines[1],
             AllOf(
                 HasSubstr("attempt 1: api-10.0.0.11 (10.0.0.11:8080)"),
-                HasSubstr("server_error (answered 503); another one after")
+                HasSubstr("server error (answered 503); another one after")
             )
         );
         EXPECT_THAT(

@@ -73,10 +73,10 @@ class Admin(Scenario):
         self.assertTrue(retried)
         for text in retried:
             self.assertIn(f'{self.bad.address}', text)
-            self.assertIn('server_error (answered 500); another one after', text)
+            self.assertIn('server error (answered 500); another one after', text)
         code, text = told('api', '--service')
         self.assertEqual(code, 0)
-        self.assertIn('after attempt 1 (server_error): retry in', text)
+        self.assertIn('after attempt 1 (server error): retry in', text)
         self.assertIn('tokens in the retry budget', text)
         self.assertEqual(told('nobody')[0], 1)
         self.assertEqual(told('nobody', '--service')[0], 1)
