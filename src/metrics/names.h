@@ -70,8 +70,10 @@ inline constexpr MetricFamily kSharedCacheInvalidations{"mesh_shared_cache_inval
 inline constexpr MetricFamily kWatchesActive{"mesh_watches_active", gauge, "", "Services followed by a blocking query.", {}};
 inline constexpr MetricFamily kWatchesFailing{"mesh_watches_failing", gauge, "", "Of them: those whose last question to the registry failed.", {}};
 inline constexpr MetricFamily kWatchCallbackErrors{"mesh_watch_callback_errors_total", counter, "", "Watch callbacks that threw.", {}};
+inline constexpr MetricFamily kCallbacksWaiting{"mesh_callbacks_waiting", gauge, "", "Callbacks of the program's that wait for a free thread, since others take their time.", {}};
 inline constexpr MetricFamily kWatchReconnects{"mesh_watch_reconnects_total", counter, "", "Watches that had to start again after an error.", {"registry"}};
 inline constexpr MetricFamily kRegistrations{"mesh_registrations_total", counter, "", "Registrations and deregistrations, by operation and result.", {"operation", "result"}};
+inline constexpr MetricFamily kRegistrationConflicts{"mesh_registration_conflicts_total", counter, "", "Registrations of this process whose id another live process has taken over.", {}};
 inline constexpr MetricFamily kRegistrationsActive{"mesh_registrations_active", gauge, "", "Service instances that this process keeps registered.", {}};
 // --- DNS
 inline constexpr MetricFamily kDnsClientQuestions{"mesh_dns_client_questions_total", counter, "", "Questions sent to DNS servers, by transport: udp or tcp.", {"transport"}};
@@ -140,8 +142,10 @@ inline constexpr const MetricFamily* kAll[] = {
     &kWatchesActive,
     &kWatchesFailing,
     &kWatchCallbackErrors,
+    &kCallbacksWaiting,
     &kWatchReconnects,
     &kRegistrations,
+    &kRegistrationConflicts,
     &kRegistrationsActive,
     &kDnsClientQuestions,
     &kDnsClientFailures,
