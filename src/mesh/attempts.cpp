@@ -30,6 +30,24 @@ Outcome outcome_of(const Error& error) {
     return Outcome::server_error;
 }
 
+struct Ended {
+    Outcome outcome = Outcome::success;
+    bool by_status = false;  // nobody said how it ended, but what the endpoint answered
+};
+
+// What the function said; else the status it told; else its Error.
+Ended ended_as(
+    std::optional<Outcome> told,
+    std::optional<std::uint32_t> grpc_status,
+    int status,
+    const Result<>& result
+) {
+    if (told) return {.outcome = *told};
+    if (grpc_status) return {.outcome = resilience::outcome_of_grpc_status(*grpc_status)};
+    if (status != 0) return {.outcome = resilience::outcome_of_status(status), .by_status = true};
+    return {.outcome = result ? Outcome::success : outcome_of(result.error())};
+}
+
 // "connection refused (api_service at 10.0.0.7:80, attempt 3; no other: attempts used)"
 Error with_history(
     Error error,
@@ -85,13 +103,6 @@ Result<> MeshCore::run(
     return result;
 }
 
-Outcome MeshCore::how_it_ended(const Attempt& told, const Result<>& result) {
-    if (told.outcome_) return *told.outcome_;
-    if (told.grpc_status_) return resilience::outcome_of_grpc_status(*told.grpc_status_);
-    if (told.status_ != 0) return resilience::outcome_of_status(told.status_);
-    return result ? Outcome::success : outcome_of(result.error());
-}
-
 Result<> MeshCore::attempts(
     ServiceState& service,
     policy::CallState& call,
@@ -105,7 +116,7 @@ Result<> MeshCore::attempts(
         Instant now = world_.clock->now();
         auto begun = policies.begin_attempt(call, now);
         if (const auto* nobody = std::get_if<policy::NoEndpoint>(&begun)) {
-            Error error = to_error(*nobody, policies.name(), now);
+            Error error = policies.to_error(*nobody, now);
             if (last) error.what += fmt::format("; before: {}", last->what);
             return error;
         }
@@ -121,7 +132,15 @@ Result<> MeshCore::attempts(
         Result<> result = attempt(held.endpoint(), told);
         now = world_.clock->now();
 
-        const Outcome outcome = how_it_ended(told, result);
+        const Ended ended = ended_as(told.outcome_, told.grpc_status_, told.status_, result);
+        const Outcome outcome = ended.outcome;
+        std::optional<bool> is_failure;
+        if (ended.by_status) is_failure = policies.policy().failure_statuses.contains(told.status_);
+        if (options.is_failure && outcome != Outcome::cancelled) {
+            is_failure = options.is_failure(
+                {.outcome = outcome, .status = told.status_, .latency = now - held.begun()}
+            );
+        }
         if (!told.worth_retrying_ && !result && options.retry_if) {
             told.worth_retrying_ = options.retry_if(result.error());
         }
@@ -131,7 +150,7 @@ Result<> MeshCore::attempts(
                               (told.status_ == 0 || !resilience::may_retry_answers(retry));
         const std::string address = result ? std::string() : held.address();
         if (told.load_) policies.report_load(held, *told.load_, now);
-        policies.finish_attempt(std::move(held), outcome, now);
+        policies.finish_attempt(std::move(held), outcome, now, is_failure);
         if (is_final) return result;
         const auto decision = policies.after_attempt(
             call,
@@ -163,6 +182,12 @@ bool MeshCore::sleep_until(Instant until) {
     return false;
 }
 
+Result<> MeshCore::force_breaker(
+    ServiceState& service, BreakerForce how, std::string_view endpoint
+) {
+    return service.policies.force_breaker(how, endpoint, world_.clock->now());
+}
+
 Result<Lease> MeshCore::lease(std::string_view name) {
     ServiceState* service = services_.find(name);
     if (service == nullptr) {
@@ -189,7 +214,7 @@ Result<Lease> MeshCore::lease(ServiceState& service) {
     if (auto* attempt = std::get_if<policy::HeldEndpoint>(&begun)) [[likely]] {
         return Lease(LeaseState{.attempt = std::move(*attempt), .clock = world_.clock.get()});
     }
-    return to_error(std::get<policy::NoEndpoint>(begun), service.policies.name(), now);
+    return service.policies.to_error(std::get<policy::NoEndpoint>(begun), now);
 }
 
 }  // namespace datapunk::mesh::internal

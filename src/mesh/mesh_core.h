@@ -111,6 +111,8 @@ class MeshCore {
     Result<> run(std::string_view name, const CallOptions& options, const AttemptFunction& attempt);
     Result<> run(ServiceState& service, const CallOptions& options, const AttemptFunction& attempt);
 
+    Result<> force_breaker(ServiceState& service, BreakerForce how, std::string_view endpoint);
+
     Result<> readiness() const;
     std::string metrics_text();
 
@@ -129,7 +131,6 @@ class MeshCore {
     template <class T, class Start>
     Result<T> ask(Start start);
 
-    static Outcome how_it_ended(const Attempt& told, const Result<>& result);
     Result<> attempts(
         ServiceState& service,
         policy::CallState& call,

@@ -49,6 +49,7 @@ class Exchange {
     void enter(Proxy::Routed& routed);
     io::Task<bool> heed_callers_deadline();
     io::Task<void> serve();
+    std::optional<bool> judged(resilience::Outcome ended, int status) const;
     io::Task<void> give_answer(policy::HeldEndpoint at);
     io::Task<void> answer_without_endpoint(policy::NoEndpoint why);
     io::Task<void> answer_failure(const AttemptResult& failed);
