@@ -7,9 +7,9 @@
 #include <optional>
 
 #include "apps/commands.h"
-#include "apps/environment.h"
 #include "apps/registry_session.h"
 #include "http/client.h"
+#include "io/environment.h"
 #include "io/epoll_loop.h"
 #include "io/tcp.h"
 #include "wire/url.h"
@@ -22,7 +22,7 @@ constexpr std::uint16_t kAdminPort = 19000;
 
 std::string token_of(const ExplainCommand& command) {
     if (!command.token.empty()) return command.token;
-    for (const auto& [name, value] : process_environment()) {
+    for (const auto& [name, value] : io::process_environment()) {
         if (name == "DPMESH_ADMIN_TOKEN") return value;
     }
     return {};

@@ -31,8 +31,9 @@ struct Decision {
     std::uint16_t critical = 0;
     std::uint8_t tried = 0;     // endpoints that this call had tried
     std::uint8_t compared = 0;  // how many of the next
-    // Refusal: ejected, open and in flight. Retry: the wait in ns, two halves. Pick: the cells that
-    // were compared.
+    // Refusal: ejected, open, in flight, outside of the subset; the first latency is the wait in ms
+    // until the next may be asked, negative = never. Retry: the wait in ns, two halves. Pick: the
+    // cells that were compared.
     std::array<std::uint32_t, kComparedMax> cells{};
     std::array<float, kComparedMax> latency_ms{};  // of those; 0 = has not answered yet
     std::array<std::uint32_t, kComparedMax> in_flight{};

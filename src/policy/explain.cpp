@@ -29,6 +29,19 @@ Small capped(std::uint64_t value) noexcept {
     return static_cast<Small>(std::min<std::uint64_t>(value, std::numeric_limits<Small>::max()));
 }
 
+// What a refusal says of when the first endpoint may be asked again, in the place of a latency.
+float ms_until(Instant then, Instant now) noexcept {
+    if (then == kNever) return -1;
+    return std::max(0.F, std::chrono::duration<float, std::milli>(then - now).count());
+}
+
+Instant when_again(const Decision& refusal) noexcept {
+    const float wait_ms = refusal.latency_ms[0];
+    if (wait_ms < 0) return kNever;
+    const std::chrono::duration<double, std::milli> wait(wait_ms);
+    return Instant(Duration(refusal.when_ns)) + std::chrono::duration_cast<Duration>(wait);
+}
+
 std::string in_words(Duration wait) {
     return core::format_duration(std::chrono::ceil<std::chrono::milliseconds>(wait));
 }
@@ -73,7 +86,8 @@ NoEndpoint ServicePolicies::note_refusal(
          .known = why.known,
          .critical = capped<std::uint16_t>(why.critical),
          .tried = capped<std::uint8_t>(call.tried_count()),
-         .cells = {why.ejected, why.open, why.in_flight, why.outside}}
+         .cells = {why.ejected, why.open, why.in_flight, why.outside},
+         .latency_ms = {ms_until(why.next_at, now)}}
     );
     return why;
 }
@@ -138,7 +152,8 @@ std::string refusal_text(const Decision& noted, std::string_view service) {
         .ejected = noted.cells[0],
         .open = noted.cells[1],
         .outside = noted.cells[3],
-        .in_flight = noted.cells[2]
+        .in_flight = noted.cells[2],
+        .next_at = when_again(noted)
     };
     const Error error = to_error(why, service, Instant(Duration(noted.when_ns)));
     return fmt::format("refused after {} attempts: {}", noted.attempt, error.what);
@@ -193,8 +208,8 @@ std::string ServicePolicies::explain(const HeldEndpoint& attempt, Instant now) c
             why = fmt::format(
                 "ejected for {}, {} left", seen.ejected_for, in_words(*seen.ejected_until - now)
             );
-        } else if (seen.breaker != resilience::BreakerState::closed) {
-            why = fmt::format("breaker {}", resilience::to_string(seen.breaker));
+        } else if (seen.breaker.state != resilience::BreakerState::closed) {
+            why = fmt::format("breaker {}", resilience::to_string(seen.breaker.state));
         } else {
             continue;
         }

@@ -94,7 +94,10 @@ TEST(Explain, ARetrySaysWhatTheBudgetHadAndARefusalWhoWasLeftOut) {
     );
     EXPECT_THAT(told[2].text, AllOf(HasSubstr("attempt 2: e0000"), HasSubstr("1 tried before")));
     EXPECT_THAT(told[3].text, HasSubstr("no other, retry budget exhausted"));
-    EXPECT_THAT(told[4].text, AllOf(HasSubstr("refused after 2 attempts"), HasSubstr("2 open")));
+    EXPECT_THAT(
+        told[4].text,
+        AllOf(HasSubstr("refused after 2 attempts"), HasSubstr("2 open, next try in 30s"))
+    );
     EXPECT_THAT(told[5].text, HasSubstr("the deadline passed before an attempt could begin"));
     for (int i = 0; i < 5; ++i) {
         EXPECT_EQ(told[static_cast<std::size_t>(i)].call, told[0].call);
