@@ -8,6 +8,7 @@
 #include "apps/discovery_settings.h"
 #include "apps/endpoint_query.h"
 #include "config/effective.h"
+#include "wire/url.h"
 
 namespace datapunk::mesh::apps {
 
@@ -374,7 +375,8 @@ Result<> Agent::start_workers() {
             .services = services_,
             .metrics = metrics_,
             .log = log_,
-            .pool = {}
+            .pool = {},
+            .requests = &requests_
         },
         sockets_
     );
@@ -387,6 +389,36 @@ Result<> Agent::start_workers() {
         );
     }
     return Ok{};
+}
+
+http::Response Agent::explain(const http::Request& request) const {
+    const auto query = wire::Query::parse(request.query());
+    if (!query) return http::text_response(400, query.error().what + "\n");
+    std::vector<Explained> all;
+    if (const auto id = query->value("id")) {
+        for (const auto& record : requests_.find(*id)) {
+            const policy::ServicePolicies* service = nullptr;
+            services_.for_each([&](const policy::ServicePolicies& one) {
+                if (reinterpret_cast<std::uintptr_t>(&one) == record.service) service = &one;
+            });
+            const Instant when{Duration(record.arrived_ns)};
+            all.push_back({.ago = loop_.now() - when, .lines = proxy::in_words(record, service)});
+        }
+        if (all.empty()) {
+            return http::text_response(404, "not among the last requests of any worker\n");
+        }
+    } else if (const auto name = query->value("service")) {
+        const policy::ServicePolicies* service = services_.find(*name);
+        if (service == nullptr) return http::text_response(404, "no such service\n");
+        for (auto& decision : service->decisions()) {
+            all.push_back({.ago = loop_.now() - decision.when, .lines = {std::move(decision.text)}}
+            );
+        }
+    } else {
+        return http::text_response(400, "say ?id= or ?service=\n");
+    }
+    if (query->value("format") == "text") return http::text_response(200, explained_text(all));
+    return http::json_response(200, explained_json(all));
 }
 
 Result<> Agent::start_admin() {
@@ -445,6 +477,12 @@ void Agent::add_pages() {
         "/events",
         "what happened lately: ejections, breakers, registry, drain",
         [this](const http::Request&) { return http::json_response(200, events_json(events_)); }
+    );
+    admin_.add(
+        "/explain",
+        "why: ?id= of a request (x-request-id or trace id), or ?service= for its last decisions; "
+        "&format=text",
+        [this](const http::Request& request) { return explain(request); }
     );
     admin_.add_action(
         "/breaker",

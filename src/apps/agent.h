@@ -83,6 +83,7 @@ class Agent {
     Result<> make_services();
     Result<> start_workers();
     Result<> start_admin();
+    http::Response explain(const http::Request& request) const;
     Result<> start_sharing();
     Result<> start_registry();
     Result<std::unique_ptr<registry::Backend>> connect_registry(config::RegistryKind kind);
@@ -111,6 +112,7 @@ class Agent {
     metrics::MetricRegistry metrics_;
     Certificates certificates_;
     proxy::UpstreamServices services_;
+    proxy::RequestLog requests_;
     std::vector<std::unique_ptr<policy::ServiceCollector>> collectors_;  // in services_' order
     std::unique_ptr<internal::SharedBreakers> shared_breakers_;          // null: no Redis
     std::unique_ptr<LocalRegistry> local_registry_;

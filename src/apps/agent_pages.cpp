@@ -46,6 +46,34 @@ void write_endpoint(wire::JsonWriter& json, const policy::EndpointView& endpoint
 
 }  // namespace
 
+std::string explained_json(const std::vector<Explained>& all) {
+    std::string text;
+    wire::JsonWriter json(text, true);
+    json.begin_object().key("explained").begin_array();
+    for (const Explained& one : all) {
+        json.begin_object().key("seconds_ago").number(seconds(one.ago)).key("lines").begin_array();
+        for (const std::string& line : one.lines) json.string(line);
+        json.end_array().end_object();
+    }
+    json.end_array().end_object();
+    return text;
+}
+
+// "3.2s ago: the first line", then its other lines, indented.
+std::string explained_text(const std::vector<Explained>& all) {
+    std::string text;
+    for (const Explained& one : all) {
+        const auto ago = std::chrono::floor<std::chrono::milliseconds>(one.ago);
+        text += core::format_duration(ago) + " ago: ";
+        for (std::size_t i = 0; i < one.lines.size(); ++i) {
+            if (i > 0) text += "  ";
+            text += one.lines[i];
+            text += '\n';
+        }
+    }
+    return text;
+}
+
 std::string ready_json(const std::vector<Unready>& reasons) {
     std::string text;
     wire::JsonWriter json(text, true);

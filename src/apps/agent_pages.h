@@ -25,6 +25,14 @@ struct TimedEvent {
     policy::PolicyEvent event;
 };
 
+// A decision, or all that became of a request, in words.
+struct Explained {
+    Duration ago;
+    std::vector<std::string> lines;
+};
+
+std::string explained_json(const std::vector<Explained>& all);
+std::string explained_text(const std::vector<Explained>& all);
 std::string ready_json(const std::vector<Unready>& reasons);
 std::string endpoints_json(const std::vector<policy::ServiceView>& services, Instant now);
 // PUT /breaker: what `query` says, done.

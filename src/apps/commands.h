@@ -52,6 +52,15 @@ struct RegistryCommand {
     std::string node;  // empty: this machine's name
 };
 
+struct ExplainCommand {
+    std::string what;  // a request's id, or a service's name
+    bool is_service = false;
+    std::string agent = "127.0.0.1:19000";
+    std::string token;  // empty = DPMESH_ADMIN_TOKEN
+    std::uint32_t timeout_ms = 5000;
+    Output output = Output::table;
+};
+
 struct SnapshotCommand {
     RegistryAccess access;
     std::string file;
@@ -106,6 +115,7 @@ struct DeregisterCommand {
 
 int run_agent(const AgentCommand& command);
 int run_registry(const RegistryCommand& command);
+int run_explain(const ExplainCommand& command);
 int run_snapshot_save(const SnapshotCommand& command);
 int run_snapshot_restore(const SnapshotCommand& command);
 int run_snapshot_inspect(const SnapshotCommand& command);

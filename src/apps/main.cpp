@@ -228,6 +228,24 @@ int main(int argc, char** argv) {
     config_cli->add_subcommand("schema", "Print the JSON schema of the configuration")
         ->callback([&] { code = run_schema(); });
 
+    ExplainCommand explain;
+    auto* explain_cli = app.add_subcommand(
+        "explain", "Why a request went where it went: its route, attempts and who was left out"
+    );
+    explain_cli->add_option("what", explain.what, "The request's x-request-id or trace id")
+        ->required();
+    explain_cli->add_flag(
+        "--service", explain.is_service, "It is a service: the last decisions about its calls"
+    );
+    explain_cli->add_option("--agent", explain.agent, "Admin API of the agent, host:port")
+        ->capture_default_str();
+    explain_cli->add_option("--token", explain.token, "Its token (default: $DPMESH_ADMIN_TOKEN)");
+    explain_cli->add_option("--timeout-ms", explain.timeout_ms, "Longest wait for an answer")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 600'000));
+    add_output(*explain_cli, explain.output);
+    explain_cli->callback([&] { code = run_explain(explain); });
+
     RegistryAccess services;
     auto* services_cli =
         app.add_subcommand("services", "List the services that the registry knows");

@@ -68,6 +68,15 @@ struct PickState {
     std::uint64_t cursor;  // round robin's place; starts at random, so that threads do not march
     std::array<std::uint64_t, 8> group_cursors{};  // the cursor's values in groups of endpoints
     double typical_cost = 0;  // peak_ewma: what this thread's picks cost lately; 0 = none yet
+    // The candidates that the last pick compared, for those who explain it; the first kComparedMax.
+    // Algorithms that compare nothing leave it alone: whoever reads it clears it before the pick.
+    static constexpr std::uint32_t kComparedMax = 4;
+    std::uint32_t compared_count = 0;
+    std::array<std::uint32_t, kComparedMax> compared{};
+
+    void note_compared(std::uint32_t index) noexcept {
+        if (compared_count < kComparedMax) compared[compared_count++] = index;
+    }
 };
 
 struct PickQuery {

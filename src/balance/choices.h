@@ -29,23 +29,25 @@ std::optional<std::uint32_t> best_of_many(
     const WeightedDraw& draw,
     std::uint32_t choices,
     const PickQuery& query,
-    core::Rng& rng,
+    PickState& state,
     const Better& better
 ) noexcept {
     std::array<std::uint32_t, kChoicesMax> drawn;
     std::uint32_t count = 0;
     for (std::uint32_t left = choices + kDrawsMax; left > 0 && count < choices; --left) {
-        const std::uint32_t one = draw.at(rng());
+        const std::uint32_t one = draw.at(state.rng());
         const auto end = drawn.begin() + count;
         if (std::find(drawn.begin(), end, one) != end) continue;
         if (!query.excludes(candidates[one].load)) drawn[count++] = one;
     }
     if (count < 2) {
-        count = scan_for_choices(candidates, query, rng, std::span(drawn).first(choices));
+        count = scan_for_choices(candidates, query, state.rng, std::span(drawn).first(choices));
         if (count == 0) return std::nullopt;
     }
     std::uint32_t best = drawn[0];
+    state.note_compared(best);
     for (std::uint32_t i = 1; i < count; ++i) {
+        state.note_compared(drawn[i]);
         if (better(candidates[drawn[i]], candidates[best])) best = drawn[i];
     }
     return best;
@@ -58,21 +60,23 @@ std::optional<std::uint32_t> best_of(
     const WeightedDraw& draw,
     std::uint32_t choices,
     const PickQuery& query,
-    core::Rng& rng,
+    PickState& state,
     const Better& better
 ) noexcept {
     const auto size = static_cast<std::uint32_t>(candidates.size());
     if (size == 0) return std::nullopt;
     if (choices == 2 && size > 1) {
-        const std::uint32_t a = draw.at(rng());
-        std::uint32_t b = draw.at(rng());
+        const std::uint32_t a = draw.at(state.rng());
+        std::uint32_t b = draw.at(state.rng());
         // The same twice is common in a small table; its neighbour is as good as any.
         if (a == b) b = b + 1 == size ? 0 : b + 1;
         if (!query.excludes(candidates[a].load) && !query.excludes(candidates[b].load)) {
+            state.note_compared(a);
+            state.note_compared(b);
             return better(candidates[b], candidates[a]) ? b : a;
         }
     }
-    return best_of_many(candidates, draw, std::min(choices, size), query, rng, better);
+    return best_of_many(candidates, draw, std::min(choices, size), query, state, better);
 }
 
 }  // namespace datapunk::mesh::balance

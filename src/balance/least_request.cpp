@@ -19,7 +19,7 @@ std::optional<std::uint32_t> LeastRequestPicker::pick(const PickQuery& query, Pi
         const std::uint64_t b_load = b.load->in_flight.load(std::memory_order_relaxed);
         return a_load * b.weight < b_load * a.weight;
     };
-    return best_of(candidates_, draw_, choices_, query, state.rng, less_loaded);
+    return best_of(candidates_, draw_, choices_, query, state, less_loaded);
 }
 
 }  // namespace datapunk::mesh::balance

@@ -122,7 +122,7 @@ std::optional<std::uint32_t> PeakEwmaPicker::best_of_drawn(
     const auto better = [&](const Candidate& a, const Candidate& b) {
         return is_better(see(a, query.now), see(b, query.now));
     };
-    return best_of(candidates_, draw_, choices, query, state.rng, better);
+    return best_of(candidates_, draw_, choices, query, state, better);
 }
 
 std::optional<std::uint32_t> PeakEwmaPicker::pick(const PickQuery& query, PickState& state)

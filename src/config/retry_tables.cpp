@@ -105,7 +105,6 @@ const Table& table_of<RetryBudgetConfig>() {
             .field("ratio", &B::ratio, "Retries allowed per call. 0.2: load grows by a fifth at most.", between(0, 10))
             .field("min_per_second", &B::min_per_second, "Retries per second allowed even when idle, so that rare callers may retry at all.", between(0, 1000))
             .field("window", &B::window, "How long the deposit of a call lives.", between(1s, 60s))
-            .field("shared", &B::shared, "One budget for all processes that use the same Redis (section redis) and name the service alike. While Redis is away each has its own.")
             .table();
     return table;
 }
@@ -118,18 +117,6 @@ const Table& table_of<BackoffConfig>() {
             .field("base", &B::base, "Ceiling before the first retry. 25 ms outlasts a hiccup and not a caller's patience.", between(0s, 1h))
             .field("max", &B::max, "Longest wait at all, at least base.", between(0s, 1h))
             .field("kind", &B::kind, "full_jitter: uniform between zero and the ceiling, which costs a struggling service least. equal_jitter: between half of the ceiling and all of it. decorrelated_jitter: between base and three times the wait before. exponential: the ceiling. linear, fibonacci, fixed: base times n, times the Fibonacci numbers, or base.")
-            .table();
-    return table;
-}
-
-template <>
-const Table& table_of<HedgeConfig>() {
-    using H = HedgeConfig;
-    static const Table table =
-        TableOf<H>("hedge", "A second attempt while the first is still out; who answers first wins, the other is cancelled. Only for calls that may be repeated.")
-            .field("enabled", &H::enabled, "Whether slow calls are hedged.")
-            .field("percentile", &H::percentile, "A call that takes longer than this share of calls lately is hedged. 0.95: at most a twentieth more load, which the retry budget pays.", between(0.5, 0.999))
-            .field("delay_min", &H::delay_min, "Never sooner than this.", between(0s, 1min))
             .table();
     return table;
 }
@@ -148,7 +135,6 @@ const Table& table_of<RetryConfig>() {
             .field("attempt_timeout", &R::attempt_timeout, "Time limit of one attempt; 0s = the call's deadline.", between(0s, 1h))
             .field("backoff", &R::backoff, "Wait between attempts.")
             .field("retry_after_max", &R::retry_after_max, "Longest Retry-After that is waited for; an answer that asks for more is passed on.", between(0s, 1h))
-            .field("hedge", &R::hedge, "A second attempt when the first is slow.")
             .field("budget", &R::budget, "Bound on all retries together.")
             .table();
     return table;

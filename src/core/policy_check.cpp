@@ -247,14 +247,6 @@ void check_retry(const RetryConfig& r, Problems& problems) {
         r.retry_after_max >= Duration::zero() && r.retry_after_max <= std::chrono::hours(1),
         "retry.retry_after_max must be 0..1h"
     );
-    problems.need(
-        r.hedge.percentile >= 0.5 && r.hedge.percentile <= 0.999,
-        "retry.hedge.percentile must be 0.5..0.999"
-    );
-    problems.need(
-        r.hedge.delay_min >= Duration::zero() && r.hedge.delay_min <= std::chrono::minutes(1),
-        "retry.hedge.delay_min must be 0..1min"
-    );
     problems.need(r.backoff.base >= Duration::zero(), "retry.backoff.base must not be negative");
     problems.need(r.backoff.max >= r.backoff.base, "retry.backoff.max must be at least base");
     problems.need(r.budget.ratio >= 0 && r.budget.ratio <= 10, "retry.budget.ratio must be 0..10");

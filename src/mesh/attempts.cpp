@@ -36,8 +36,14 @@ struct Ended {
 };
 
 // What the function said; else the status it told; else its Error.
-Ended ended_as(std::optional<Outcome> told, int status, const Result<>& result) {
+Ended ended_as(
+    std::optional<Outcome> told,
+    std::optional<std::uint32_t> grpc_status,
+    int status,
+    const Result<>& result
+) {
     if (told) return {.outcome = *told};
+    if (grpc_status) return {.outcome = resilience::outcome_of_grpc_status(*grpc_status)};
     if (status != 0) return {.outcome = resilience::outcome_of_status(status), .by_status = true};
     return {.outcome = result ? Outcome::success : outcome_of(result.error())};
 }
@@ -83,7 +89,9 @@ Result<> MeshCore::run(
     const Instant begun = world_.clock->now();
     const Duration limit =
         options.deadline > Duration::zero() ? options.deadline : service.policies.policy().deadline;
-    policy::CallState call(resilience::Deadline::in(begun, limit));
+    policy::CallState call(resilience::earlier(
+        resilience::Deadline::in(begun, limit), resilience::Deadline(options.latest)
+    ));
     call.hash = options.hash;
     if (!service.is_known()) {
         const Instant latest = std::min(call.deadline.at(), begun + options_.timeout);
@@ -124,7 +132,7 @@ Result<> MeshCore::attempts(
         Result<> result = attempt(held.endpoint(), told);
         now = world_.clock->now();
 
-        const Ended ended = ended_as(told.outcome_, told.status_, result);
+        const Ended ended = ended_as(told.outcome_, told.grpc_status_, told.status_, result);
         const Outcome outcome = ended.outcome;
         std::optional<bool> is_failure;
         if (ended.by_status) is_failure = policies.policy().failure_statuses.contains(told.status_);
@@ -133,18 +141,25 @@ Result<> MeshCore::attempts(
                 {.outcome = outcome, .status = told.status_, .latency = now - held.begun()}
             );
         }
+        if (!told.worth_retrying_ && !result && options.retry_if) {
+            told.worth_retrying_ = options.retry_if(result.error());
+        }
+        const bool is_final = result && outcome == Outcome::success &&
+                              !told.worth_retrying_.value_or(false) &&
+                              !told.grpc_status_.has_value() &&
+                              (told.status_ == 0 || !resilience::may_retry_answers(retry));
         const std::string address = result ? std::string() : held.address();
         if (told.load_) policies.report_load(held, *told.load_, now);
         policies.finish_attempt(std::move(held), outcome, now, is_failure);
-        if (result && outcome == Outcome::success && !told.worth_retrying_.value_or(false)) {
-            return result;
-        }
+        if (is_final) return result;
         const auto decision = policies.after_attempt(
             call,
             {.outcome = outcome,
              .idempotent = options.idempotent || !told.is_sent_,
              .user_verdict = told.worth_retrying_,
-             .retry_after = told.retry_after_},
+             .retry_after = told.retry_after_,
+             .status = static_cast<std::uint16_t>(std::clamp(told.status_, 0, 599)),
+             .grpc_status = told.grpc_status_},
             now
         );
         if (!decision) {
@@ -197,11 +212,7 @@ Result<Lease> MeshCore::lease(ServiceState& service) {
     policy::CallState call{resilience::Deadline()};
     auto begun = service.policies.begin_attempt(call, now);
     if (auto* attempt = std::get_if<policy::HeldEndpoint>(&begun)) [[likely]] {
-        return Lease(LeaseState{
-            .attempt = std::move(*attempt),
-            .policies = &service.policies,
-            .clock = world_.clock.get()
-        });
+        return Lease(LeaseState{.attempt = std::move(*attempt), .clock = world_.clock.get()});
     }
     return service.policies.to_error(std::get<policy::NoEndpoint>(begun), now);
 }

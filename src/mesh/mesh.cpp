@@ -75,13 +75,19 @@ void Lease::report(Outcome outcome, Duration latency) noexcept {
     const Instant begun = held.attempt.begun();
     // A latency longer than the lease is a slip; believed, it would move the policies' time ahead.
     const Instant end = latency > Duration::zero() ? std::min(now, begun + latency) : now;
-    held.policies->finish_attempt(std::move(held.attempt), outcome, end);
+    policy::ServicePolicies* policies = held.attempt.owner();
+    policies->finish_attempt(std::move(held.attempt), outcome, end);
     drop();
+}
+
+std::string Lease::explain() const {
+    const internal::LeaseState& held = state();
+    return held.attempt.owner()->explain(held.attempt, held.clock->now());
 }
 
 void Lease::report_load(const LoadReport& load) noexcept {
     if (!is_held_) return;
-    state().policies->report_load(state().attempt, load, state().clock->now());
+    state().attempt.owner()->report_load(state().attempt, load, state().clock->now());
 }
 
 Result<LoadReport> parse_load_report(std::string_view header_value) {
@@ -155,6 +161,14 @@ std::string Service::degraded_because() const {
 
 Result<Lease> Service::get_service_instance() const {
     return core_->lease(*state_);
+}
+
+std::vector<std::string> Service::explain() const {
+    std::vector<std::string> lines;
+    for (policy::DecisionText& decision : state_->policies.decisions()) {
+        lines.push_back(std::move(decision.text));
+    }
+    return lines;
 }
 
 Result<> Service::run(const CallOptions& options, const AttemptFunction& attempt) const {

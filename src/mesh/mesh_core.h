@@ -51,7 +51,6 @@ struct MeshLink {
 // What a Lease holds.
 struct LeaseState {
     policy::HeldEndpoint attempt;
-    policy::ServicePolicies* policies;
     const io::ThreadClock* clock;
 };
 

@@ -22,6 +22,7 @@ class CallState {
     explicit CallState(resilience::Deadline call_deadline) noexcept : deadline(call_deadline) {}
 
     resilience::Deadline deadline;
+    std::uint64_t number = 0;    // of this call in the explanations; 0 until it has begun
     std::uint32_t attempts = 0;  // begun so far
     Duration last_wait{};        // before the attempt that is out, or was
     // What the call wants to stay with one endpoint for, hashed; see RingHash.
@@ -31,6 +32,8 @@ class CallState {
     std::span<const balance::EndpointLoad* const> tried() const noexcept {
         return std::span(tried_).first(tried_count_);
     }
+
+    std::uint32_t tried_count() const noexcept { return static_cast<std::uint32_t>(tried_count_); }
 
     // Remembers the last kTriedMax; RetryConfig allows no more attempts than that.
     void add_tried(const balance::EndpointLoad* load) noexcept {

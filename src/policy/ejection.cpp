@@ -68,7 +68,7 @@ void ServicePolicies::apply(
 ) {
     Cell& cell = *cells_[ejection.index];
     cell.eject(judged, now);
-    cell.ejected_for = describe(ejection);
+    cell.ejected_for = resilience::describe(ejection);
     events_.push(
         {.when = now,
          .service = name_,

@@ -93,6 +93,7 @@ HeldEndpoint& HeldEndpoint::operator=(HeldEndpoint&& other) noexcept {
     std::swap(era_, taken.era_);
     std::swap(service_era_, taken.service_era_);
     std::swap(begun_, taken.begun_);
+    std::swap(record_, taken.record_);
     return *this;
 }
 
@@ -123,26 +124,31 @@ bool ServicePolicies::within_limit(Worker& worker, Instant now) const noexcept {
 std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
     CallState& call, Instant now
 ) {
-    if (call.deadline.expired(now)) return NoEndpoint{.reason = NoEndpoint::Reason::deadline};
     const core::EpochGuard guard;
     const WorkerUse worker(workers_);
+    if (call.deadline.expired(now)) {
+        const NoEndpoint late{.reason = NoEndpoint::Reason::deadline};
+        return note_refusal(worker.get(), call, late, now);
+    }
     if (is_blocked_.load(std::memory_order_relaxed)) {
         worker->blocked.add();
-        return NoEndpoint{.reason = NoEndpoint::Reason::dependency};
+        const NoEndpoint blocked{.reason = NoEndpoint::Reason::dependency};
+        return note_refusal(worker.get(), call, blocked, now);
     }
     if (!within_limit(worker.get(), now)) {
         worker->limited.add();
-        return NoEndpoint{
+        const NoEndpoint full{
             .reason = NoEndpoint::Reason::limited,
             .in_flight = static_cast<std::uint32_t>(workers_.in_flight())
         };
+        return note_refusal(worker.get(), call, full, now);
     }
     resilience::BreakerTransition changed;
     const std::uint32_t service_era = breaker_.admit(now, changed);
     if (changed) tell(nullptr, changed, now);
     if (service_era == 0) {
         worker->breaker_open.add();
-        return refused_by_breaker(now);
+        return note_refusal(worker.get(), call, refused_by_breaker(now), now);
     }
     const Table* table = table_.load(std::memory_order_acquire);
     Skipped skipped(call.tried());
@@ -150,6 +156,7 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
     balance::PickQuery query{.now = now, .tried = call.tried(), .hash = call.hash};
     if (call.hash) query.in_flight = workers_.in_flight();  // a bounded load asks for it
     for (int asked = 0; table != nullptr && asked < kAskedMax; ++asked) {
+        worker->pick.compared_count = 0;
         auto index = table->balancer.pick(query, worker->pick);
         if (!index && skipped.revisit_tried()) {
             query.tried = skipped.span();
@@ -172,6 +179,7 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
             continue;
         }
 
+        const std::uint64_t record = note_pick(worker.get(), *table, call, cell, now);
         cell.load.in_flight.fetch_add(1, std::memory_order_relaxed);
         --worker->allowance;
         worker->begun.add();
@@ -185,11 +193,11 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
             if (spill == Spill::zone) worker->other_zone.add();
             if (spill == Spill::priority) worker->later_priority.add();
         }
-        return HeldEndpoint(*this, cell, permit.era, service_era, now);
+        return HeldEndpoint(*this, cell, permit.era, service_era, now, record);
     }
     breaker_.give_back(service_era);
     worker->no_endpoint.add();
-    return explain(table);
+    return note_refusal(worker.get(), call, explain(table), now);
 }
 
 void ServicePolicies::deposit(Worker& worker, Instant now) noexcept {
@@ -271,6 +279,17 @@ resilience::RetryDecision ServicePolicies::after_attempt(
     if (decision.reason == resilience::RetryReason::budget_exhausted) {
         worker->retries_refused.add();
     }
+    const auto wait = static_cast<std::uint64_t>(decision.wait.count());
+    worker->decisions.push(
+        {.when_ns = now.time_since_epoch().count(),
+         .call = call.number,
+         .kind = Decision::Kind::retry,
+         .attempt = static_cast<std::uint8_t>(call.attempts),
+         .reason = static_cast<std::uint8_t>(decision.reason),
+         .outcome = static_cast<std::uint8_t>(end.outcome),
+         .cells = {static_cast<std::uint32_t>(wait), static_cast<std::uint32_t>(wait >> 32U)},
+         .tokens = static_cast<float>(budget_.available(now))}
+    );
     return decision;
 }
 

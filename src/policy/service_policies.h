@@ -50,6 +50,7 @@
 #include "health/trend.h"
 #include "policy/call.h"
 #include "policy/cell.h"
+#include "policy/decision.h"
 #include "policy/dependencies.h"
 #include "policy/events.h"
 #include "policy/service_breaker.h"
@@ -70,7 +71,8 @@ class HeldEndpoint {
           cell_(other.cell_),
           era_(other.era_),
           service_era_(other.service_era_),
-          begun_(other.begun_) {}
+          begun_(other.begun_),
+          record_(other.record_) {}
 
     HeldEndpoint& operator=(HeldEndpoint&& other) noexcept;
 
@@ -85,6 +87,9 @@ class HeldEndpoint {
 
     Instant begun() const noexcept { return begun_; }
 
+    // Of the pick that led here; nullptr once it is over.
+    ServicePolicies* owner() const noexcept { return owner_; }
+
   private:
     friend class ServicePolicies;
 
@@ -95,9 +100,15 @@ class HeldEndpoint {
         Cell& cell,
         std::uint32_t era,
         std::uint32_t service_era,
-        Instant now
+        Instant now,
+        std::uint64_t record
     ) noexcept
-        : owner_(&owner), cell_(&cell), era_(era), service_era_(service_era), begun_(now) {}
+        : owner_(&owner),
+          cell_(&cell),
+          era_(era),
+          service_era_(service_era),
+          begun_(now),
+          record_(record) {}
 
     bool is_confirmed() const noexcept { return begun_ == kNever; }
 
@@ -105,7 +116,8 @@ class HeldEndpoint {
     Cell* cell_;
     std::uint32_t era_;          // of the permits of the endpoint's breaker
     std::uint32_t service_era_;  // and of the service's
-    Instant begun_;              // kNever: confirmed. A lease has no room for more
+    Instant begun_;              // kNever: confirmed
+    std::uint64_t record_;       // of its pick: the thread's index, the ticket in its ring
 };
 
 class ServicePolicies {
@@ -148,6 +160,14 @@ class ServicePolicies {
     resilience::RetryDecision after_attempt(
         CallState& call, resilience::AttemptEnd end, Instant now
     );
+
+    // Why this endpoint, and who was left out: explain.cpp.
+    std::string explain(const HeldEndpoint& attempt, Instant now) const;
+    // What the pick of this attempt went by; an empty one if that has been overwritten.
+    Decision decision_of(const HeldEndpoint& attempt) const noexcept;
+    std::string describe(const Decision& decision) const;
+    // The last decisions of all threads about calls of this service, oldest first.
+    std::vector<DecisionText> decisions() const;
 
     // An operator's word: the breaker of the service (`endpoint` empty) or of one of its endpoints
     // stays as it is told; `none` lets it begin afresh. An endpoint that goes and comes back is
@@ -196,6 +216,13 @@ class ServicePolicies {
 
     bool within_limit(Worker& worker, Instant now) const noexcept;
     void deposit(Worker& worker, Instant now) noexcept;
+    std::uint64_t note_pick(
+        Worker& worker, const Table& table, CallState& call, const Cell& picked, Instant now
+    ) const noexcept;
+    NoEndpoint note_refusal(Worker& worker, CallState& call, const NoEndpoint& why, Instant now)
+        const noexcept;
+    struct Names;
+    Names names() const;
     NoEndpoint explain(const Table* table) const noexcept;
     NoEndpoint refused_by_breaker(Instant now) const noexcept;
     void finish(

@@ -27,6 +27,7 @@
 
 #include "balance/candidate.h"
 #include "core/epoch.h"
+#include "policy/decision.h"
 #include "policy/spin_lock.h"
 #include "resilience/retry_policy.h"
 
@@ -119,6 +120,7 @@ struct Worker {
     std::array<OwnedCounter, kOutcomes> outcomes;
     std::array<OwnedCounter, kOutcomes> retries;    // allowed, by the outcome that was retried
     std::array<NotedSuccesses, kNotedSlots> noted;  // by Cell::slot
+    DecisionRing decisions;                         // the last ones, to be explained
     NotedSuccesses service_noted;                   // for the service's breaker
     SpinLock shared_lock;  // taken only if several threads share this worker
 };
@@ -131,6 +133,13 @@ class WorkerTable {
     ~WorkerTable();
     WorkerTable(const WorkerTable&) = delete;
     WorkerTable& operator=(const WorkerTable&) = delete;
+
+    // Nothing if that thread has never called.
+    const Worker* find(std::uint32_t index) const noexcept {
+        const Block* block = blocks_[index / kBlock].load(std::memory_order_acquire);
+        return block == nullptr ? nullptr
+                                : (*block)[index % kBlock].load(std::memory_order_acquire);
+    }
 
     Worker& at(std::uint32_t index) {
         const Block* block = blocks_[index / kBlock].load(std::memory_order_acquire);

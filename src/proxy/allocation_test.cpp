@@ -80,6 +80,7 @@ Counted run(const std::string& request, const std::string& answer, const std::st
 
     metrics::MetricRegistry metrics;
     UpstreamServices services;
+    RequestLog requests;
     auto& api = services.add(
         std::make_unique<policy::ServicePolicies>("api_service_of_a_long_name", ServicePolicy{}, 1)
     );
@@ -94,7 +95,13 @@ Counted run(const std::string& request, const std::string& answer, const std::st
         *routing::RouteTable::create({{.name = "all", .service = "api_service_of_a_long_name"}})
     );
     Proxy proxy(
-        network, {.routes = routes, .services = services, .metrics = metrics, .log = {}, .pool = {}}
+        network,
+        {.routes = routes,
+         .services = services,
+         .metrics = metrics,
+         .log = {},
+         .pool = {},
+         .requests = &requests}
     );
     const auto at = *proxy.listen({.name = "in", .address = "127.0.0.1", .port = 0}, {});
     Counted counted;

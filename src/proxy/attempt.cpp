@@ -151,11 +151,6 @@ Exchange::AttemptResult Exchange::connect_failure(const Error& error) const {
 io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
     std::vector<wire::http1::Field> trailers;
     if (body_is_whole_ && request_.framing == Framing::chunked) trailers = caller_.trailers();
-    std::string grpc_timeout;
-    if (grpc_timeout_)
-        grpc_timeout = wire::grpc::timeout_text(
-            std::min(started_ + *grpc_timeout_ - now(), attempt_deadline_ - now())
-        );
     const UpstreamRequest request{
         .head = request_,
         .how =
@@ -166,7 +161,10 @@ io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
              .traceparent = buffers_.traceparent,
              .starts_trace = starts_trace_,
              .path = target_.empty() ? request_.path : std::string_view(target_),
-             .grpc_timeout = grpc_timeout,
+             .time_left =
+                 {.header = service_->policy().deadline_header,
+                  .left = attempt_deadline_ - now(),
+                  .is_grpc = is_grpc_},
              .scratch = buffers_.scratch},
         .body = buffers_.request_body,
         .whole = body_is_whole_,

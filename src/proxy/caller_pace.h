@@ -20,6 +20,9 @@ class CallerPace {
     CallerPace(Duration timeout, std::uint32_t bytes_per_second) noexcept
         : timeout_(timeout), left_(timeout), bytes_per_second_(bytes_per_second) {}
 
+    // Between two pieces.
+    Duration timeout() const noexcept { return timeout_; }
+
     // For a wait that begins now.
     Instant deadline(Instant now) const noexcept {
         return now + (bytes_per_second_ == 0 ? timeout_ : std::clamp(left_, Duration(), timeout_));

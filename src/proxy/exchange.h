@@ -6,8 +6,9 @@
 //
 // It speaks to two interfaces, whatever the protocols: its Caller and, per attempt, an Upstream.
 //
-// Deadlines: the call's (route or service) covers everything up to the head of the answer, the
-// attempt's is part of it; bodies may take as long as each piece moves within body_timeout.
+// Deadlines: the call's (caller's, route's or service's, the shortest) covers everything up to the
+// head of the answer, the attempt's is part of it; bodies may take as long as each piece moves
+// within body_timeout.
 
 #include <optional>
 #include <string>
@@ -49,6 +50,7 @@ class Exchange {
     // stack.cpp
     io::Task<void> dispatch();
     void enter(Proxy::Routed& routed);
+    io::Task<bool> heed_callers_deadline();
     io::Task<void> serve();
     std::optional<bool> judged(resilience::Outcome ended, int status) const;
     io::Task<void> give_answer(policy::HeldEndpoint at);
@@ -57,6 +59,9 @@ class Exchange {
     io::Task<bool> wait_before_retry(Duration wait);
     io::Task<void> reply(int status, ReplyReason reason, std::string_view explanation);
     void finish();
+    void begin_record(const policy::HeldEndpoint& at);
+    void end_record(const AttemptResult& result, const resilience::RetryDecision& again);
+    void keep_record(Duration took);
 
     // attempt.cpp
     bool wants_http2(const ServiceEndpoint& endpoint) const;
@@ -112,7 +117,6 @@ class Exchange {
     CallerPace answer_pace_;
 
     bool is_grpc_ = false;
-    std::optional<Duration> grpc_timeout_;               // what the caller gives the call
     std::optional<wire::grpc::GrpcStatus> grpc_status_;  // of the answer, once it is known
     std::optional<http::Piece> peeked_;                  // the answer's first, already taken
     bool speaks_http2_ = false;                          // to the endpoint of this attempt
@@ -124,8 +128,9 @@ class Exchange {
     Instant answered_at_;     // when the answer's head had come: what latency is measured to
     int status_ = 0;          // answered in full; 0 = no answer, or a cut one
     std::uint32_t attempts_ = 0;
-    std::string_view outcome_;  // for the access log
-    io::TaskGroup pump_;        // last: destroyed first
+    std::string_view outcome_;             // for the access log
+    std::optional<RequestRecord> record_;  // if requests are kept
+    io::TaskGroup pump_;                   // last: destroyed first
 };
 
 }  // namespace datapunk::mesh::proxy

@@ -23,15 +23,11 @@ constexpr std::size_t kReplayBytesMax = 64UL * 1024;
 // The rest of a failed answer is read up to here to keep its connection; beyond, closing is
 // cheaper.
 constexpr std::size_t kDiscardBytesMax = 16UL * 1024;
-// As Envoy's stream_idle_timeout.
-constexpr Duration kGrpcSilenceMax = std::chrono::minutes(5);
 
 }  // namespace
 
-// Streams of gRPC may be silent for longer between two messages.
 Instant Exchange::piece_deadline() const noexcept {
-    const Duration wait = listener_.config.body_timeout;
-    return now() + (is_grpc_ ? std::max(wait, kGrpcSilenceMax) : wait);
+    return now() + request_pace_.timeout();
 }
 
 // Collects a small body, and what has arrived of a large one. False if it was refused (answered).

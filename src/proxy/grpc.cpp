@@ -14,9 +14,6 @@ using wire::http1::Header;
 void Exchange::read_grpc_request() {
     is_grpc_ = request_.major_version == 2 && request_.method == wire::http1::Method::post &&
                wire::grpc::is_content_type(request_.value(Header::content_type));
-    if (!is_grpc_) return;
-    const auto* const field = request_.find("grpc-timeout");
-    if (field != nullptr) grpc_timeout_ = wire::grpc::parse_timeout(field->value);
 }
 
 void Exchange::judge_grpc(AttemptResult& result, GrpcStatus status) const {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/strings.h"
+#include "resilience/deadline.h"
 #include "wire/http1/encode.h"
 #include "wire/http1/hop_by_hop.h"
 
@@ -40,10 +41,6 @@ bool is_proxy_field(std::string_view name) noexcept {
     return name.size() == 5 && core::equals_ignoring_case(name, "proxy");
 }
 
-bool is_grpc_timeout(std::string_view name) noexcept {
-    return core::equals_ignoring_case(name, "grpc-timeout");
-}
-
 struct TextSink {
     void add(std::string_view name, std::string_view value, bool /*indexed*/ = true) {
         append_field(out, name, value);
@@ -53,6 +50,13 @@ struct TextSink {
 
     std::string& out;
 };
+
+template <class Sink>
+void write_time_left(Sink& out, const TimeLeft& told) {
+    if (told.left == Duration::max()) return;
+    if (!told.header.empty()) out.add(told.header, milliseconds_of(told.left), false);
+    if (told.is_grpc) out.add(kGrpcTimeout, resilience::format_grpc_timeout(told.left), false);
+}
 
 // All of a request's fields but those that the two protocols write differently.
 template <class Sink>
@@ -80,7 +84,7 @@ void write_request_fields(Sink& out, const RequestHead& request, const UpstreamH
                 break;
             case Header::unknown:
                 if (is_proxy_field(field.name) || is_identity_field(field.name)) continue;
-                if (!how.grpc_timeout.empty() && is_grpc_timeout(field.name)) continue;
+                if (how.time_left.replaces(field.name)) continue;
                 break;
             default:
                 break;
@@ -101,7 +105,7 @@ void write_request_fields(Sink& out, const RequestHead& request, const UpstreamH
     if (!how.client_certificate.empty()) out.add(kClientCertificate, how.client_certificate);
     out.add("via", via(request));
     if (!how.traceparent.empty()) out.add("traceparent", how.traceparent, false);
-    if (!how.grpc_timeout.empty()) out.add("grpc-timeout", how.grpc_timeout, false);
+    write_time_left(out, how.time_left);
 }
 
 template <class Sink>

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "proxy/deadline_header.h"
 #include "wire/http1/message.h"
 #include "wire/http2/head_block.h"
 
@@ -23,8 +24,8 @@ struct UpstreamHead {
     std::string_view traceparent;         // ours for this hop
     bool starts_trace = false;  // the caller's traceparent was absent or bad: its tracestate goes
     std::string_view path;      // rewritten target
-    std::string_view grpc_timeout;  // instead of the caller's; empty = as it came
-    std::string& scratch;           // room for a field that is put together
+    TimeLeft time_left;         // of the attempt
+    std::string& scratch;       // room for a field that is put together
 };
 
 inline constexpr std::string_view kClientCertificate = "x-forwarded-client-cert";

@@ -227,6 +227,7 @@ class Proxy::Open {
 Proxy::Proxy(io::Network& network, const ProxyShared& shared)
     : network_(network),
       shared_(shared),
+      requests_(shared.requests == nullptr ? nullptr : &shared.requests->add_worker()),
       shard_(shared.metrics.claim_shard()),
       unrouted_{
           .metrics = ServiceMetrics(shared.metrics, shard_, "-"),

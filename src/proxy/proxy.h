@@ -16,6 +16,7 @@
 #include "proxy/exchange_buffers.h"
 #include "proxy/listener_config.h"
 #include "proxy/replies.h"
+#include "proxy/request_log.h"
 #include "proxy/service_metrics.h"
 #include "proxy/tls_door.h"
 #include "proxy/upstream_pool.h"
@@ -43,6 +44,7 @@ struct ProxyShared {
     metrics::MetricRegistry& metrics;
     core::Logger log;
     UpstreamPoolConfig pool;
+    RequestLog* requests = nullptr;  // to be explained; null: none are kept
 };
 
 class Proxy {
@@ -104,6 +106,9 @@ class Proxy {
 
     const core::Logger& log() const noexcept { return shared_.log; }
 
+    // Null if requests are not kept.
+    RequestRing* requests() noexcept { return requests_; }
+
     bool is_draining() const noexcept { return draining_; }
 
   private:
@@ -118,6 +123,7 @@ class Proxy {
 
     io::Network& network_;
     ProxyShared shared_;
+    RequestRing* requests_;
     metrics::Shard shard_;
     BufferShelf shelf_;
     UpstreamState unrouted_;

@@ -124,7 +124,12 @@ struct RawWorld {
           api(services.add(std::make_unique<policy::ServicePolicies>("api", policy, seed))),
           proxy(
               world.host("10.0.0.2"),
-              {.routes = routes, .services = services, .metrics = metrics, .log = {}, .pool = {}}
+              {.routes = routes,
+               .services = services,
+               .metrics = metrics,
+               .log = {},
+               .pool = {},
+               .requests = &requests}
           ) {
         api.update({.service = "api", .endpoints = {a.endpoint()}, .index = 1}, world.loop().now());
         listener.name = "in";
@@ -216,6 +221,7 @@ struct RawWorld {
     RawEndpoint a;
     metrics::MetricRegistry metrics;
     UpstreamServices services;
+    RequestLog requests;
     std::shared_ptr<const routing::RouteTable> routes;
     policy::ServicePolicies& api;
     Proxy proxy;

@@ -2,7 +2,8 @@
 //
 //   metrics    first, so that every answer is counted, whoever gave it
 //   trace      before anything that may fail, so that failures belong to a trace
-//   deadline   starts when the request has arrived: queueing and retries count
+//   deadline   starts when the request has arrived: queueing and retries count; a caller may
+//              have less time than the route allows (deadline_header.h)
 //   route      which service; nothing below knows about hosts and paths
 //   admit      the service's concurrency limit (inside begin_attempt: the policies own it)
 //   body       small bodies are collected first, so that a retry can send them again
@@ -11,8 +12,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "http/date.h"
 #include "proxy/affinity.h"
+#include "proxy/deadline_header.h"
 #include "proxy/exchange.h"
 #include "proxy/paths.h"
 #include "proxy/proxy.h"
@@ -24,6 +28,11 @@ using wire::http1::Header;
 using wire::http1::Method;
 
 namespace {
+
+std::uint32_t in_us(Duration duration) {
+    const auto us = std::chrono::duration_cast<std::chrono::microseconds>(duration).count();
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, 0xffffffff));
+}
 
 std::string unread_body(ReplyReason problem, const ListenerConfig& listener) {
     if (problem == ReplyReason::body_too_large) {
@@ -38,10 +47,14 @@ std::string unread_body(ReplyReason problem, const ListenerConfig& listener) {
     return "the request's body is malformed";
 }
 
-// A gRPC stream may be silent for as long as it likes.
+// As Envoy's stream_idle_timeout.
+constexpr Duration kGrpcSilenceMax = std::chrono::minutes(5);
+
+// Streams of gRPC may be silent for longer between two messages, and as slow as they like.
 CallerPace pace_of(const ListenerConfig& listener, const wire::http1::RequestHead& request) {
-    const bool is_grpc = request.value(Header::content_type).starts_with("application/grpc");
-    return {listener.body_timeout, is_grpc ? 0 : listener.body_rate_min};
+    const bool is_grpc = wire::grpc::is_content_type(request.value(Header::content_type));
+    if (is_grpc) return {std::max(listener.body_timeout, kGrpcSilenceMax), 0};
+    return {listener.body_timeout, listener.body_rate_min};
 }
 
 }  // namespace
@@ -72,6 +85,7 @@ io::Task<bool> Exchange::run() {
     starts_trace_ =
         proxy_.continue_trace(request_.value(Header::traceparent), buffers_.traceparent);
     read_grpc_request();
+    if (proxy_.requests() != nullptr) record_.emplace();
     co_await dispatch();
     finish();
     // A body that was not read would be taken for the next request.
@@ -96,6 +110,10 @@ io::Task<void> Exchange::dispatch() {
         co_return;
     }
     Proxy::Routed routed = proxy_.route(listener_, request_);
+    if (record_ && routed.route != nullptr) {
+        const std::string_view name = routed.route->name;
+        name.copy(record_->route.data(), RequestRecord::kRouteBytes);
+    }
     if (routed.route == nullptr) {
         const int status = routed.wrong_method ? 405 : 404;
         co_await reply(status, ReplyReason::no_route, routed.why_not);
@@ -105,7 +123,8 @@ io::Task<void> Exchange::dispatch() {
         co_await reply(503, ReplyReason::unknown_service, why);
     } else {
         enter(routed);
-        co_await serve();
+        const bool in_time = co_await heed_callers_deadline();
+        if (in_time) co_await serve();
         upstream_state_->metrics.in_flight.add(-1);
     }
 }
@@ -115,8 +134,23 @@ void Exchange::enter(Proxy::Routed& routed) {
     target_ = std::move(routed.target);
     upstream_state_ = &proxy_.state_of(*service_);
     deadline_ = started_ + routed.route->timeout.value_or(service_->policy().deadline);
-    if (grpc_timeout_) deadline_ = std::min(deadline_, started_ + *grpc_timeout_);
     upstream_state_->metrics.in_flight.add(1);
+}
+
+// False if it has been answered: nobody waits for the answer any more, or nobody knows how long.
+io::Task<bool> Exchange::heed_callers_deadline() {
+    const auto patience = callers_patience(request_, service_->policy().deadline_header);
+    if (!patience) {
+        co_await reply(400, ReplyReason::malformed_request, patience.error().what);
+        co_return false;
+    }
+    if (!patience->has_value()) co_return true;
+    deadline_ = std::min(deadline_, started_ + **patience);
+    if (deadline_ > now()) co_return true;
+    co_await reply(
+        504, ReplyReason::deadline, "the caller's deadline had passed when the request arrived"
+    );
+    co_return false;
 }
 
 io::Task<void> Exchange::serve() {
@@ -133,12 +167,14 @@ io::Task<void> Exchange::serve() {
         }
         auto& at = std::get<policy::HeldEndpoint>(begun);
         ++attempts_;
+        begin_record(at);
         if (listener_.config.access_log) buffers_.endpoint = at.address();
         const AttemptResult result = co_await attempt(at);
         const bool is_final = result.has_answer && result.outcome == Outcome::success &&
                               !result.verdict.value_or(false) &&
                               !resilience::may_retry_answers(service_->policy().retry);
         if (is_final) {
+            end_record(result, {.reason = resilience::RetryReason::succeeded});
             co_await give_answer(std::move(at));
             co_return;
         }
@@ -154,6 +190,7 @@ io::Task<void> Exchange::serve() {
             .has_named_header = result.has_named_header
         };
         const resilience::RetryDecision again = service_->after_attempt(call, end, now());
+        end_record(result, again);
         if (!again && result.has_answer) {  // what nobody wants to try again is the answer
             co_await give_answer(std::move(at));
             co_return;
@@ -244,6 +281,7 @@ io::Task<void> Exchange::answer_failure(const AttemptResult& failed) {
 
 io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view explanation) {
     outcome_ = to_string(reason);
+    if (record_) record_->own_reason = static_cast<std::uint8_t>(1 + static_cast<int>(reason));
     if (!caller_.body_done() || proxy_.is_draining()) keep_alive_ = false;
     const OwnAnswer answer{
         .status = status,
@@ -267,6 +305,7 @@ void Exchange::finish() {
     const Duration took = now() - started_;
     upstream_state_->metrics.record(status_, took);
     count_grpc();
+    keep_record(took);
     if (!listener_.config.access_log) return;
     proxy_.log().info(
         "request",
@@ -285,6 +324,39 @@ void Exchange::finish() {
          {"outcome", outcome_.empty() && client_gone_ ? "client_gone" : outcome_},
          {"traceparent", buffers_.traceparent}}
     );
+}
+
+void Exchange::begin_record(const policy::HeldEndpoint& at) {
+    if (!record_ || attempts_ > RequestRecord::kAttemptsKept) return;
+    AttemptRecord& tried = record_->tried[attempts_ - 1];
+    tried.pick = service_->decision_of(at);
+    tried.began_us = in_us(now() - started_);
+}
+
+void Exchange::end_record(const AttemptResult& result, const resilience::RetryDecision& again) {
+    if (!record_ || attempts_ > RequestRecord::kAttemptsKept) return;
+    AttemptRecord& tried = record_->tried[attempts_ - 1];
+    tried.took_us = in_us(now() - started_) - tried.began_us;
+    tried.status =
+        result.has_answer ? static_cast<std::uint16_t>(answer_.status) : std::uint16_t{0};
+    tried.outcome = static_cast<std::uint8_t>(result.outcome);
+    tried.decision = static_cast<std::uint8_t>(again.reason);
+    tried.wait_us = in_us(again.wait);
+}
+
+void Exchange::keep_record(Duration took) {
+    if (!record_) return;
+    const std::string_view id = request_.value(Header::x_request_id);
+    if (!id.empty()) record_->request_id = id_hash(id);
+    // 00-<32 digits>-…
+    const std::string_view trace = buffers_.traceparent;
+    if (trace.size() >= 35) record_->trace_id = id_hash(trace.substr(3, 32));
+    record_->arrived_ns = started_.time_since_epoch().count();
+    record_->took_us = in_us(took);
+    record_->status = static_cast<std::uint16_t>(status_);
+    record_->attempts = static_cast<std::uint8_t>(std::min(attempts_, 255U));
+    record_->service = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(service_));
+    proxy_.requests()->push(*record_);
 }
 
 }  // namespace datapunk::mesh::proxy

@@ -6,7 +6,7 @@ import threading
 import unittest
 
 from agents import Agent, agent_before
-from harness import Load, Scenario, free_port, get, peer, put, request, until, wait_http
+from harness import Load, Scenario, binary, free_port, get, peer, put, request, until, wait_http
 
 
 class Admin(Scenario):
@@ -50,6 +50,36 @@ class Admin(Scenario):
             self.assertTrue(event['why'])
             age = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromisoformat(event['time'])
             self.assertLess(abs(age.total_seconds()), 60)
+
+    def test_a_request_is_explained_by_its_id(self):
+        policy = 'balance: {algorithm: round_robin}, retry: {budget: {min_per_second: 100}}'
+        agent = agent_before(self, self.good, self.bad, policy=policy)
+        for number in range(4):
+            get(agent.url + '/', headers={'X-Request-Id': f'r{number}'})
+
+        def told(what, *options):
+            done = subprocess.run(
+                [binary('dpmesh'), 'explain', what, '--agent', f'127.0.0.1:{agent.admin}', *options],
+                capture_output=True, text=True, check=False, timeout=30)
+            return done.returncode, done.stdout + done.stderr
+
+        # A call is noted when its answer has gone out, which its caller may see first.
+        until(lambda: told('r3')[0] == 0)
+        texts = [told(f'r{number}')[1] for number in range(4)]
+        for text in texts:
+            self.assertIn('attempt 1: ', text)
+            self.assertIn('answered 200 after', text)
+        retried = [text for text in texts if 'attempt 2: ' in text]
+        self.assertTrue(retried)
+        for text in retried:
+            self.assertIn(f'{self.bad.address}', text)
+            self.assertIn('server error (answered 500); another one after', text)
+        code, text = told('api', '--service')
+        self.assertEqual(code, 0)
+        self.assertIn('after attempt 1 (server error): retry in', text)
+        self.assertIn('tokens in the retry budget', text)
+        self.assertEqual(told('nobody')[0], 1)
+        self.assertEqual(told('nobody', '--service')[0], 1)
 
     def test_an_operator_holds_a_breaker_open_and_lets_go(self):
         def force(how, **where):

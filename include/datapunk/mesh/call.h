@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace datapunk::mesh {
 
@@ -43,6 +44,9 @@ class DATAPUNK_MESH_API Lease {
     // Until the report.
     const ServiceEndpoint& endpoint() const noexcept;
     const std::string& address() const noexcept;  // "host:port", IPv6 in brackets
+    // Why this one: what it was compared with when it was picked, and who is left out now. Until
+    // the report; makes text, so not for every call.
+    std::string explain() const;
     // Ends the lease; once. `latency` zero: the time since it was taken.
     void report(Outcome outcome, Duration latency = Duration::zero()) noexcept;
     // What the endpoint said of its own load; before report(). For ReportedLoad.
@@ -66,6 +70,8 @@ class DATAPUNK_MESH_API Attempt {
   public:
     // Time left for this attempt; never negative.
     Duration remaining() const noexcept;
+    // The end of it: CallOptions::latest of the calls that it makes in turn.
+    Instant deadline() const noexcept { return deadline_; }
 
     std::uint32_t number() const noexcept { return number_; }  // 1 for the first
 
@@ -77,8 +83,12 @@ class DATAPUNK_MESH_API Attempt {
     void ended_as(Outcome outcome) noexcept { outcome_ = outcome; }
 
     // The HTTP status of the answer: ServicePolicy::failure_statuses says whether it speaks against
-    // the endpoint, unless ended_as() or CallOptions::is_failure does.
+    // the endpoint, unless ended_as() or CallOptions::is_failure does; RetryConfig::on_statuses and
+    // the like whether it is worth another attempt.
     void answered(int status) noexcept { status_ = status; }
+
+    // It was answered with this status code of gRPC: RetryConfig::on_grpc applies.
+    void answered_grpc(std::uint32_t status) noexcept { grpc_status_ = status; }
 
     // Nothing of the request reached the endpoint: it may be tried again even if not idempotent.
     void not_sent() noexcept { is_sent_ = false; }
@@ -106,6 +116,7 @@ class DATAPUNK_MESH_API Attempt {
     int status_ = 0;  // 0 = not told
     std::optional<bool> worth_retrying_;
     std::optional<Duration> retry_after_;
+    std::optional<std::uint32_t> grpc_status_;
     std::optional<LoadReport> load_;
     bool is_sent_ = true;
 };
@@ -124,10 +135,16 @@ struct EndedAttempt {
 
 struct CallOptions {
     Duration deadline = Duration::zero();  // of the whole call; zero = the service's policy
-    bool idempotent = true;                // may be repeated although it may have had an effect
+    // It ends by then in any case: the deadline of the request that is being served, so that nobody
+    // works for a caller who has left. deadline.h reads it from a header and writes it to one.
+    Instant latest = kNever;
+    bool idempotent = true;  // may be repeated although it may have had an effect
     // Calls with the same hash go to the same endpoint, where the algorithm hashes (RingHash,
     // Maglev): of a user, a session, a key. Use one that is the same in every process.
     std::optional<std::uint64_t> hash{};
+    // Which errors are worth another attempt, in the place of RetryConfig::on; worth_retrying() of
+    // the attempt outranks it. Attempts, idempotence, budget and deadline still have their say.
+    std::function<bool(const Error&)> retry_if{};
     // Where the policy's limits tell classes and callers apart (limits.h). `caller` names on whose
     // behalf the call is made, and is read during the call only.
     CallPriority priority = CallPriority::normal;
@@ -171,6 +188,10 @@ class DATAPUNK_MESH_API Service {
     // Which service that it depends on fails, and how that is known; empty = none. "orders, because
     // of payments: breaker open". Only of services that this mesh uses.
     std::string degraded_because() const;
+
+    // The last decisions about its calls, oldest first: picks with what was compared, refusals,
+    // retries with what the budget had. Some tens of each thread that calls it.
+    std::vector<std::string> explain() const;
 
     // One endpoint, picked under the policies: no lock, no allocation, ~0.1 us. The first one for a
     // service waits for discovery. The error says why there is none.

@@ -16,9 +16,6 @@ struct RetryBudgetConfig {
     double ratio = 0.2;                          // [0, 10]: retries per call
     double min_per_second = 3;                   // [0, 1000]: allowed even when idle
     Duration window = std::chrono::seconds(10);  // 1..60 s: how long a call's deposit lives
-    // One budget for all processes that share a Redis and the service's name. Each spends what it
-    // has been granted, and its own budget while Redis is away: no call ever waits for Redis.
-    bool shared = false;
     friend bool operator==(const RetryBudgetConfig&, const RetryBudgetConfig&) = default;
 };
 
@@ -81,17 +78,6 @@ constexpr bool has(GrpcRetryOn set, GrpcRetryOn one) noexcept {
     return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;
 }
 
-// A second attempt at another endpoint while the first is still out, once it has taken longer than
-// `percentile` of the calls lately do; who answers first wins, the other is cancelled. Only for
-// calls that may be repeated. Paid by the retry budget, and off under overload.
-struct HedgeConfig {
-    bool enabled = false;
-    double percentile = 0.95;  // [0.5, 0.999]
-    // Never sooner, so that fast services are not hedged over noise. 0..1 min
-    Duration delay_min = std::chrono::milliseconds(1);
-    friend bool operator==(const HedgeConfig&, const HedgeConfig&) = default;
-};
-
 struct RetryConfig {
     std::uint32_t attempts = 3;  // in all, 1..10; 1 = no retries
     RetryOn on = RetryOn::server_error | RetryOn::connect_failure | RetryOn::refused_stream |
@@ -108,7 +94,6 @@ struct RetryConfig {
     BackoffConfig backoff{};
     // Longest Retry-After that is waited for; who asks for more is not asked again. 0..1 h
     Duration retry_after_max = std::chrono::seconds(5);
-    HedgeConfig hedge{};
     RetryBudgetConfig budget{};
     friend bool operator==(const RetryConfig&, const RetryConfig&) = default;
 };

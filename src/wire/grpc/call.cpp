@@ -11,23 +11,6 @@ namespace datapunk::mesh::wire::grpc {
 
 namespace {
 
-struct Unit {
-    char letter;
-    Duration length;
-};
-
-// From fine to coarse.
-constexpr std::array<Unit, 6> kUnits = {{
-    {'n', std::chrono::nanoseconds(1)},
-    {'u', std::chrono::microseconds(1)},
-    {'m', std::chrono::milliseconds(1)},
-    {'S', std::chrono::seconds(1)},
-    {'M', std::chrono::minutes(1)},
-    {'H', std::chrono::hours(1)},
-}};
-
-// Longer than anybody waits, and far from where a Duration ends.
-constexpr Duration kTimeoutMax = std::chrono::hours(24 * 365);
 
 }  // namespace
 
@@ -60,17 +43,6 @@ bool is_content_type(std::string_view content_type) noexcept {
     if (!core::equals_ignoring_case(content_type.substr(0, kType.size()), kType)) return false;
     const std::string_view rest = content_type.substr(kType.size());
     return rest.empty() || rest.front() == '+' || rest.front() == ';';
-}
-
-std::optional<Duration> parse_timeout(std::string_view text) noexcept {
-    if (text.size() < 2 || text.size() > 9) return std::nullopt;
-    const auto* const unit = std::find_if(kUnits.begin(), kUnits.end(), [&](const Unit& one) {
-        return one.letter == text.back();
-    });
-    const auto count = core::parse_number<std::uint32_t>(text.substr(0, text.size() - 1));
-    if (unit == kUnits.end() || !count) return std::nullopt;
-    if (*count > kTimeoutMax / unit->length) return kTimeoutMax;
-    return unit->length * static_cast<std::int64_t>(*count);
 }
 
 std::optional<GrpcStatus> status_of(std::span<const http1::Field> fields) noexcept {

@@ -42,9 +42,6 @@ std::string_view to_string(GrpcStatus status) noexcept;  // "UNAVAILABLE"
 // "application/grpc", "application/grpc+proto"; not "application/grpc-web".
 bool is_content_type(std::string_view content_type) noexcept;
 
-// "grpc-timeout": 1 to 8 digits and one of HMSmun. Nothing if it is malformed.
-std::optional<Duration> parse_timeout(std::string_view text) noexcept;
-
 // Of the trailers, or of a head that is also the end. A number that nobody knows is `unknown`;
 // nothing if there is none.
 std::optional<GrpcStatus> status_of(std::span<const http1::Field> fields) noexcept;

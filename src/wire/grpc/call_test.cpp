@@ -9,18 +9,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST(GrpcCall, TimeoutsAreReadAndNothingElseIs) {
-    EXPECT_EQ(parse_timeout("1S"), Duration(1s));
-    EXPECT_EQ(parse_timeout("250m"), Duration(250ms));
-    EXPECT_EQ(parse_timeout("99999999n"), Duration(99'999'999ns));
-    EXPECT_EQ(parse_timeout("2M"), Duration(2min));
-    EXPECT_EQ(parse_timeout("99999999H"), Duration(std::chrono::hours(24 * 365))) << "capped";
-    for (const char* bad : {"", "S", "1", "1s", "-1S", "1.5S", " 1S", "123456789S", "1SS", "0x1S"})
-        EXPECT_FALSE(parse_timeout(bad)) << bad;
-    for (const Duration one : {Duration(5ms), Duration(250ms), Duration(7s), Duration(3h)})
-        EXPECT_EQ(parse_timeout(timeout_text(one)), one) << timeout_text(one);
-}
-
 TEST(GrpcCall, ContentTypes) {
     EXPECT_TRUE(is_content_type("application/grpc"));
     EXPECT_TRUE(is_content_type("application/grpc+proto"));
