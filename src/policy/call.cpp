@@ -30,7 +30,19 @@ Error to_error(const NoEndpoint& why, std::string_view service, Instant now) {
         case NoEndpoint::Reason::limited:
             error.code = Code::exhausted;
             error.source = Source::internal;
-            error.what += std::to_string(why.in_flight) + " requests in flight, the limit";
+            error.what += std::to_string(why.in_flight) + " requests in flight, the limit is " +
+                          std::to_string(why.limit);
+            return error;
+        case NoEndpoint::Reason::pending_timeout:
+            error.code = Code::exhausted;
+            error.source = Source::internal;
+            error.what += "waited too long for one of " + std::to_string(why.limit) + " places";
+            return error;
+        case NoEndpoint::Reason::shed:
+            error.code = Code::exhausted;
+            error.source = Source::internal;
+            error.what += std::to_string(why.in_flight) + " requests in flight of " +
+                          std::to_string(why.limit) + ", the rest is for calls of a higher class";
             return error;
         case NoEndpoint::Reason::unknown_service:
             error.code = Code::not_found;

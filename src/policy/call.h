@@ -2,6 +2,7 @@
 
 // What one call carries from attempt to attempt, and what the policies answer it.
 
+#include <datapunk/mesh/limits.h>
 #include <datapunk/mesh/result.h>
 #include <datapunk/mesh/time.h>
 
@@ -25,6 +26,8 @@ class CallState {
     std::uint32_t attempts = 0;  // begun so far
     // What the call wants to stay with one endpoint for, hashed; see RingHash.
     std::optional<std::uint64_t> hash{};
+    CallPriority priority = CallPriority::normal;
+    bool has_place = false;  // of the limit, that PlaceWait got; begin_attempt uses it up
 
     // Endpoints already asked. Compared only: they may be gone by now.
     std::span<const balance::EndpointLoad* const> tried() const noexcept {
@@ -45,15 +48,24 @@ class CallState {
 
 // Why no attempt could begin. The counts overlap: an endpoint may be ejected and open.
 struct NoEndpoint {
-    enum class Reason : std::uint8_t { unknown_service, none_available, limited, deadline };
+    enum class Reason : std::uint8_t {
+        unknown_service,
+        none_available,
+        deadline,
+        limited,          // all places of the limit are taken, and of the queue if there is one
+        pending_timeout,  // waited long enough for a place
+        shed,             // what is left is for calls of a higher class
+    };
 
     Reason reason = Reason::none_available;
+    bool may_wait = false;  // for a place: see PlaceWait
     std::uint32_t known = 0;
     std::uint32_t critical = 0;   // by the registry's checks
     std::uint32_t ejected = 0;    // by their own results
     std::uint32_t open = 0;       // circuit breakers, waiting or with all probes out
     std::uint32_t outside = 0;    // of the policy's subset; not among the known
     std::uint32_t in_flight = 0;  // of this service, when limited
+    std::uint32_t limit = 0;      // that was
     Instant next_at = kNever;     // when the first of them may be asked again
 
     friend bool operator==(const NoEndpoint&, const NoEndpoint&) = default;
