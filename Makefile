@@ -76,6 +76,10 @@ bench: deps-test ## Measure against HAProxy, nginx and Consul, and the library a
 	@bench/run.py --build $(RELEASE)
 	@bench/registry.py --build $(RELEASE)
 
+.PHONY: strictness
+strictness: build-test ## Send malformed and odd requests through dpmesh, HAProxy and nginx
+	@python3 bench/strictness.py --build $(RELEASE)
+
 .PHONY: sim-balance
 sim-balance: deps-test ## Compare the balancing algorithms in virtual time, beside an oracle
 	@cmake --preset release -DMESH_TESTS=ON -DMESH_BENCH=ON --log-level=WARNING >/dev/null

@@ -50,6 +50,10 @@ class RawClient:
         data, self.received = self.received, b''
         return data
 
+    def more(self):
+        """Waits for more bytes; they are in `received`. False when the peer has closed."""
+        return self._more(time.monotonic() + self.timeout)
+
     def _more(self, end):
         self._socket.settimeout(max(end - time.monotonic(), 0.001))
         try:

@@ -57,6 +57,10 @@ struct MeshOptions {
     std::string owner{};
     Duration timeout = std::chrono::seconds(5);        // of functions that wait
     Duration stop_timeout = std::chrono::seconds(10);  // for draining and deregistering at the end
+    // A withdrawal first tells the registry that the service is critical, and deregisters it so
+    // long after: time for callers everywhere to hear of it while it still answers. Zero: at once.
+    // At most 5 min; at the end, no longer than stop_timeout.
+    Duration drain_delay{};
     LogLevel log_level = LogLevel::warn;
     // One line per record, without newline; any thread. Default: stderr.
     std::function<void(LogLevel, std::string_view line)> log{};

@@ -9,12 +9,34 @@
 #include <datapunk/mesh/time.h>
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace datapunk::mesh {
+
+// When a service is ready to be announced: by default at once. Otherwise registering waits, and
+// fails with Code::timeout after `timeout`.
+struct Readiness {
+    // When its own check, run from here, has passed once. Not for kinds none, ttl and alias.
+    bool check_passes = false;
+    // When this says true; asked ten times a second, on a thread where it may take its time. What
+    // it throws is a no. Empty: not asked. Equal if the same function object.
+    std::shared_ptr<const std::function<bool()>> ask{};
+    Duration timeout = std::chrono::seconds(30);  // 10 ms .. 1 h
+
+    // Ready when `function` says so.
+    static Readiness when(std::function<bool()> function) {
+        Readiness ready;
+        ready.ask = std::make_shared<const std::function<bool()>>(std::move(function));
+        return ready;
+    }
+
+    friend bool operator==(const Readiness&, const Readiness&) = default;
+};
 
 struct ServiceConfig {
     std::string name{};        // see check_service_name()
@@ -33,6 +55,7 @@ struct ServiceConfig {
     std::vector<std::string> capabilities{};
     std::vector<std::string> dependencies{};  // the services that it calls
     HealthCheck check{};                      // default: HTTP GET /health every 10 s
+    Readiness ready{};                        // default: announced at once
 
     friend bool operator==(const ServiceConfig&, const ServiceConfig&) = default;
 };

@@ -4,6 +4,7 @@
 // libstdc++ 12 has only from -std=c++23 and without and_then(). Values; copy and move freely.
 
 #include <datapunk/mesh/export.h>
+#include <datapunk/mesh/time.h>
 
 #include <cstdint>
 #include <optional>
@@ -37,6 +38,8 @@ struct Error {
     std::string what{};  // what was tried, on what, what came back: one line, no trailing dot
     Source source = Source::internal;
     bool retryable = false;  // the same call may succeed later or elsewhere
+    // So long the other side wants to be left alone (HTTP's Retry-After); zero: it did not say.
+    Duration retry_after{};
 
     friend bool operator==(const Error&, const Error&) = default;
 };
