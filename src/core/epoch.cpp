@@ -83,7 +83,8 @@ void RetiredList::add(UniqueFunction<void()> destroy) {
 
 std::size_t RetiredList::collect() {
     if (retired_.empty()) return 0;
-    heavy_barrier();  // every reader's "note the epoch, then read the pointer" happens in that order
+    heavy_barrier(
+    );  // every reader's "note the epoch, then read the pointer" happens in that order
     if (shared_readers.load(std::memory_order_acquire) > 0) return 0;
     std::uint64_t oldest = std::numeric_limits<std::uint64_t>::max();
     const std::uint32_t used = slots_used.load();

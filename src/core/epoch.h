@@ -93,10 +93,10 @@ class EpochGuard {
     ThreadSlot& slot_;
 };
 
-// The two halves of an order between threads, where one side runs often: if a thread writes A, calls
-// light_barrier() and reads B, and another writes B, calls heavy_barrier() and reads A, then at
-// least one of them sees what the other wrote. The light one costs nothing but on kernels without
-// membarrier(2); the heavy one is a system call.
+// The two halves of an order between threads, where one side runs often: if a thread writes A,
+// calls light_barrier() and reads B, and another writes B, calls heavy_barrier() and reads A, then
+// at least one of them sees what the other wrote. The light one costs nothing but on kernels
+// without membarrier(2); the heavy one is a system call.
 inline void light_barrier() noexcept {
     const ThreadSlot& slot = thread_slot();
     if (slot.needs_fence || slot.is_shared) [[unlikely]] {

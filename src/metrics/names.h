@@ -28,6 +28,9 @@ inline constexpr MetricFamily kBreakerState{"mesh_breaker_state", gauge, "", "Ci
 inline constexpr MetricFamily kBreakerTransitions{"mesh_breaker_transitions_total", counter, "", "Changes of circuit breaker state, by the new state.", {"service", "to"}};
 inline constexpr MetricFamily kEjections{"mesh_ejections_total", counter, "", "Endpoints left out because real calls failed, by the rule that found it.", {"service", "reason"}};
 inline constexpr MetricFamily kEndpointsEjected{"mesh_endpoints_ejected", gauge, "", "Endpoints left out at present.", {"service"}};
+// --- limits
+inline constexpr MetricFamily kLimit{"mesh_limit_requests", gauge, "", "Attempts that may be in flight at present.", {"service"}};
+inline constexpr MetricFamily kPending{"mesh_limit_pending", gauge, "", "Calls that wait for a place.", {"service"}};
 // --- connections
 inline constexpr MetricFamily kUpstreamConnectionsOpen{"mesh_upstream_connections_open", gauge, "", "Connections to endpoints that are open.", {"service"}};
 inline constexpr MetricFamily kUpstreamConnections{"mesh_upstream_connections_total", counter, "", "Connections to endpoints made.", {"service"}};
@@ -86,6 +89,8 @@ inline constexpr const MetricFamily* kAll[] = {
     &kBreakerTransitions,
     &kEjections,
     &kEndpointsEjected,
+    &kLimit,
+    &kPending,
     &kUpstreamConnectionsOpen,
     &kUpstreamConnections,
     &kUpstreamConnectFailures,

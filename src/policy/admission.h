@@ -97,7 +97,8 @@ class Admission {
 // dies, and gives back a place that was not fetched with end().
 class PlaceWait : private resilience::PendingCall {
   public:
-    // `wake` is called at most once, from any thread and under a lock: it may only pass the word on.
+    // `wake` is called at most once, from any thread and under a lock: it may only pass the word
+    // on.
     PlaceWait(Admission& admission, core::UniqueFunction<void()> wake);
     ~PlaceWait();
     PlaceWait(const PlaceWait&) = delete;
@@ -110,7 +111,9 @@ class PlaceWait : private resilience::PendingCall {
     Instant latest() const noexcept { return until; }
 
     // Whether `wake` has been called: end() then says with what.
-    bool is_over() const noexcept { return state_.load(std::memory_order_acquire) > State::waiting; }
+    bool is_over() const noexcept {
+        return state_.load(std::memory_order_acquire) > State::waiting;
+    }
 
     // Nothing: the call has a place now, for the begin_attempt that must follow at once. Else why
     // not.

@@ -17,6 +17,25 @@ void append_count(std::string& out, std::uint32_t count, std::string_view what) 
 
 }  // namespace
 
+std::string_view to_string(NoEndpoint::Reason reason) noexcept {
+    using Reason = NoEndpoint::Reason;
+    switch (reason) {
+        case Reason::unknown_service:
+            return "unknown_service";
+        case Reason::none_available:
+            return "no_endpoint";
+        case Reason::deadline:
+            return "deadline";
+        case Reason::limited:
+            return "limit";
+        case Reason::pending_timeout:
+            return "pending_timeout";
+        case Reason::shed:
+            return "shed";
+    }
+    return "unknown";
+}
+
 Error to_error(const NoEndpoint& why, std::string_view service, Instant now) {
     Error error{.code = Code::unavailable, .source = Source::upstream, .retryable = true};
     error.what = std::string(service) + ": ";

@@ -27,6 +27,7 @@ class CallState {
     // What the call wants to stay with one endpoint for, hashed; see RingHash.
     std::optional<std::uint64_t> hash{};
     CallPriority priority = CallPriority::normal;
+    bool can_wait = false;   // for a place of the limit: see PlaceWait
     bool has_place = false;  // of the limit, that PlaceWait got; begin_attempt uses it up
 
     // Endpoints already asked. Compared only: they may be gone by now.
@@ -58,7 +59,7 @@ struct NoEndpoint {
     };
 
     Reason reason = Reason::none_available;
-    bool may_wait = false;  // for a place: see PlaceWait
+    bool may_wait = false;  // for a place, and is not counted as refused yet: see PlaceWait
     std::uint32_t known = 0;
     std::uint32_t critical = 0;   // by the registry's checks
     std::uint32_t ejected = 0;    // by their own results
@@ -70,6 +71,11 @@ struct NoEndpoint {
 
     friend bool operator==(const NoEndpoint&, const NoEndpoint&) = default;
 };
+
+inline constexpr std::size_t kReasons = static_cast<std::size_t>(NoEndpoint::Reason::shed) + 1;
+
+// As in metrics, logs and x-mesh-reason: "limit", "no_endpoint".
+std::string_view to_string(NoEndpoint::Reason reason) noexcept;
 
 // "api_service: 12 known, 9 ejected (5xx in a row), 3 open, next try in 4s".
 Error to_error(const NoEndpoint& why, std::string_view service, Instant now);

@@ -43,35 +43,34 @@ ServicePolicies::ServicePolicies(std::string name, const ServicePolicy& policy, 
       policy_(policy),
       call_policy_{.outlier = policy.outlier, .averaging = averaging_of(policy.balance)},
       budget_(policy.retry.budget),
-      workers_(seed) {}
+      workers_(seed),
+      admission_(policy.limits, workers_) {}
 
 ServicePolicies::~ServicePolicies() {
     delete table_.load();
 }
 
-bool ServicePolicies::within_limit(Worker& worker, Instant now) const noexcept {
-    if (worker.allowance == 0 || now >= worker.allowance_until) {
-        const std::uint64_t in_flight = workers_.in_flight();
-        if (in_flight >= policy_.limits.requests) return false;
-        const std::uint64_t headroom = policy_.limits.requests - in_flight;
-        worker.allowance = std::max<std::uint64_t>(1, headroom / (2 * workers_.size()));
-        worker.allowance_until = now + kSumAgeMax;
-    }
-    return true;
-}
-
 std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
     CallState& call, Instant now
 ) {
-    if (call.deadline.expired(now)) return NoEndpoint{.reason = NoEndpoint::Reason::deadline};
+    auto begun = try_begin(call, now);
+    if (std::exchange(call.has_place, false)) [[unlikely]]
+        admission_.give_back(now);
+    return begun;
+}
+
+std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(CallState& call, Instant now) {
+    if (call.deadline.expired(now)) {
+        WorkerUse(workers_)->count_refusal(NoEndpoint::Reason::deadline);
+        return NoEndpoint{.reason = NoEndpoint::Reason::deadline};
+    }
     const core::EpochGuard guard;
     const WorkerUse worker(workers_);
-    if (!within_limit(worker.get(), now)) {
-        worker->limited.add();
-        return NoEndpoint{
-            .reason = NoEndpoint::Reason::limited,
-            .in_flight = static_cast<std::uint32_t>(workers_.in_flight())
-        };
+    if (!call.has_place && !admission_.within_limit(worker.get(), call.priority, now)) {
+        NoEndpoint why = admission_.refusal(call.priority);
+        why.may_wait = why.may_wait && call.can_wait;
+        if (!why.may_wait) worker->count_refusal(why.reason);
+        return why;
     }
     const Table* table = table_.load(std::memory_order_acquire);
     balance::PickQuery query{.now = now, .tried = call.tried(), .hash = call.hash};
@@ -90,8 +89,10 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
         if (!permit) continue;  // asking has hidden it from picks
 
         cell.load.in_flight.fetch_add(1, std::memory_order_relaxed);
-        --worker->allowance;
-        worker->begun.add();
+        if (!std::exchange(call.has_place, false)) {
+            --worker->allowance;
+            worker->begun.add();
+        }
         if (call.attempts++ == 0) {
             worker->calls.add();
             if (++worker->deposits >= kDepositsMax) deposit(worker.get(), now);
@@ -99,8 +100,9 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
         call.add_tried(&cell.load);
         return HeldEndpoint(*this, cell, permit, now);
     }
-    worker->no_endpoint.add();
-    return explain(table);
+    const NoEndpoint why = explain(table);
+    worker->count_refusal(why.reason);
+    return why;
 }
 
 void ServicePolicies::deposit(Worker& worker, Instant now) noexcept {
@@ -128,6 +130,7 @@ void ServicePolicies::finish(HeldEndpoint& attempt, resilience::Outcome outcome,
     }
     if (change.breaker) tell(cell, change.breaker, now);
     if (change.suspect) eject_suspect(cell, now);
+    admission_.finished(now);
     // The last touch: an unlisted cell without calls in flight is freed.
     cell.load.in_flight.fetch_sub(1, std::memory_order_release);
 }
@@ -191,7 +194,12 @@ std::uint32_t ServicePolicies::noted_successes(const Cell& cell) const noexcept 
 
 ServiceView ServicePolicies::view(Instant now) const {
     const std::lock_guard guard(mutex_);
-    ServiceView view{.service = name_, .retry_tokens = budget_.available(now)};
+    ServiceView view{
+        .service = name_,
+        .retry_tokens = budget_.available(now),
+        .limit = admission_.limit(),
+        .waiting = admission_.waiting()
+    };
     const auto add = [&](const Cell& cell) {
         EndpointView seen{
             .id = cell.endpoint.id,
@@ -228,8 +236,8 @@ ServiceTotals ServicePolicies::totals() const noexcept {
         totals.calls += worker.calls.load();
         totals.attempts += worker.begun.load();
         totals.retries_refused += worker.retries_refused.load();
-        totals.limited += worker.limited.load();
-        totals.no_endpoint += worker.no_endpoint.load();
+        totals.attempts -= worker.unused.load();
+        for (std::size_t i = 0; i < kReasons; ++i) totals.refused[i] += worker.refused[i].load();
         totals.abandoned += worker.abandoned.load();
         for (std::size_t i = 0; i < kOutcomes; ++i) {
             totals.outcomes[i] += worker.outcomes[i].load();

@@ -43,6 +43,7 @@
 
 #include "balance/balancer.h"
 #include "core/epoch.h"
+#include "policy/admission.h"
 #include "policy/call.h"
 #include "policy/cell.h"
 #include "policy/events.h"
@@ -104,6 +105,7 @@ class ServicePolicies {
     // Outlier sweep when due, ends of ejections, memory that is free by now. About once a second.
     void tick(Instant now);
 
+    // CallState::can_wait: the caller knows how to wait for a place (NoEndpoint::may_wait).
     std::variant<HeldEndpoint, NoEndpoint> begin_attempt(CallState& call, Instant now);
     // Its latency is now - attempt.begun().
     void finish_attempt(HeldEndpoint&& attempt, resilience::Outcome outcome, Instant now);
@@ -112,6 +114,9 @@ class ServicePolicies {
     resilience::RetryDecision after_attempt(
         const CallState& call, resilience::AttemptEnd end, Instant now
     );
+
+    // For PlaceWait: how a call that begin_attempt() told that it may wait does so.
+    Admission& admission() noexcept { return admission_; }
 
     std::vector<PolicyEvent> drain_events() { return events_.drain(); }
 
@@ -133,7 +138,7 @@ class ServicePolicies {
 
     friend class HeldEndpoint;
 
-    bool within_limit(Worker& worker, Instant now) const noexcept;
+    std::variant<HeldEndpoint, NoEndpoint> try_begin(CallState& call, Instant now);
     void deposit(Worker& worker, Instant now) noexcept;
     NoEndpoint explain(const Table* table) const noexcept;
     void finish(HeldEndpoint& attempt, resilience::Outcome outcome, Instant now);
@@ -160,6 +165,7 @@ class ServicePolicies {
     const CallPolicy call_policy_;
     resilience::RetryBudget budget_;
     WorkerTable workers_;
+    Admission admission_;
     EventRing events_;
     std::atomic<const Table*> table_{nullptr};
 

@@ -36,6 +36,8 @@ struct ServiceView {
     std::string service;
     std::vector<EndpointView> endpoints;  // sorted by id, leaving ones last
     double retry_tokens = 0;
+    std::uint32_t limit = 0;    // of attempts in flight, in force now
+    std::uint32_t waiting = 0;  // for a place
 };
 
 // Since the start; monotonic but for in_flight.
@@ -45,8 +47,7 @@ struct ServiceTotals {
     std::uint64_t in_flight = 0;
     std::uint64_t retries = 0;
     std::uint64_t retries_refused = 0;                     // by the budget
-    std::uint64_t limited = 0;                             // refused by the concurrency limit
-    std::uint64_t no_endpoint = 0;                         // found nobody to ask
+    std::array<std::uint64_t, kReasons> refused{};         // attempts, by NoEndpoint::Reason
     std::uint64_t abandoned = 0;                           // attempts dropped without a report
     std::array<std::uint64_t, kOutcomes> outcomes{};       // by Outcome
     std::array<std::uint64_t, kOutcomes> retries_after{};  // `retries` by what was retried

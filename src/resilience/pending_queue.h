@@ -36,8 +36,8 @@ static_assert(static_cast<std::size_t>(CallPriority::bulk) + 1 == kPriorities);
 class PendingCall : public core::ListNode {
   public:
     CallPriority priority = CallPriority::normal;
-    Instant since{};          // when it began to wait
-    Instant until = kNever;   // when it has waited enough
+    Instant since{};         // when it began to wait
+    Instant until = kNever;  // when it has waited enough
 };
 
 struct PendingConfig {
