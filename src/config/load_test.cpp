@@ -133,7 +133,7 @@ drain_timeout: 30
 metrics: {enabled: yes}
 defaults:
   policy:
-    breaker: {failure_rate: 0}
+    breaker: {slow_rate: 0}
     retry: {attempts: 11, on: [5xx, timeot]}
 services:
   api: {policy: {retry: {attempts: 12}}}
@@ -153,7 +153,7 @@ registry: {consul: {address: consul}}
   mesh.yaml:6:10: workers: "010" is not a whole number (leave out the leading zero)
   mesh.yaml:7:16: drain_timeout: "30" is not a duration (add a unit: 30s?)
   mesh.yaml:8:20: metrics.enabled: "yes" is not true or false
-  mesh.yaml:11:29: defaults.policy.breaker.failure_rate: 0 is out of range: must be above 0, at most 1
+  mesh.yaml:11:26: defaults.policy.breaker.slow_rate: 0 is out of range: must be above 0, at most 1
   mesh.yaml:12:23: defaults.policy.retry.attempts: 11 is out of range: must be 1..10
   mesh.yaml:12:37: defaults.policy.retry.on[1]: "timeot" is not one of 5xx, connect-failure, refused-stream, timeout, reset (did you mean "timeout"?)
   mesh.yaml:14:36: services.api.policy.retry.attempts: 12 is out of range: must be 1..10
@@ -204,9 +204,9 @@ constexpr Rule kRules[] = {
      "work in secret fields only)"},
     {"listeners: []", "listeners: {}", "mesh.yaml:1:12: listeners: must be a list, not a map"},
     {"services: {}", "services: []", "mesh.yaml:1:11: services: must be a map, not a list"},
-    {"defaults: {policy: {breaker: {failure_rate: 1}}}",
-     "defaults: {policy: {breaker: {failure_rate: 1.1}}}",
-     "mesh.yaml:1:45: defaults.policy.breaker.failure_rate: 1.1 is out of range: must be above 0, "
+    {"defaults: {policy: {breaker: {slow_rate: 1}}}",
+     "defaults: {policy: {breaker: {slow_rate: 1.1}}}",
+     "mesh.yaml:1:42: defaults.policy.breaker.slow_rate: 1.1 is out of range: must be above 0, "
      "at most 1"},
     {"defaults: {policy: {retry: {budget: {ratio: 0}}}}",
      "defaults: {policy: {retry: {budget: {ratio: nan}}}}",
@@ -290,6 +290,22 @@ TEST(Load, TellsWhatCannotBeReadAndWhatDoesNotHangTogetherInOneMessage) {
     EXPECT_THAT(told, HasSubstr("routes[0].listener: there is no listener \"b\""));
     EXPECT_THAT(told, HasSubstr("routes[1].service: is required"));
     EXPECT_THAT(told, Not(HasSubstr("service name"))) << "one mistake is told once: " << told;
+}
+
+TEST(Load, StatusesThatCountAsFailuresAreClassesStatusesAndRanges) {
+    const Loaded loaded =
+        load_text("services: {a: {policy: {failure_statuses: [5xx, 429, 400-402]}}}\n");
+    ASSERT_TRUE(loaded.config) << render_problems(loaded.problems);
+    const StatusSet statuses = loaded.config->policy_of("a").failure_statuses;
+    for (const int status : {400, 402, 429, 500, 599}) EXPECT_TRUE(statuses.contains(status));
+    for (const int status : {0, 99, 200, 399, 403, 428, 430, 499, 600}) {
+        EXPECT_FALSE(statuses.contains(status)) << status;
+    }
+    EXPECT_TRUE(loaded.config->policy_of("b").failure_statuses.contains(503));
+    EXPECT_THAT(
+        problems_of("services: {a: {policy: {failure_statuses: [6xx]}}}"),
+        HasSubstr("failure_statuses: \"6xx\" is not a status (write 5xx, 429 or 500-504)")
+    );
 }
 
 TEST(Load, PoliciesAndRegistrationsAreCheckedByTheirOwnRules) {

@@ -4,6 +4,7 @@
 
 #include "config/balance_codec.h"
 #include "config/codecs.h"
+#include "config/failure_codec.h"
 
 namespace datapunk::mesh::config {
 
@@ -53,7 +54,12 @@ const Table& table_of<ServicePolicy>() {
             .field("balance", &P::balance, "How an endpoint is chosen.")
             .field("affinity", &P::affinity, "Session affinity.")
             .field("breaker", &P::breaker, "Circuit breaker of each endpoint.")
+            .field("service_breaker", &P::service_breaker, "Circuit breaker of the service as a whole, over the attempts at all its endpoints. Its defaults differ: enabled false, window_time 10s, consecutive 0, open_for 5s, open_max 30s.")
+            .field("share_breakers", &P::share_breakers, "Whether an endpoint's breaker that opens is told to other processes through Redis (`redis`), which then probe the endpoint before they trust it.")
+            .field("failure_statuses", &P::failure_statuses, "Answers that count as failures of the endpoint: classes (5xx), statuses (429), ranges (500-504). What is tried again is retry.on.")
             .field("outlier", &P::outlier, "Ejection of endpoints that fail.")
+            .field("dependencies", &P::dependencies, "What follows when a service that this one depends on fails.")
+            .field("forecast", &P::forecast, "Forecast of each endpoint's load.")
             .field("retry", &P::retry, "Retries.")
             .field("limits", &P::limits, "Concurrency limits.")
             .field("protocol", &P::protocol, "What is spoken to its endpoints. auto: what an endpoint's metadata `protocol` says (http1, http2), else HTTP/2 for gRPC calls and HTTP/1.1 for all others.")

@@ -1,6 +1,7 @@
 // Ranges of the public policies: every problem, not only the first.
 
 #include <datapunk/mesh/policy.h>
+#include <datapunk/mesh/registration.h>
 
 #include <cmath>
 
@@ -64,23 +65,32 @@ void check_affinity(const AffinityConfig& affinity, Problems& problems) {
     );
 }
 
-void check_breaker(const CircuitBreakerConfig& b, Problems& problems) {
-    problems.need(
-        b.window_calls >= 1 && b.window_calls <= 10'000, "breaker.window_calls must be 1..10000"
+void check_breaker(std::string_view key, const CircuitBreakerConfig& b, Problems& problems) {
+    const auto need = [&](bool holds, std::string_view what) {
+        problems.need(holds, "{}.{}", key, what);
+    };
+    const bool is_timed = b.window_time > Duration::zero();
+    need(b.window_calls >= 1 && b.window_calls <= 10'000, "window_calls must be 1..10000");
+    need(
+        b.window_time == Duration::zero() ||
+            (b.window_time >= std::chrono::seconds(1) && b.window_time <= std::chrono::hours(1)),
+        "window_time must be 0 or 1s..1h"
     );
-    problems.need(
-        b.failure_rate > 0 && b.failure_rate <= 1, "breaker.failure_rate must be in (0, 1]"
+    need(
+        b.min_calls >= 1 && (is_timed ? b.min_calls <= 1'000'000 : b.min_calls <= b.window_calls),
+        is_timed ? "min_calls must be 1..1000000" : "min_calls must be 1..window_calls"
     );
-    problems.need(
-        b.min_calls >= 1 && b.min_calls <= b.window_calls,
-        "breaker.min_calls must be 1..window_calls"
+    need(b.failure_rate >= 0 && b.failure_rate <= 1, "failure_rate must be 0 (off) to 1");
+    need(
+        is_timed || b.failure_count <= b.window_calls, "failure_count must be at most window_calls"
     );
-    problems.need(b.open_for > Duration::zero(), "breaker.open_for must be positive");
-    problems.need(b.open_max >= b.open_for, "breaker.open_max must be at least open_for");
-    problems.need(
-        b.half_open_probes >= 1 && b.half_open_probes <= 1000,
-        "breaker.half_open_probes must be 1..1000"
-    );
+    need(b.slow_call >= Duration::zero(), "slow_call must not be negative");
+    need(b.slow_rate > 0 && b.slow_rate <= 1, "slow_rate must be in (0, 1]");
+    need(b.open_for > Duration::zero(), "open_for must be positive");
+    need(b.open_max >= b.open_for, "open_max must be at least open_for");
+    need(b.half_open_probes >= 1 && b.half_open_probes <= 1000, "half_open_probes must be 1..1000");
+    need(b.ramp >= Duration::zero() && b.ramp <= std::chrono::hours(24), "ramp must be 0s..24h");
+    need(b.ramp_from > 0 && b.ramp_from <= 1, "ramp_from must be in (0, 1]");
 }
 
 void check_outlier(const OutlierConfig& o, Problems& problems) {
@@ -93,6 +103,10 @@ void check_outlier(const OutlierConfig& o, Problems& problems) {
         o.stdev_factor >= 0 && std::isfinite(o.stdev_factor),
         "outlier.stdev_factor must not be negative"
     );
+    problems.need(
+        o.phi == 0 || (o.phi >= 1 && o.phi <= 100), "outlier.phi must be 0 (off) or 1..100"
+    );
+    problems.need(o.phi_pause >= Duration::zero(), "outlier.phi_pause must not be negative");
     problems.need(o.base_ejection > Duration::zero(), "outlier.base_ejection must be positive");
     problems.need(
         o.max_ejection >= o.base_ejection, "outlier.max_ejection must be at least base_ejection"
@@ -100,6 +114,24 @@ void check_outlier(const OutlierConfig& o, Problems& problems) {
     problems.need(
         o.max_ejected_percent >= 0 && o.max_ejected_percent <= 100,
         "outlier.max_ejected_percent must be 0..100"
+    );
+}
+
+void check_dependencies(const DependencyConfig& d, Problems& problems) {
+    for (const std::string& name : d.optional) {
+        const auto valid = check_service_name(name);
+        problems.need(valid.ok(), "dependencies.optional: {}", valid ? "" : valid.error().what);
+    }
+}
+
+void check_forecast(const ForecastConfig& f, Problems& problems) {
+    problems.need(
+        f.horizon >= std::chrono::seconds(1) && f.horizon <= std::chrono::minutes(10),
+        "forecast.horizon must be 1s..10m"
+    );
+    problems.need(
+        f.memory >= std::chrono::seconds(1) && f.memory <= std::chrono::hours(1),
+        "forecast.memory must be 1s..1h"
     );
 }
 
@@ -192,8 +224,11 @@ Result<> check(const ServicePolicy& policy) {
     Problems problems;
     check_balance(policy.balance, problems);
     check_affinity(policy.affinity, problems);
-    check_breaker(policy.breaker, problems);
+    check_breaker("breaker", policy.breaker, problems);
+    check_breaker("service_breaker", policy.service_breaker, problems);
     check_outlier(policy.outlier, problems);
+    check_dependencies(policy.dependencies, problems);
+    check_forecast(policy.forecast, problems);
     check_retry(policy.retry, problems);
     check_limits(policy.limits, problems);
     const auto subset = check(policy.subset);

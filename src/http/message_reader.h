@@ -59,6 +59,8 @@ class MessageReader {
 
     Input& input() noexcept { return input_; }
 
+    const Input& input() const noexcept { return input_; }
+
     // Whether bytes have arrived that follow the message read so far.
     bool has_more() const noexcept { return input_.data().size() > spent_; }
 

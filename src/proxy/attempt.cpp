@@ -4,8 +4,8 @@
 
 #include "proxy/exchange.h"
 #include "proxy/proxy.h"
+#include "proxy/upstream_pool.h"
 #include "resilience/retry_after.h"
-#include "wire/http1/encode.h"
 
 namespace datapunk::mesh::proxy {
 
@@ -21,8 +21,8 @@ constexpr int kInterimMax = 16;
 
 // A connection attempt as a task of its own, so that it can be given up.
 io::Task<void> connect_into(
-    io::Task<Result<UpstreamConnectionPtr>> connecting,
-    std::optional<Result<UpstreamConnectionPtr>>* out,
+    io::Task<Result<UpstreamPtr>> connecting,
+    std::optional<Result<UpstreamPtr>>* out,
     io::Event* done
 ) {
     auto connected = co_await std::move(connecting);
@@ -58,7 +58,7 @@ io::Task<Exchange::AttemptResult> Exchange::send_and_await(const policy::HeldEnd
     }
     auto sent = co_await send_request(at);
     if (sent && !body_is_whole_ && !client_gone_) {
-        watch_.reset();
+        caller_.unwatch();
         pump_.spawn(pump_request_body());
     }
     // Also if not all could be written: the endpoint may have answered early and closed.
@@ -67,8 +67,8 @@ io::Task<Exchange::AttemptResult> Exchange::send_and_await(const policy::HeldEnd
 }
 
 // Gives up as soon as the caller leaves.
-io::Task<Result<UpstreamConnectionPtr>> Exchange::connect(const policy::HeldEndpoint& at) {
-    std::optional<Result<UpstreamConnectionPtr>> connected;
+io::Task<Result<UpstreamPtr>> Exchange::connect(const policy::HeldEndpoint& at) {
+    std::optional<Result<UpstreamPtr>> connected;
     if (!client_gone_) {
         wake_.clear();
         io::TaskGroup connecting;
@@ -106,30 +106,22 @@ Exchange::AttemptResult Exchange::connect_failure(const Error& error) const {
 }
 
 io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
-    const std::string& body = buffers_.request_body;
-    out_.clear();
-    append_upstream_head(
-        out_,
-        request_,
-        {.peer_ip = buffers_.peer_ip,
-         .fallback_host = at.address(),
-         .traceparent = buffers_.traceparent,
-         .starts_trace = starts_trace_,
-         .path = target_.empty() ? request_.path : std::string_view(target_)}
-    );
-    std::string& tail = buffers_.tail;
-    tail.clear();
-    if (request_.framing == Framing::chunked) {
-        if (!body.empty()) {
-            wire::http1::append_chunk_head(out_, body.size());
-            tail += wire::http1::kChunkEnd;
-        }
-        if (body_is_whole_) append_trailers(tail, client_);
-    }
-    io::Slices slices(out_);
-    slices.add(body);
-    slices.add(tail);
-    auto written = co_await upstream_->stream().write(slices, attempt_deadline_);
+    std::vector<wire::http1::Field> trailers;
+    if (body_is_whole_ && request_.framing == Framing::chunked) trailers = caller_.trailers();
+    const UpstreamRequest request{
+        .head = request_,
+        .how =
+            {.peer_ip = buffers_.peer_ip,
+             .fallback_host = at.address(),
+             .traceparent = buffers_.traceparent,
+             .starts_trace = starts_trace_,
+             .path = target_.empty() ? request_.path : std::string_view(target_)},
+        .body = buffers_.request_body,
+        .whole = body_is_whole_,
+        .trailers = trailers,
+        .buffers = buffers_
+    };
+    auto written = co_await upstream_->send_request(request, attempt_deadline_);
     co_return std::move(written);
 }
 
@@ -137,17 +129,11 @@ io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
 io::Task<HeadRead> Exchange::read_answer_head() {
     for (int interim = 0;; ++interim) {
         const HeadRead read =
-            co_await upstream_->reader().read_response(answer_, request_.method, attempt_deadline_);
+            co_await upstream_->read_answer(answer_, request_.method, attempt_deadline_);
         if (read != HeadRead::done || !answer_.is_interim() || client_gone_) co_return read;
         if (interim == kInterimMax) co_return HeadRead::rejected;
-        // 100 was answered here already.
-        if (answer_.status == 100 || request_.minor_version == 0) continue;
-        out_.clear();
-        append_downstream_head(
-            out_, answer_, {.framing = DownstreamFraming::none, .keep_alive = true}
-        );
-        const io::Slices slices(out_);
-        auto written = co_await client_.input().stream().write(slices, piece_deadline());
+        if (answer_.status == 100) continue;  // answered here already
+        auto written = co_await caller_.send_interim(answer_, piece_deadline());
         if (!written) client_gone_ = true;
         if (client_gone_) co_return HeadRead::failed;
     }
@@ -155,10 +141,9 @@ io::Task<HeadRead> Exchange::read_answer_head() {
 
 Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::HeldEndpoint& at) {
     if (client_gone_ || body_problem_) return failure({});
-    http::MessageReader& reader = upstream_->reader();
     if (read == HeadRead::failed) {
-        AttemptResult failed = failure(reader.error());
-        failed.before_answer = failed.outcome == Outcome::reset && reader.input().empty();
+        AttemptResult failed = failure(upstream_->error());
+        failed.before_answer = failed.outcome == Outcome::reset && upstream_->is_silent();
         return failed;
     }
     if (read == HeadRead::closed) {
@@ -172,7 +157,7 @@ Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::Held
     // Upgrades end here, so nobody has asked for 101.
     if (read == HeadRead::rejected || answer_.status < 200) {
         const std::string_view why = read == HeadRead::rejected && !answer_.is_interim()
-                                         ? to_string(reader.why())
+                                         ? upstream_->rejected()
                                          : "an interim answer that nobody asked for";
         AttemptResult failed = failure(
             {.code = Code::invalid,
@@ -212,12 +197,11 @@ Exchange::AttemptResult Exchange::failure(const Error& error) const {
 
 // Until the pump begins to read the rest of the request, or the exchange is over.
 void Exchange::watch_client() {
-    if (watch_ || client_gone_) return;
-    client_.forget_piece();
-    watch_.emplace(client_.input(), [this] {
+    if (client_gone_) return;
+    caller_.watch([this] {
         client_gone_ = true;
         wake_.set();
-        if (upstream_ != nullptr) upstream_->stream().close();
+        if (upstream_ != nullptr) upstream_->close();
     });
 }
 

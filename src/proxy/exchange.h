@@ -4,8 +4,7 @@
 // all layers in order, each with its reason; attempt.cpp is one try at one endpoint; forward.cpp
 // moves bodies. Lives in its connection's frame; one loop's object.
 //
-// The caller's stream has one reader at a time: the request body's pump while that runs, else the
-// ClientWatch.
+// It speaks to two interfaces, whatever the protocols: its Caller and, per attempt, an Upstream.
 //
 // Deadlines: the call's (route or service) covers everything up to the head of the answer, the
 // attempt's is part of it; bodies may take as long as each piece moves within body_timeout.
@@ -13,27 +12,20 @@
 #include <optional>
 #include <string>
 
-#include "http/message_reader.h"
 #include "io/task.h"
 #include "policy/service_policies.h"
-#include "proxy/client_watch.h"
+#include "proxy/caller.h"
 #include "proxy/exchange_buffers.h"
-#include "proxy/heads.h"
 #include "proxy/proxy.h"
 #include "proxy/replies.h"
 #include "proxy/service_metrics.h"
-#include "proxy/upstream_pool.h"
+#include "proxy/upstream.h"
 
 namespace datapunk::mesh::proxy {
 
-// The end of a chunked body: the last chunk and the trailers that `reader` has read.
-void append_trailers(std::string& out, const http::MessageReader& reader);
-
 class Exchange {
   public:
-    Exchange(
-        Proxy& proxy, ListenerState& listener, http::MessageReader& client, ExchangeBuffers& buffers
-    );
+    Exchange(Proxy& proxy, ListenerState& listener, Caller& caller, ExchangeBuffers& buffers);
 
     // Answers the request. Whether the connection can carry another one.
     io::Task<bool> run();
@@ -64,7 +56,7 @@ class Exchange {
     // attempt.cpp
     io::Task<AttemptResult> attempt(const policy::HeldEndpoint& at);
     io::Task<AttemptResult> send_and_await(const policy::HeldEndpoint& at);
-    io::Task<Result<UpstreamConnectionPtr>> connect(const policy::HeldEndpoint& at);
+    io::Task<Result<UpstreamPtr>> connect(const policy::HeldEndpoint& at);
     AttemptResult connect_failure(const Error& error) const;
     io::Task<Result<>> send_request(const policy::HeldEndpoint& at);
     io::Task<http::HeadRead> read_answer_head();
@@ -79,8 +71,8 @@ class Exchange {
     io::Task<void> pump_request_body();
     io::Task<Result<>> pump_pieces();
     io::Task<resilience::Outcome> forward_answer(const policy::HeldEndpoint& at);
-    io::Task<Result<>> send_answer_body(DownstreamFraming framing);
-    io::Task<Result<>> write_answer(std::string_view bytes, std::string_view tail);
+    io::Task<Result<>> send_answer_body();
+    Result<> sent(Result<> written);
     io::Task<void> discard_answer(const policy::HeldEndpoint& at);
     void settle_upstream(const policy::HeldEndpoint& at);
 
@@ -89,11 +81,10 @@ class Exchange {
 
     Proxy& proxy_;
     ListenerState& listener_;
-    http::MessageReader& client_;
+    Caller& caller_;
     ExchangeBuffers& buffers_;
     const wire::http1::RequestHead& request_;
     wire::http1::ResponseHead& answer_;
-    std::string& out_;
 
     policy::ServicePolicies* service_ = nullptr;
     UpstreamState* upstream_state_;  // of the service; of no service until one is found
@@ -106,7 +97,7 @@ class Exchange {
     bool body_is_whole_ = true;                // buffers_.request_body is all of it: replayable
     std::optional<ReplyReason> body_problem_;  // why the caller's body could not be sent on
 
-    UpstreamConnectionPtr upstream_;
+    UpstreamPtr upstream_;
     io::Event wake_;  // a connection is there, or the caller has gone
     bool client_gone_ = false;
     bool keep_alive_ = true;
@@ -115,8 +106,7 @@ class Exchange {
     int status_ = 0;          // answered in full; 0 = no answer, or a cut one
     std::uint32_t attempts_ = 0;
     std::string_view outcome_;  // for the access log
-    std::optional<ClientWatch> watch_;
-    io::TaskGroup pump_;  // last: destroyed first
+    io::TaskGroup pump_;        // last: destroyed first
 };
 
 }  // namespace datapunk::mesh::proxy

@@ -97,6 +97,12 @@ void append_upstream_head(std::string& out, const RequestHead& request, const Up
     out += "\r\n";
 }
 
+void append_trailers(std::string& out, std::span<const Field> trailers) {
+    out += wire::http1::kTrailersBegin;
+    for (const Field& field : trailers) append_field(out, field.name, field.value);
+    out += wire::http1::kHeadEnd;
+}
+
 DownstreamFraming downstream_framing(
     const ResponseHead& response, const RequestHead& request
 ) noexcept {

@@ -5,6 +5,7 @@
 // that the caller reuses, so nothing is allocated in steady state.
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -37,6 +38,9 @@ struct DownstreamHead {
     bool caller_is_http10 = false;
     std::string_view date;  // for an answer that has none (RFC 9110 6.6.1); empty = leave it so
 };
+
+// The end of a chunked body: the last chunk and the trailers.
+void append_trailers(std::string& out, std::span<const wire::http1::Field> trailers);
 
 // `x-mesh-*` fields are dropped: only this hop says why it answers.
 void append_downstream_head(

@@ -6,6 +6,7 @@
 #include "http/message_reader.h"
 #include "metrics/names.h"
 #include "proxy/exchange.h"
+#include "proxy/http1_caller.h"
 #include "wire/traceparent.h"
 
 namespace datapunk::mesh::proxy {
@@ -93,7 +94,8 @@ io::Task<bool> Proxy::Connection::serve_one(ExchangeBuffers& buffers) {
     buffers.peer_ip = peer_ip_;
     bool more = false;
     {
-        Exchange exchange(proxy_, listener_, reader_, buffers);
+        Http1Caller caller(reader_, buffers);
+        Exchange exchange(proxy_, listener_, caller, buffers);
         more = co_await exchange.run();
     }
     if (!more && !reader_.body_done()) co_await linger();
@@ -104,7 +106,14 @@ io::Task<bool> Proxy::Connection::serve_one(ExchangeBuffers& buffers) {
 io::Task<void> Proxy::Connection::refuse(int status, ReplyReason reason, std::string_view text) {
     io::Loop& loop = proxy_.loop();
     std::string answer;
-    append_reply(answer, status, reason, text, http::http_date(loop.wall_now()), false, false);
+    append_reply(
+        answer,
+        {.status = status,
+         .reason = reason,
+         .explanation = text,
+         .date = http::http_date(loop.wall_now()),
+         .keep_alive = false}
+    );
     const io::Slices slices(answer);
     auto written = co_await stream_->write(slices, loop.now() + listener_.config.head_timeout);
     if (written) co_await linger();

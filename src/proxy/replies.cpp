@@ -63,25 +63,17 @@ int status_of(ReplyReason reason) noexcept {
     return 500;
 }
 
-void append_reply(
-    std::string& out,
-    int status,
-    ReplyReason reason,
-    std::string_view explanation,
-    std::string_view date,
-    bool keep_alive,
-    bool head_only
-) {
+void append_reply(std::string& out, const OwnAnswer& answer) {
     using wire::http1::append_field;
-    wire::http1::append_status_line(out, status);
+    wire::http1::append_status_line(out, answer.status);
     append_field(out, "content-type", "text/plain; charset=utf-8");
-    append_field(out, "content-length", explanation.size() + 1);
-    append_field(out, "date", date);
-    append_field(out, "x-mesh-reason", to_string(reason));
-    if (!keep_alive) append_field(out, "connection", "close");
+    append_field(out, "content-length", answer.explanation.size() + 1);
+    append_field(out, "date", answer.date);
+    append_field(out, "x-mesh-reason", to_string(answer.reason));
+    if (!answer.keep_alive) append_field(out, "connection", "close");
     out += "\r\n";
-    if (head_only) return;
-    out += explanation;
+    if (answer.head_only) return;
+    out += answer.explanation;
     out += '\n';
 }
 

@@ -29,15 +29,16 @@ enum class ReplyReason : std::uint8_t {
 std::string_view to_string(ReplyReason reason) noexcept;  // "no_endpoint": also the metric label
 int status_of(ReplyReason reason) noexcept;
 
-// A whole response. `explanation` is one line for the person who reads it.
-void append_reply(
-    std::string& out,
-    int status,
-    ReplyReason reason,
-    std::string_view explanation,
-    std::string_view date,
-    bool keep_alive,
-    bool head_only
-);
+struct OwnAnswer {
+    int status = 0;
+    ReplyReason reason = ReplyReason::malformed_request;
+    std::string_view explanation;  // one line for the person who reads it
+    std::string_view date;
+    bool keep_alive = true;
+    bool head_only = false;
+};
+
+// The whole of it, in HTTP/1.1.
+void append_reply(std::string& out, const OwnAnswer& answer);
 
 }  // namespace datapunk::mesh::proxy

@@ -8,7 +8,7 @@
 
 #include "metrics/metric_registry.h"
 #include "proxy/replies.h"
-#include "proxy/upstream_pool.h"
+#include "proxy/upstream_connection.h"
 #include "wire/http1/message.h"
 
 namespace datapunk::mesh::proxy {

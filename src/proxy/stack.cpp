@@ -40,16 +40,13 @@ std::string unread_body(ReplyReason problem, const ListenerConfig& listener) {
 
 }  // namespace
 
-Exchange::Exchange(
-    Proxy& proxy, ListenerState& listener, http::MessageReader& client, ExchangeBuffers& buffers
-)
+Exchange::Exchange(Proxy& proxy, ListenerState& listener, Caller& caller, ExchangeBuffers& buffers)
     : proxy_(proxy),
       listener_(listener),
-      client_(client),
+      caller_(caller),
       buffers_(buffers),
       request_(buffers.request),
       answer_(buffers.answer),
-      out_(buffers.out),
       upstream_state_(&proxy.unrouted()),
       wake_(proxy.loop()) {
     buffers_.request_body.clear();
@@ -69,7 +66,7 @@ io::Task<bool> Exchange::run() {
     co_await dispatch();
     finish();
     // A body that was not read would be taken for the next request.
-    co_return keep_alive_ && !client_gone_ && client_.body_done();
+    co_return keep_alive_ && !client_gone_ && caller_.body_done();
 }
 
 io::Task<void> Exchange::dispatch() {
@@ -205,21 +202,17 @@ io::Task<void> Exchange::answer_failure(const AttemptResult& failed) {
 
 io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view explanation) {
     outcome_ = to_string(reason);
-    if (!client_.body_done() || proxy_.is_draining()) keep_alive_ = false;
-    const bool head_only = request_.method == Method::head;
-    out_.clear();
-    append_reply(
-        out_,
-        status,
-        reason,
-        explanation,
-        http::http_date(proxy_.loop().wall_now()),
-        keep_alive_,
-        head_only
-    );
+    if (!caller_.body_done() || proxy_.is_draining()) keep_alive_ = false;
+    const OwnAnswer answer{
+        .status = status,
+        .reason = reason,
+        .explanation = explanation,
+        .date = http::http_date(proxy_.loop().wall_now()),
+        .keep_alive = keep_alive_,
+        .head_only = request_.method == Method::head
+    };
     proxy_.count_reply(listener_, service_, reason);
-    const io::Slices slices(out_);
-    auto written = co_await client_.input().stream().write(slices, piece_deadline());
+    auto written = co_await caller_.reply(answer, piece_deadline());
     if (written) {
         status_ = status;
     } else {

@@ -8,26 +8,6 @@
 
 namespace datapunk::mesh::proxy {
 
-ConnectionSlot::ConnectionSlot(UpstreamUse& use, std::uint64_t& open) noexcept {
-    if (ConnectionQuota* const quota = use.quota; quota != nullptr) {
-        if (quota->open.fetch_add(1, std::memory_order_relaxed) >= quota->max) {
-            quota->open.fetch_sub(1, std::memory_order_relaxed);
-            return;
-        }
-    }
-    use_ = &use;
-    open_ = &open;
-    ++*open_;
-    use.open.add(1);
-}
-
-ConnectionSlot::~ConnectionSlot() {
-    if (use_ == nullptr) return;
-    --*open_;
-    use_->open.add(-1);
-    if (use_->quota != nullptr) use_->quota->open.fetch_sub(1, std::memory_order_relaxed);
-}
-
 std::size_t UpstreamPool::Hash::operator()(std::string_view text) const noexcept {
     return core::hash64(text);
 }
@@ -35,16 +15,15 @@ std::size_t UpstreamPool::Hash::operator()(std::string_view text) const noexcept
 UpstreamPool::UpstreamPool(io::Network& network, UpstreamPoolConfig config)
     : network_(network), config_(config) {}
 
-UpstreamConnectionPtr UpstreamPool::take_idle(std::string_view address) {
+UpstreamPtr UpstreamPool::take_idle(std::string_view address) {
     const auto found = idle_.find(address);
     if (found == idle_.end()) return nullptr;
     List& list = found->second;
     const Instant oldest = network_.loop().now() - config_.idle_timeout;
     while (!list.empty()) {
-        UpstreamConnectionPtr connection = std::move(list.back());
+        std::unique_ptr<UpstreamConnection> connection = std::move(list.back());
         list.pop_back();
-        if (connection->idle_since_ >= oldest && !connection->stream().maybe_readable()) {
-            connection->reused_ = true;
+        if (connection->idle_since_ >= oldest && !connection->stream_->maybe_readable()) {
             ++counters_.reused;
             return connection;
         }
@@ -52,7 +31,7 @@ UpstreamConnectionPtr UpstreamPool::take_idle(std::string_view address) {
     return nullptr;
 }
 
-io::Task<Result<UpstreamConnectionPtr>> UpstreamPool::connect(
+io::Task<Result<UpstreamPtr>> UpstreamPool::connect(
     std::string host, std::uint16_t port, Instant deadline, UpstreamUse& use
 ) {
     ConnectionSlot slot(use, counters_.open);
@@ -72,7 +51,10 @@ io::Task<Result<UpstreamConnectionPtr>> UpstreamPool::connect(
     }
     ++counters_.created;
     use.created.add();
-    co_return std::make_unique<UpstreamConnection>(*std::move(stream), std::move(slot), config_);
+    UpstreamPtr made = std::make_unique<UpstreamConnection>(
+        *std::move(stream), std::move(slot), config_.head_bytes_max
+    );
+    co_return std::move(made);
 }
 
 bool UpstreamPool::close_longest_idle(const UpstreamUse& use) {
@@ -92,8 +74,11 @@ std::size_t UpstreamPool::idle() const noexcept {
     return count;
 }
 
-void UpstreamPool::put_idle(std::string_view address, UpstreamConnectionPtr connection) {
-    connection->reader().release();
+void UpstreamPool::put_idle(std::string_view address, UpstreamPtr upstream) {
+    std::unique_ptr<UpstreamConnection> connection(upstream->connection());
+    if (connection == nullptr) return;
+    static_cast<void>(upstream.release());
+    connection->reader_.release();
     connection->idle_since_ = network_.loop().now();
     auto found = idle_.find(address);
     if (found == idle_.end()) found = idle_.emplace(std::string(address), List()).first;
@@ -108,7 +93,7 @@ void UpstreamPool::sweep() {
         // Oldest first: the list is used from its end.
         std::size_t dead = 0;
         while (dead < list.size() &&
-               (list[dead]->idle_since_ < oldest || list[dead]->stream().maybe_readable()))
+               (list[dead]->idle_since_ < oldest || list[dead]->stream_->maybe_readable()))
             ++dead;
         list.erase(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(dead));
         at = list.empty() ? idle_.erase(at) : std::next(at);

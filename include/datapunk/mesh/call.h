@@ -74,6 +74,10 @@ class DATAPUNK_MESH_API Attempt {
     // the value is its result.
     void ended_as(Outcome outcome) noexcept { outcome_ = outcome; }
 
+    // The HTTP status of the answer: ServicePolicy::failure_statuses says whether it speaks against
+    // the endpoint, unless ended_as() or CallOptions::is_failure does.
+    void answered(int status) noexcept { status_ = status; }
+
     // Nothing of the request reached the endpoint: it may be tried again even if not idempotent.
     void not_sent() noexcept { is_sent_ = false; }
 
@@ -94,9 +98,17 @@ class DATAPUNK_MESH_API Attempt {
     Instant deadline_;
     std::uint32_t number_;
     std::optional<Outcome> outcome_;
+    int status_ = 0;  // 0 = not told
     std::optional<bool> worth_retrying_;
     std::optional<Duration> retry_after_;
     bool is_sent_ = true;
+};
+
+// How an attempt ended, for CallOptions::is_failure.
+struct EndedAttempt {
+    Outcome outcome = Outcome::success;
+    int status = 0;  // of the answer, if Attempt::answered() told; else 0
+    Duration latency{};
 };
 
 struct CallOptions {
@@ -109,6 +121,10 @@ struct CallOptions {
     // behalf the call is made, and is read during the call only.
     CallPriority priority = CallPriority::normal;
     std::string_view caller{};
+    // Whether an attempt speaks against its endpoint (breaker, ejection, averages), in place of
+    // what its outcome and the policy say. Whether it is tried again is another question. Not asked
+    // about cancelled attempts. Must not throw.
+    std::function<bool(const EndedAttempt&)> is_failure{};
 };
 
 // The attempt function of call(), without its type.
@@ -137,6 +153,13 @@ class DATAPUNK_MESH_API Service {
   public:
     const std::string& name() const noexcept;
     const ServicePolicy& policy() const noexcept;
+
+    // An operator's word: the service's breaker, or that of one of its endpoints, stays open or
+    // closed whatever is measured; `none` lets it begin afresh. Code::not_found: no such endpoint.
+    Result<> force_breaker(BreakerForce force, std::string_view endpoint = {}) const;
+    // Which service that it depends on fails, and how that is known; empty = none. "orders, because
+    // of payments: breaker open". Only of services that this mesh uses.
+    std::string degraded_because() const;
 
     // One endpoint, picked under the policies: no lock, no allocation, ~0.1 us. The first one for a
     // service waits for discovery. The error says why there is none.

@@ -27,8 +27,20 @@ enum class EndpointProtocol : std::uint8_t {
 struct ServicePolicy {
     BalanceConfig balance{};
     AffinityConfig affinity{};
-    CircuitBreakerConfig breaker{};
+    CircuitBreakerConfig breaker{};  // of each endpoint
+    // Of the service as a whole, over the attempts at all its endpoints.
+    CircuitBreakerConfig service_breaker{
+        .enabled = false,
+        .window_time = std::chrono::seconds(10),
+        .consecutive = 0,
+        .open_for = std::chrono::seconds(5),
+        .open_max = std::chrono::seconds(30)
+    };
+    bool share_breakers = false;  // told to, and heard from, other processes through Redis
+    StatusSet failure_statuses = StatusSet::server_errors();  // answers that count as failures
     OutlierConfig outlier{};
+    DependencyConfig dependencies{};
+    ForecastConfig forecast{};
     RetryConfig retry{};
     LimitsConfig limits{};
     EndpointProtocol protocol = EndpointProtocol::automatic;
