@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "policy/call.h"
+
 namespace datapunk::mesh::proxy {
 
 // Why the proxy and not an endpoint answered. One value, one cause.
@@ -19,6 +21,8 @@ enum class ReplyReason : std::uint8_t {
     unknown_service,     // 503: nothing was ever discovered by that name
     no_endpoint,         // 503: all known ones are critical, ejected or open
     limit,               // 503: concurrency limit of the service
+    pending_timeout,     // 503: waited long enough for a place of that limit
+    shed,                // 503: what is left of it is for calls of a higher class
     connect_failure,     // 503: no attempt reached an endpoint
     upstream_reset,      // 502: cut off before an answer
     upstream_protocol,   // 502: what came is not HTTP
@@ -28,6 +32,7 @@ enum class ReplyReason : std::uint8_t {
 
 std::string_view to_string(ReplyReason reason) noexcept;  // "no_endpoint": also the metric label
 int status_of(ReplyReason reason) noexcept;
+ReplyReason reason_of(policy::NoEndpoint::Reason why) noexcept;
 
 struct OwnAnswer {
     int status = 0;
