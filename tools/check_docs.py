@@ -55,6 +55,15 @@ def metrics_of(root):
     return set(re.findall(r'MetricFamily k\w+\{"(\w+)"', path.read_text())) if path.exists() else set()
 
 
+def reasons_of(root):
+    """Every word that the proxy says for why it refused."""
+    found = set()
+    for name, pattern in (('src/proxy/replies.cpp', r'return "(\w+)";'), ('src/wire/http1/message.cpp', r'\{"(\w+)", [45]\d\d\}')):
+        path = root / name
+        found |= set(re.findall(pattern, path.read_text())) if path.exists() else set()
+    return found - {'unknown'}
+
+
 def is_there(root, name):
     """Whether a path exists; {a,b} and * stand for what they do in a shell."""
     braces = re.search(r'\{([^{}]*)\}', name)
@@ -139,6 +148,10 @@ def main(root, is_fixing):
     if operations.exists():
         unnamed = metrics - set(re.findall(r'\w+', operations.read_text()))
         problems += [f'docs/operations.md: does not name the metric {name}' for name in sorted(unnamed)]
+    reasons = root / 'docs/reasons.md'
+    if reasons.exists():
+        unnamed = reasons_of(root) - set(re.findall(r'`(\w+)`', reasons.read_text()))
+        problems += [f'docs/reasons.md: does not name {name}' for name in sorted(unnamed)]
     print('\n'.join(problems) or 'docs: clean')
     return bool(problems)
 

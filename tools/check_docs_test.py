@@ -57,6 +57,15 @@ class CheckDocs(unittest.TestCase):
         self.assertEqual(self.problems('`mesh_requests_total` `mesh_room` `mesh_flags`'), [])
         self.assertEqual(self.problems('`mesh_gone_total`'), ['1: there is no metric mesh_gone_total'])
 
+    def test_reasons(self):
+        with tempfile.TemporaryDirectory() as directory:
+            root = pathlib.Path(directory)
+            (root / 'src/proxy').mkdir(parents=True)
+            (root / 'src/proxy/replies.cpp').write_text('return "limit";\nreturn "unknown";\n')
+            (root / 'src/wire/http1').mkdir(parents=True)
+            (root / 'src/wire/http1/message.cpp').write_text('{"none", 0},\n{"bare_lf", 400},\n')
+            self.assertEqual(check_docs.reasons_of(root), {'limit', 'bare_lf'})
+
     def test_blocks(self):
         block = '<!-- text of examples/small.cpp -->\n```cpp\n%s```\n<!-- end -->\n'
         self.assertEqual(self.problems(block % 'int main() {}\n'), [])

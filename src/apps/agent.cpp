@@ -15,7 +15,9 @@ namespace {
 constexpr std::size_t kEventsMax = 512;  // shown on /events; older ones are in the log
 constexpr Duration kTick = std::chrono::seconds(1);
 
-proxy::ListenerConfig listener_of(const config::ListenerSection& section) {
+proxy::ListenerConfig listener_of(
+    const config::ListenerSection& section, const Certificates::Slot& certificates
+) {
     return {
         .name = section.name,
         .address = section.address,
@@ -26,7 +28,11 @@ proxy::ListenerConfig listener_of(const config::ListenerSection& section) {
         .idle_timeout = section.idle_timeout,
         .head_timeout = section.head_timeout,
         .body_timeout = section.body_timeout,
-        .access_log = section.access_log
+        .access_log = section.access_log,
+        .tls =
+            {.contexts = certificates,
+             .handshake_timeout = section.tls.handshake_timeout,
+             .handshakes_max = section.tls.handshakes_max}
     };
 }
 
@@ -72,6 +78,7 @@ EndpointSet fixed_set(
 
 Result<> check_startable(const config::Config& config) {
     if (auto table = routes_of(config); !table) return std::move(table).error();
+    if (auto usable = check_certificates(config); !usable) return usable;
     std::vector<std::pair<std::string, std::string>> addresses = {
         {"admin.address", config.admin.address},
         {"registry.embedded.address", config.registry.embedded.address}
@@ -88,24 +95,44 @@ Result<> check_startable(const config::Config& config) {
     return Ok{};
 }
 
-Agent::Agent(io::EpollLoop& loop, config::Loaded loaded, bool dev, core::Logger log)
+Agent::Agent(
+    io::EpollLoop& loop,
+    config::Loaded loaded,
+    bool dev,
+    io::ListeningSockets& sockets,
+    core::Logger log
+)
     : loop_(loop),
       loaded_(std::move(loaded)),
       dev_(dev),
       log_(std::move(log)),
-      network_(loop),
+      sockets_(sockets),
+      network_(loop, &sockets),
       processes_(loop),
+      certificates_(loop, metrics_, log_),
       metrics_page_(metrics_, build_info()),
       admin_(config().admin.token.reveal()),
-      admin_server_(network_, admin_, {}, log_) {}
+      admin_server_(network_, admin_, {}, log_),
+      taken_over_(loop) {}
 
 Agent::~Agent() = default;
 
-Result<> Agent::start() {
+Result<> Agent::start(io::HandoverClient* predecessor) {
     if (auto made = make_services(); !made) return made;
+    const bool is_embedded = config().registry.kind == config::RegistryKind::embedded;
+    if (predecessor != nullptr && is_embedded) {  // one process has the state, and its DNS port
+        if (auto released = predecessor->release(); !released) return released;
+    }
     if (auto registry = start_registry(); !registry) return registry;
+    if (predecessor != nullptr) {
+        if (auto known = wait_for_services(); !known) return known;
+    }
     if (auto workers = start_workers(); !workers) return workers;
     if (auto admin = start_admin(); !admin) return admin;
+    if (predecessor != nullptr) {
+        if (auto followed = follow(*predecessor); !followed) return followed;
+    }
+    if (auto listening = listen_for_follower(); !listening) return listening;
     for (ServiceConfig registration : config().registrations) {
         const std::string& zone = config().node.zone;
         if (registration.zone.empty() && !registration.meta.contains(meta_key::zone)) {
@@ -116,6 +143,7 @@ Result<> Agent::start() {
         if (!complete) return std::move(complete).error();
         tasks_.spawn(announce(*std::move(complete)));
     }
+    certificates_.start();
     tasks_.spawn(tick_loop());
     return Ok{};
 }
@@ -128,8 +156,17 @@ Result<> Agent::make_services() {
         collectors_.push_back(std::make_unique<policy::ServiceCollector>(
             metrics_, name, policy::Refusals::by_the_proxy
         ));
+        proxy::UpstreamTls tls;
+        if (const auto& wanted = config().tls_of(name); wanted.enabled) {
+            auto contexts = certificates_.add("service " + name, tls_config_of(wanted));
+            if (!contexts) return std::move(contexts).error();
+            tls = {.contexts = *std::move(contexts), .server_name = wanted.server_name};
+        }
         auto& service = services_.add(
-            std::make_unique<policy::ServicePolicies>(name, config().policy_of(name), loop_.rng()())
+            std::make_unique<policy::ServicePolicies>(
+                name, config().policy_of(name), loop_.rng()()
+            ),
+            std::move(tls)
         );
         const auto section = config().services.find(name);
         if (section != config().services.end() && !section->second.endpoints.empty()) {
@@ -265,7 +302,15 @@ Result<> Agent::start_workers() {
     auto table = routes_of(config());
     if (!table) return std::move(table).error();
     std::vector<proxy::ListenerConfig> listeners;
-    for (const auto& section : config().listeners) listeners.push_back(listener_of(section));
+    for (const auto& section : config().listeners) {
+        Certificates::Slot slot;
+        if (section.tls.is_on()) {
+            auto made = certificates_.add("listener " + section.name, tls_config_of(section.tls));
+            if (!made) return std::move(made).error();
+            slot = *std::move(made);
+        }
+        listeners.push_back(listener_of(section, slot));
+    }
     workers_ = std::make_unique<WorkerPool>(
         loop_,
         proxy::ProxyShared{
@@ -274,7 +319,8 @@ Result<> Agent::start_workers() {
             .metrics = metrics_,
             .log = log_,
             .pool = {}
-        }
+        },
+        sockets_
     );
     auto bound = workers_->start(config().workers, listeners);
     if (!bound) return std::move(bound).error();
@@ -398,14 +444,15 @@ io::Task<void> Agent::tick_loop() {
 
 io::Task<void> Agent::stop() {
     draining_ = true;
-    note_event({.when = loop_.now(), .what = "drain", .why = "the agent was told to stop"});
+    if (!is_handed_over_)
+        note_event({.when = loop_.now(), .what = "drain", .why = "the agent was told to stop"});
     log_.info(
         "draining",
         {{"timeout_seconds", std::chrono::duration<double>(config().drain_timeout).count()}}
     );
     const Instant deadline = loop_.now() + config().drain_timeout;
     // First out of the registry, so that callers stop coming; then what is in flight.
-    if (registrar_ != nullptr)
+    if (registrar_ != nullptr && !is_handed_over_)
         co_await registrar_->withdraw_all(loop_.now() + std::chrono::seconds(5));
     co_await workers_->drain(deadline);
     watches_.clear();

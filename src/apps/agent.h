@@ -13,6 +13,7 @@
 
 #include "admin/admin_handler.h"
 #include "apps/agent_pages.h"
+#include "apps/certificates.h"
 #include "apps/local_registry.h"
 #include "apps/worker_pool.h"
 #include "config/load.h"
@@ -23,6 +24,8 @@
 #include "http/server.h"
 #include "io/epoll_loop.h"
 #include "io/files.h"
+#include "io/handover.h"
+#include "io/listening_sockets.h"
 #include "io/process.h"
 #include "io/tcp.h"
 #include "mesh/observed_backend.h"
@@ -41,23 +44,41 @@ Result<> check_startable(const config::Config& config);
 
 class Agent {
   public:
-    // `loaded` holds a config. The loop must outlive the agent.
-    Agent(io::EpollLoop& loop, config::Loaded loaded, bool dev, core::Logger log);
+    // `loaded` holds a config. Loop and sockets must outlive the agent.
+    Agent(
+        io::EpollLoop& loop,
+        config::Loaded loaded,
+        bool dev,
+        io::ListeningSockets& sockets,
+        core::Logger log
+    );
     ~Agent();
 
     // Everything that can be wrong with this machine shows here: ports in use, bad state files.
-    Result<> start();
+    // With a predecessor: takes its sockets, learns where the services are before it accepts, and
+    // only then sends it away; after an error the predecessor goes on as before.
+    Result<> start(io::HandoverClient* predecessor);
     // Everything in flight ends, or the drain timeout does.
     io::Task<void> stop();
 
+    // Set when another process has taken over: time to stop().
+    io::Event& taken_over() noexcept { return taken_over_; }
+
     // Where it listens, for the log and for whoever started it with port 0.
     const std::vector<BoundListener>& listeners() const noexcept { return listeners_; }
+
+    // As after SIGHUP.
+    void reload_certificates() { certificates_.reload(); }
 
     io::SocketAddress admin_address() const { return admin_server_.local(); }
 
   private:
     const config::Config& config() const noexcept { return *loaded_.config; }
 
+    Result<> wait_for_services();
+    Result<> follow(io::HandoverClient& predecessor);
+    Result<> listen_for_follower();
+    void release_registry();
     Result<> make_services();
     Result<> start_workers();
     Result<> start_admin();
@@ -80,10 +101,12 @@ class Agent {
     config::Loaded loaded_;
     bool dev_;
     core::Logger log_;
+    io::ListeningSockets& sockets_;
     io::KernelNetwork network_;
     io::KernelFiles files_;
     io::KernelProcesses processes_;
     metrics::MetricRegistry metrics_;
+    Certificates certificates_;
     proxy::UpstreamServices services_;
     std::vector<std::unique_ptr<policy::ServiceCollector>> collectors_;  // in services_' order
     std::unique_ptr<LocalRegistry> local_registry_;
@@ -102,7 +125,10 @@ class Agent {
     admin::AdminHandler admin_;
     http::Server admin_server_;
     std::deque<TimedEvent> events_;
+    io::Event taken_over_;
+    std::unique_ptr<io::HandoverServer> handover_;  // null: no upgrade.socket
     bool draining_ = false;
+    bool is_handed_over_ = false;   // the registrations are the follower's now
     bool registry_answers_ = true;  // as noted last
     io::TaskGroup tasks_;           // last: destroyed first
 };

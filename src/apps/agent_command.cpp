@@ -12,6 +12,8 @@
 #include "apps/registry_session.h"
 #include "config/document.h"
 #include "config/sources.h"
+#include "io/handover.h"
+#include "io/listening_sockets.h"
 #include "io/log_sink.h"
 #include "io/process_usage.h"
 #include "io/signals.h"
@@ -20,6 +22,9 @@
 namespace datapunk::mesh::apps {
 
 namespace {
+
+// For each step of a handover; the running process answers within a turn of its loop.
+constexpr Duration kHandoverTime = std::chrono::seconds(10);
 
 config::Loaded load_config(const std::vector<std::string>& paths, Result<>& read) {
     std::vector<config::SourceText> files;
@@ -44,10 +49,27 @@ core::Logger make_logger(const config::LogSection& section) {
     return {*sink, section.level};
 }
 
-// Waits for SIGTERM or SIGINT, then stops the agent. A second signal ends the waiting.
+// Sets `over` when SIGTERM or SIGINT comes. SIGHUP reads the certificates anew.
+io::Task<void> until_told_to_stop(
+    Agent& agent, io::Signals& signals, io::Event& over, core::Logger log
+) {
+    for (;;) {
+        auto signal = co_await signals.next(kNever);
+        log.info("signal", {{"number", signal ? *signal : 0}});
+        if (!signal || *signal != SIGHUP) break;
+        agent.reload_certificates();
+    }
+    over.set();
+}
+
+// Waits for SIGTERM, SIGINT or a process that takes over, then stops the agent. A second signal
+// ends the waiting.
 io::Task<void> serve(io::EpollLoop& loop, Agent& agent, io::Signals& signals, core::Logger log) {
-    auto signal = co_await signals.next(kNever);
-    log.info("signal", {{"number", signal ? *signal : 0}});
+    {
+        io::TaskGroup waiting;
+        waiting.spawn(until_told_to_stop(agent, signals, agent.taken_over(), log));
+        co_await agent.taken_over().wait(kNever);
+    }
     io::TaskGroup stopping;
     io::Event stopped(loop);
     const auto stop = [](Agent& a, io::Event& done) -> io::Task<void> {
@@ -56,6 +78,9 @@ io::Task<void> serve(io::EpollLoop& loop, Agent& agent, io::Signals& signals, co
     };
     const auto impatient = [](io::Signals& s, io::Event& done, core::Logger l) -> io::Task<void> {
         auto second = co_await s.next(kNever);
+        while (second && *second == SIGHUP) {
+            second = co_await s.next(kNever);
+        }
         l.warn("second signal: stopping at once", {{"number", second ? *second : 0}});
         done.set();
     };
@@ -63,6 +88,24 @@ io::Task<void> serve(io::EpollLoop& loop, Agent& agent, io::Signals& signals, co
     stopping.spawn(stop(agent, stopped));
     co_await stopped.wait(kNever);
     loop.stop();
+}
+
+// The agent to take over from, its sockets taken; nothing if there is none.
+Result<std::optional<io::HandoverClient>> find_predecessor(
+    const std::string& path, io::ListeningSockets& sockets, const core::Logger& log
+) {
+    if (path.empty())
+        return Error{
+            .code = Code::invalid, .what = "--take-over needs upgrade.socket in the configuration"
+        };
+    auto found = io::HandoverClient::connect(path, kHandoverTime);
+    if (!found) return found;
+    if (!*found) {
+        log.info("nobody to take over from", {{"socket", path}});
+        return found;
+    }
+    if (auto received = (*found)->receive(sockets); !received) return std::move(received).error();
+    return found;
 }
 
 }  // namespace
@@ -89,13 +132,20 @@ int run_agent(const AgentCommand& command) {
     }
     auto loop = io::EpollLoop::create();
     if (!loop) return report(loop.error());
-    auto signals = io::KernelSignals::create(**loop, {SIGTERM, SIGINT});
+    auto signals = io::KernelSignals::create(**loop, {SIGTERM, SIGINT, SIGHUP});
     if (!signals) return report(signals.error());
     std::signal(SIGPIPE, SIG_IGN);
     io::raise_file_limit();
     const core::Logger log = make_logger(loaded.config->log);
-    Agent agent(**loop, std::move(loaded), command.dev, log);
-    if (auto started = agent.start(); !started) {
+    io::ListeningSockets sockets;
+    std::optional<io::HandoverClient> predecessor;
+    if (command.take_over) {
+        auto found = find_predecessor(loaded.config->upgrade.socket, sockets, log);
+        if (!found) return report(found.error());
+        if (*found) predecessor.emplace(**std::move(found));
+    }
+    Agent agent(**loop, std::move(loaded), command.dev, sockets, log);
+    if (auto started = agent.start(predecessor ? &*predecessor : nullptr); !started) {
         log.error("cannot start", {{"why", started.error().what}});
         fmt::print(stderr, "dpmesh: {}\n", started.error().what);
         return exit_failed;

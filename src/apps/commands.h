@@ -31,6 +31,7 @@ struct RegistryAccess {
 struct AgentCommand {
     std::vector<std::string> config;  // files, directories or "-"
     bool dev = false;
+    bool take_over = false;
 };
 
 struct RegistryCommand {

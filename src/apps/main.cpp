@@ -79,6 +79,12 @@ int main(int argc, char** argv) {
     agent_cli->add_flag(
         "--dev", agent.dev, "Registry in memory, nothing durable: for trying things out"
     );
+    agent_cli->add_flag(
+        "--take-over",
+        agent.take_over,
+        "Take the place of the agent that runs with this configuration (upgrade.socket): it hands "
+        "over its sockets and drains; nothing is refused. Alone if there is none"
+    );
     agent_cli->callback([&] { code = run_agent(agent); });
 
     RegistryCommand registry;

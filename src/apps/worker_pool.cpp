@@ -9,8 +9,12 @@ namespace datapunk::mesh::apps {
 
 // Built on the control thread, then used by its own until joined.
 struct WorkerPool::Worker {
-    Worker(std::unique_ptr<io::EpollLoop> l, const proxy::ProxyShared& shared)
-        : loop(std::move(l)), network(*loop), proxy(network, shared) {}
+    Worker(
+        std::unique_ptr<io::EpollLoop> l,
+        const proxy::ProxyShared& shared,
+        io::ListeningSockets& sockets
+    )
+        : loop(std::move(l)), network(*loop, &sockets), proxy(network, shared) {}
 
     std::unique_ptr<io::EpollLoop> loop;
     io::KernelNetwork network;
@@ -39,8 +43,10 @@ Error named(const proxy::ListenerConfig& listener, Error error) {
 
 }  // namespace
 
-WorkerPool::WorkerPool(io::Loop& control, const proxy::ProxyShared& shared)
-    : control_(control), shared_(shared) {}
+WorkerPool::WorkerPool(
+    io::Loop& control, const proxy::ProxyShared& shared, io::ListeningSockets& sockets
+)
+    : control_(control), shared_(shared), sockets_(sockets) {}
 
 WorkerPool::~WorkerPool() {
     for (const auto& worker : workers_) {
@@ -57,12 +63,12 @@ Result<std::vector<BoundListener>> WorkerPool::start(
     for (std::size_t i = 0; i < workers; ++i) {
         auto loop = io::EpollLoop::create();
         if (!loop) return std::move(loop).error();
-        auto worker = std::make_unique<Worker>(*std::move(loop), shared_);
+        auto worker = std::make_unique<Worker>(*std::move(loop), shared_, sockets_);
         for (std::size_t k = 0; k < listeners.size(); ++k) {
             proxy::ListenerConfig config = listeners[k];
             // Port 0: the others join the first worker's port.
             if (i > 0) config.port = bound[k].address.port;
-            if (i == 0 && workers > 1) {
+            if (i == 0 && workers > 1 && !is_given(config)) {
                 if (auto is_free = check_free(worker->network, config); !is_free)
                     return named(config, std::move(is_free).error());
             }
@@ -75,10 +81,30 @@ Result<std::vector<BoundListener>> WorkerPool::start(
         }
         workers_.push_back(std::move(worker));
     }
+    if (auto rest = take_the_rest(listeners); !rest) {
+        workers_.clear();
+        return std::move(rest).error();
+    }
     for (const auto& worker : workers_) {
         worker->thread = std::thread([loop = worker->loop.get()] { loop->run(); });
     }
     return bound;
+}
+
+bool WorkerPool::is_given(const proxy::ListenerConfig& listener) const {
+    const auto address = io::parse_ip(listener.address, listener.port);
+    return address && sockets_.is_given(*address);
+}
+
+// The process before had more workers: connections wait in their sockets too.
+Result<> WorkerPool::take_the_rest(const std::vector<proxy::ListenerConfig>& listeners) {
+    for (const proxy::ListenerConfig& config : listeners) {
+        while (is_given(config)) {
+            auto taken = workers_.front()->proxy.listen(config, {.reuse_port = true});
+            if (!taken) return named(config, std::move(taken).error());
+        }
+    }
+    return Ok{};
 }
 
 io::Task<void> WorkerPool::drain(Instant deadline) {

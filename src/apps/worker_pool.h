@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "io/listening_sockets.h"
 #include "io/task.h"
 #include "proxy/proxy.h"
 
@@ -19,7 +20,7 @@ struct BoundListener {
 class WorkerPool {
   public:
     // `control` is the loop that drain() is awaited on.
-    WorkerPool(io::Loop& control, const proxy::ProxyShared& shared);
+    WorkerPool(io::Loop& control, const proxy::ProxyShared& shared, io::ListeningSockets& sockets);
     ~WorkerPool();
 
     // Opens every listener on every worker, then starts the threads. On an error nothing runs.
@@ -33,8 +34,12 @@ class WorkerPool {
   private:
     struct Worker;
 
+    bool is_given(const proxy::ListenerConfig& listener) const;
+    Result<> take_the_rest(const std::vector<proxy::ListenerConfig>& listeners);
+
     io::Loop& control_;
     proxy::ProxyShared shared_;
+    io::ListeningSockets& sockets_;
     std::vector<std::unique_ptr<Worker>> workers_;
 };
 

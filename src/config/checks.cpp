@@ -177,7 +177,35 @@ class Checks {
             const std::string at = fmt::format("listeners[{}]", i);
             unique(seen, config_.listeners[i].name, at + ".name");
             listen_address(config_.listeners[i].address, at + ".address");
+            listener_tls(config_.listeners[i].tls, at + ".tls");
         }
+    }
+
+    void listener_tls(const ListenerTlsSection& tls, const std::string& at) {
+        if (!tls.is_on()) {
+            if (tls != ListenerTlsSection())
+                fail(at, "has no effect without certificates", "set " + at + ".certificates");
+            return;
+        }
+        constexpr std::size_t kCertificatesMax = 1'000;  // they are looked through one by one
+        if (tls.certificates.size() > kCertificatesMax)
+            fail(at + ".certificates", fmt::format("has more than {}", kCertificatesMax));
+        const bool is_default = tls.client_certificate == ListenerTlsSection().client_certificate;
+        if (tls.client_ca.empty() && tls.client_certificate != ClientCertificate::none &&
+            !is_default)
+            fail(at + ".client_certificate", "has no effect without client_ca", "set client_ca");
+        if (!tls.client_ca.empty() && tls.client_certificate == ClientCertificate::none)
+            fail(at + ".client_ca", "has no effect with client_certificate: none");
+    }
+
+    void service_tls(const ServiceTlsSection& tls, const std::string& at) {
+        ServiceTlsSection off = tls;
+        off.enabled = false;
+        if (!tls.enabled && off != ServiceTlsSection() && at != "defaults.tls")
+            fail(at, "has no effect while it is not enabled", "set " + at + ".enabled: true");
+        if (tls.certificate.empty() != tls.private_key.empty())
+            fail(at + ".private_key", "certificate and private_key need each other");
+        if (!tls.verify && !tls.ca.empty()) fail(at + ".ca", "has no effect with verify: false");
     }
 
     void routes() {
@@ -243,10 +271,12 @@ class Checks {
 
     void services() {
         policy(config_.defaults.policy, "defaults.policy");
+        service_tls(config_.defaults.tls, "defaults.tls");
         for (const auto& [name, service] : config_.services) {
             const std::string at = join_path("services", name);
             service_name(name, at);
             policy(service.policy, at + ".policy");
+            service_tls(service.tls, at + ".tls");
             if (config_.registry.kind == RegistryKind::fixed && service.endpoints.empty())
                 fail(at + ".endpoints", "must be written here when registry.kind is static");
         }

@@ -15,7 +15,9 @@
 #include <vector>
 
 #include "config/discovery_sections.h"
+#include "config/listener_sections.h"
 #include "config/secret.h"
+#include "config/tls_sections.h"
 #include "core/log.h"
 
 namespace datapunk::mesh::config {
@@ -39,6 +41,11 @@ struct AdminSection {
     std::uint16_t port = 19000;
     Secret token;
     friend bool operator==(const AdminSection&, const AdminSection&) = default;
+};
+
+struct UpgradeSection {
+    std::string socket;  // path; empty = no take-over
+    friend bool operator==(const UpgradeSection&, const UpgradeSection&) = default;
 };
 
 struct MetricsSection {
@@ -206,28 +213,6 @@ struct RegistrySection {
     friend bool operator==(const RegistrySection&, const RegistrySection&) = default;
 };
 
-enum class ListenerProtocol : std::uint8_t { http };
-
-struct ListenerLimits {
-    std::uint32_t head_bytes_max = 64U << 10U;
-    std::uint64_t body_bytes_max = 64ULL << 20U;
-    std::uint32_t connections_max = 10'000;
-    friend bool operator==(const ListenerLimits&, const ListenerLimits&) = default;
-};
-
-struct ListenerSection {
-    std::string name;
-    std::string address = "127.0.0.1";
-    std::uint16_t port = 0;
-    ListenerProtocol protocol = ListenerProtocol::http;
-    Duration idle_timeout = std::chrono::seconds(60);
-    Duration head_timeout = std::chrono::seconds(10);
-    Duration body_timeout = std::chrono::seconds(30);
-    ListenerLimits limits;
-    bool access_log = false;
-    friend bool operator==(const ListenerSection&, const ListenerSection&) = default;
-};
-
 struct RouteSection {
     std::string name;
     std::string listener;
@@ -243,11 +228,13 @@ struct RouteSection {
 struct ServiceSection {
     ServicePolicy policy;
     std::vector<NetworkAddress> endpoints;
+    ServiceTlsSection tls;
     friend bool operator==(const ServiceSection&, const ServiceSection&) = default;
 };
 
 struct DefaultsSection {
     ServicePolicy policy;
+    ServiceTlsSection tls;
     friend bool operator==(const DefaultsSection&, const DefaultsSection&) = default;
 };
 
@@ -270,6 +257,7 @@ struct Config {
     NodeSection node;
     LogSection log;
     AdminSection admin;
+    UpgradeSection upgrade;
     MetricsSection metrics;
     RegistrySection registry;
     DiscoverySection discovery;
@@ -286,6 +274,11 @@ struct Config {
     const ServicePolicy& policy_of(const std::string& service) const {
         const auto found = services.find(service);
         return found == services.end() ? defaults.policy : found->second.policy;
+    }
+
+    const ServiceTlsSection& tls_of(const std::string& service) const {
+        const auto found = services.find(service);
+        return found == services.end() ? defaults.tls : found->second.tls;
     }
 
     friend bool operator==(const Config&, const Config&) = default;

@@ -23,22 +23,22 @@ Tree merged_files(const std::vector<SourceText>& files, std::vector<Problem>& pr
     return merged;
 }
 
-// A service's policy is laid over the defaults before anything has a type: only here is a field
+// A service's settings are laid over the defaults before anything has a type: only here is a field
 // that was not set still different from one that was set to the default.
-void give_defaults_to_services(Tree& root) {
+void give_defaults_to_services(Tree& root, std::string_view key) {
     const Tree* defaults = root.find("defaults");
-    const Tree* policy = defaults == nullptr ? nullptr : defaults->find("policy");
+    const Tree* common = defaults == nullptr ? nullptr : defaults->find(key);
     Tree* services = root.find("services");
-    if (policy == nullptr || services == nullptr || services->kind != Tree::Kind::map) return;
+    if (common == nullptr || services == nullptr || services->kind != Tree::Kind::map) return;
     for (Tree::Entry& service : services->map) {
         if (service.value.kind == Tree::Kind::null) service.value.kind = Tree::Kind::map;
         if (service.value.kind != Tree::Kind::map) continue;
-        Tree own = *policy;
-        if (Tree* mine = service.value.find("policy")) {
+        Tree own = *common;
+        if (Tree* mine = service.value.find(key)) {
             merge(own, *mine, MergeLists::replace);
             *mine = std::move(own);
         } else {
-            service.value.add("policy", std::move(own));
+            service.value.add(std::string(key), std::move(own));
         }
     }
 }
@@ -93,7 +93,8 @@ Loaded load(const Sources& sources) {
     Loaded loaded;
     loaded.tree = merged_files(sources.files, loaded.problems);
     overlay_environment(loaded.tree, config_table(), sources.environment, loaded.problems);
-    give_defaults_to_services(loaded.tree);
+    give_defaults_to_services(loaded.tree, "policy");
+    give_defaults_to_services(loaded.tree, "tls");
     const SecretSources secrets{&sources.environment, sources.read_secret_file};
     Reader reader{loaded.problems, secrets};
     Config config;

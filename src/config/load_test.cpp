@@ -155,7 +155,7 @@ registry: {consul: {address: consul}}
   mesh.yaml:8:20: metrics.enabled: "yes" is not true or false
   mesh.yaml:11:26: defaults.policy.breaker.slow_rate: 0 is out of range: must be above 0, at most 1
   mesh.yaml:12:23: defaults.policy.retry.attempts: 11 is out of range: must be 1..10
-  mesh.yaml:12:37: defaults.policy.retry.on[1]: "timeot" is not one of 5xx, connect-failure, refused-stream, timeout, reset (did you mean "timeout"?)
+  mesh.yaml:12:37: defaults.policy.retry.on[1]: "timeot" is not one of 5xx, connect-failure, refused-stream, timeout, reset, gateway-error, retriable-4xx (did you mean "timeout"?)
   mesh.yaml:14:36: services.api.policy.retry.attempts: 12 is out of range: must be 1..10
   mesh.yaml:16:5: listeners[0].port: is required
   mesh.yaml:17:5: listeners[1]: must be a map of settings, not a value

@@ -18,6 +18,22 @@ const EnumNames<RetryOn>& names_of<RetryOn>() {
         {RetryOn::refused_stream, "refused-stream"},
         {RetryOn::timeout, "timeout"},
         {RetryOn::reset, "reset"},
+        {RetryOn::gateway_error, "gateway-error"},
+        {RetryOn::retriable_4xx, "retriable-4xx"},
+    };
+    return names;
+}
+
+template <>
+const EnumNames<BackoffKind>& names_of<BackoffKind>() {
+    static const EnumNames<BackoffKind> names = {
+        {BackoffKind::full_jitter, "full_jitter"},
+        {BackoffKind::equal_jitter, "equal_jitter"},
+        {BackoffKind::decorrelated_jitter, "decorrelated_jitter"},
+        {BackoffKind::exponential, "exponential"},
+        {BackoffKind::linear, "linear"},
+        {BackoffKind::fibonacci, "fibonacci"},
+        {BackoffKind::fixed, "fixed"},
     };
     return names;
 }
@@ -89,6 +105,7 @@ const Table& table_of<RetryBudgetConfig>() {
             .field("ratio", &B::ratio, "Retries allowed per call. 0.2: load grows by a fifth at most.", between(0, 10))
             .field("min_per_second", &B::min_per_second, "Retries per second allowed even when idle, so that rare callers may retry at all.", between(0, 1000))
             .field("window", &B::window, "How long the deposit of a call lives.", between(1s, 60s))
+            .field("shared", &B::shared, "One budget for all processes that use the same Redis (section redis) and name the service alike. While Redis is away each has its own.")
             .table();
     return table;
 }
@@ -97,9 +114,22 @@ template <>
 const Table& table_of<BackoffConfig>() {
     using B = BackoffConfig;
     static const Table table =
-        TableOf<B>("backoff", "Wait before a retry: uniform between zero and the lesser of max and base times 2^n.")
-            .field("base", &B::base, "Longest wait before the first retry. 25 ms outlasts a hiccup and not a caller's patience.", between(0s, 1h))
+        TableOf<B>("backoff", "Wait before a retry. The ceiling grows from base, doubling, to max.")
+            .field("base", &B::base, "Ceiling before the first retry. 25 ms outlasts a hiccup and not a caller's patience.", between(0s, 1h))
             .field("max", &B::max, "Longest wait at all, at least base.", between(0s, 1h))
+            .field("kind", &B::kind, "full_jitter: uniform between zero and the ceiling, which costs a struggling service least. equal_jitter: between half of the ceiling and all of it. decorrelated_jitter: between base and three times the wait before. exponential: the ceiling. linear, fibonacci, fixed: base times n, times the Fibonacci numbers, or base.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<HedgeConfig>() {
+    using H = HedgeConfig;
+    static const Table table =
+        TableOf<H>("hedge", "A second attempt while the first is still out; who answers first wins, the other is cancelled. Only for calls that may be repeated.")
+            .field("enabled", &H::enabled, "Whether slow calls are hedged.")
+            .field("percentile", &H::percentile, "A call that takes longer than this share of calls lately is hedged. 0.95: at most a twentieth more load, which the retry budget pays.", between(0.5, 0.999))
+            .field("delay_min", &H::delay_min, "Never sooner than this.", between(0s, 1min))
             .table();
     return table;
 }
@@ -112,9 +142,13 @@ const Table& table_of<RetryConfig>() {
             .field("attempts", &R::attempts, "Attempts in all; 1 = no retries. Three survive one bad endpoint and one unlucky pick.", between(1, 10))
             .field("on", &R::on, "What is worth another attempt.")
             .field("on_grpc", &R::on_grpc, "Status codes of gRPC that are worth another attempt. Naming one says that such calls may be sent again.")
+            .field("on_statuses", &R::on_statuses, "Statuses of answers that are worth another attempt, such as 429; at most 32.", between(100, 599))
+            .field("on_headers", &R::on_headers, "Names of headers whose presence in an answer makes it worth another attempt; at most 32.")
             .field("non_idempotent", &R::non_idempotent, "Also retry calls that may have had an effect. Off: nobody wants to pay twice.")
             .field("attempt_timeout", &R::attempt_timeout, "Time limit of one attempt; 0s = the call's deadline.", between(0s, 1h))
             .field("backoff", &R::backoff, "Wait between attempts.")
+            .field("retry_after_max", &R::retry_after_max, "Longest Retry-After that is waited for; an answer that asks for more is passed on.", between(0s, 1h))
+            .field("hedge", &R::hedge, "A second attempt when the first is slow.")
             .field("budget", &R::budget, "Bound on all retries together.")
             .table();
     return table;

@@ -13,6 +13,11 @@ template <>
 const Table& table_of<ServicePolicy>();
 template <>
 const Table& table_of<ServiceConfig>();
+// In tls_tables.cpp.
+template <>
+const Table& table_of<ListenerTlsSection>();
+template <>
+const Table& table_of<ServiceTlsSection>();
 
 template <>
 const EnumNames<core::Level>& names_of<core::Level>() {
@@ -136,6 +141,16 @@ const Table& table_of<AdminSection>() {
             .field("address", &A::address, "Address to listen on. Loopback: whoever reaches it can change traffic; others need a token.")
             .field("port", &A::port, "Port; 0 = any free one. Below the kernel's ephemeral range.", between(0, 65535))
             .field("token", &A::token, "Token that callers send as a bearer; required unless the address is loopback.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<UpgradeSection>() {
+    using U = UpgradeSection;
+    static const Table table =
+        TableOf<U>("upgrade", "How a new process takes the place of this one without a refused connection.")
+            .field("socket", &U::socket, "Path of the Unix socket over which `dpmesh agent --take-over` is handed the listening sockets; empty = off. Only this user and root are spoken to.")
             .table();
     return table;
 }
@@ -420,6 +435,7 @@ const Table& table_of<ListenerSection>() {
             .field("head_timeout", &L::head_timeout, "Time limit for a whole request head, against slow senders.", between(100ms, 10min))
             .field("body_timeout", &L::body_timeout, "Time limit between two pieces of a body.", between(100ms, 1h))
             .field("limits", &L::limits, "Bounds.")
+            .field("tls", &L::tls, "TLS with callers; without certificates plain text is spoken.")
             .field("access_log", &L::access_log, "Whether every request is logged. Off: metrics and traces tell more for less.")
             .table();
     return table;
@@ -449,6 +465,7 @@ const Table& table_of<ServiceSection>() {
         TableOf<S>("services", "What differs for single services, by name.")
             .field("policy", &S::policy, "Settings here stand before those of defaults.policy, field by field.")
             .field("endpoints", &S::endpoints, "Fixed endpoints, host:port, instead of asking the registry.")
+            .field("tls", &S::tls, "TLS towards the endpoints. Settings here stand before those of defaults.tls, field by field.")
             .table();
     return table;
 }
@@ -458,6 +475,7 @@ const Table& table_of<DefaultsSection>() {
     static const Table table =
         TableOf<DefaultsSection>("defaults", "What applies to every service.")
             .field("policy", &DefaultsSection::policy, "Policy of every service, where services.NAME.policy does not say otherwise.")
+            .field("tls", &DefaultsSection::tls, "TLS towards endpoints of every service, where services.NAME.tls does not say otherwise.")
             .table();
     return table;
 }
@@ -471,6 +489,7 @@ const Table& table_of<Config>() {
             .field("node", &C::node, "This machine.")
             .field("log", &C::log, "Logging.")
             .field("admin", &C::admin, "Admin API and dashboard.")
+            .field("upgrade", &C::upgrade, "Taking over from a running process.")
             .field("metrics", &C::metrics, "Metrics.")
             .field("registry", &C::registry, "Registry.")
             .field("discovery", &C::discovery, "Discovery.")

@@ -3,6 +3,7 @@
 #include <datapunk/mesh/policy.h>
 #include <datapunk/mesh/registration.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/problems.h"
@@ -140,6 +141,36 @@ void check_retry(const RetryConfig& r, Problems& problems) {
     problems.need(
         r.attempt_timeout >= Duration::zero(), "retry.attempt_timeout must not be negative"
     );
+    problems.need(
+        r.on_statuses.size() <= 32 &&
+            std::all_of(
+                r.on_statuses.begin(),
+                r.on_statuses.end(),
+                [](std::uint16_t status) { return status >= 100 && status <= 599; }
+            ),
+        "retry.on_statuses must be at most 32 of 100..599"
+    );
+    problems.need(
+        r.on_headers.size() <= 32 &&
+            std::all_of(
+                r.on_headers.begin(),
+                r.on_headers.end(),
+                [](const std::string& name) { return core::is_token(name) && name.size() <= 128; }
+            ),
+        "retry.on_headers must be at most 32 names of headers"
+    );
+    problems.need(
+        r.retry_after_max >= Duration::zero() && r.retry_after_max <= std::chrono::hours(1),
+        "retry.retry_after_max must be 0..1h"
+    );
+    problems.need(
+        r.hedge.percentile >= 0.5 && r.hedge.percentile <= 0.999,
+        "retry.hedge.percentile must be 0.5..0.999"
+    );
+    problems.need(
+        r.hedge.delay_min >= Duration::zero() && r.hedge.delay_min <= std::chrono::minutes(1),
+        "retry.hedge.delay_min must be 0..1min"
+    );
     problems.need(r.backoff.base >= Duration::zero(), "retry.backoff.base must not be negative");
     problems.need(r.backoff.max >= r.backoff.base, "retry.backoff.max must be at least base");
     problems.need(r.budget.ratio >= 0 && r.budget.ratio <= 10, "retry.budget.ratio must be 0..10");
@@ -234,6 +265,14 @@ Result<> check(const ServicePolicy& policy) {
     const auto subset = check(policy.subset);
     problems.need(subset.ok(), "subset: {}", subset ? "" : subset.error().what);
     problems.need(policy.deadline > Duration::zero(), "deadline must be positive");
+    problems.need(
+        policy.deadline_header.empty() ||
+            (core::is_token(policy.deadline_header) && policy.deadline_header.size() <= 128 &&
+             (policy.deadline_header.starts_with("x-") || policy.deadline_header.starts_with("X-"))
+            ),
+        "deadline_header must be the name of a header that begins with x-, is \"{}\"",
+        policy.deadline_header
+    );
     return problems.result("policy");
 }
 

@@ -198,6 +198,7 @@ Duration FollowedService::next_wait() {
 io::Task<void> FollowedService::run() {
     io::Loop& loop = context_.loop;
     bool is_wanted = true;
+    Duration pause{};
     if (latest_ == nullptr && context_.shared != nullptr) {
         const bool is_fresh = co_await consult_shared();
         if (is_fresh && strict_askers_ == 0) {
@@ -216,8 +217,8 @@ io::Task<void> FollowedService::run() {
     while (is_wanted) {
         is_asking_ = after_ == 0;
         while (!pace_.try_acquire(loop.now())) {
-            const Duration pause = pace_.retry_in(loop.now());
-            const bool is_hurried = co_await hurried_.wait(loop.now() + pause);
+            const Instant next = loop.now() + pace_.retry_in(loop.now());
+            const bool is_hurried = co_await hurried_.wait(next);
             if (is_hurried) break;
         }
         hurried_.clear();
@@ -241,7 +242,9 @@ io::Task<void> FollowedService::run() {
             on_failure(std::move(answer).error());
             is_wanted = is_followed();
             const std::uint32_t retry = failures_ - 1;
-            resume += resilience::full_jitter(context_.config.reconnect, retry, context_.rng);
+            if (retry == 0) pause = Duration::zero();
+            pause = resilience::backoff(context_.config.reconnect, retry, pause, context_.rng);
+            resume += pause;
         }
         if (is_wanted) co_await pause_until(resume);
         is_wanted = is_wanted && (is_followed() || hold_.confirm_at().has_value());

@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "io/listening_sockets.h"
+#include "io/owned_fd.h"
 #include "io/resolver_thread.h"
 #include "io/udp.h"
 
@@ -194,14 +196,19 @@ class TcpStream final : public Stream, FdHandler, Ready {
 
 class TcpListener final : public Listener, FdHandler, Ready {
   public:
-    TcpListener(EpollLoop& loop, int fd) : loop_(loop), fd_(fd), retry_timer_(*this) {}
+    TcpListener(EpollLoop& loop, int fd, ListeningSockets* sockets)
+        : loop_(loop), fd_(fd), sockets_(sockets), retry_timer_(*this) {}
 
     ~TcpListener() override {
         MESH_ASSERT(acceptor_ == nullptr);
         release();
     }
 
-    int start() noexcept { return loop_.add(fd_, *this); }
+    int start() {
+        const int error = loop_.add(fd_, *this);
+        if (error == 0 && sockets_ != nullptr) sockets_->opened(local(), fd_);
+        return error;
+    }
 
     void close() override {
         release();
@@ -257,6 +264,7 @@ class TcpListener final : public Listener, FdHandler, Ready {
     void release() noexcept {
         if (fd_ < 0) return;
         loop_.remove(fd_, *this);
+        if (sockets_ != nullptr) sockets_->closed(fd_);
         ::close(std::exchange(fd_, -1));
     }
 
@@ -273,6 +281,7 @@ class TcpListener final : public Listener, FdHandler, Ready {
 
     EpollLoop& loop_;
     int fd_;
+    ListeningSockets* sockets_;
     IoWaiter* acceptor_ = nullptr;
     RetryTimer retry_timer_;
 };
@@ -338,26 +347,6 @@ class ConnectAwait final : FdHandler {
     bool added_ = false;
 };
 
-// Closes the descriptor unless released.
-class OwnedFd {
-  public:
-    explicit OwnedFd(int fd) noexcept : fd_(fd) {}
-
-    OwnedFd(const OwnedFd&) = delete;
-    OwnedFd& operator=(const OwnedFd&) = delete;
-
-    ~OwnedFd() {
-        if (fd_ >= 0) ::close(fd_);
-    }
-
-    int get() const noexcept { return fd_; }
-
-    int release() noexcept { return std::exchange(fd_, -1); }
-
-  private:
-    int fd_;
-};
-
 Error connect_error(const SocketAddress& to, int error) {
     return {
         .code = error == ETIMEDOUT ? Code::timeout : Code::unavailable,
@@ -367,9 +356,27 @@ Error connect_error(const SocketAddress& to, int error) {
     };
 }
 
+// A descriptor that listens, or a negative errno.
+int open_listening(const SocketAddress& at, const ListenOptions& options) noexcept {
+    sockaddr_storage raw{};
+    const unsigned size = to_sockaddr(at, raw);
+    const int on = 1;
+    OwnedFd fd(
+        ::socket(at.is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
+    );
+    if (fd.get() < 0) return -errno;
+    setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (options.reuse_port) setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (at.is_v6) setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&raw), size) != 0) return -errno;
+    if (::listen(fd.get(), options.backlog) != 0) return -errno;
+    return fd.release();
+}
+
 }  // namespace
 
-KernelNetwork::KernelNetwork(EpollLoop& loop) : loop_(loop) {}
+KernelNetwork::KernelNetwork(EpollLoop& loop, ListeningSockets* sockets)
+    : loop_(loop), sockets_(sockets) {}
 
 KernelNetwork::~KernelNetwork() = default;
 
@@ -409,19 +416,17 @@ Result<std::unique_ptr<Listener>> KernelNetwork::listen(
             )
         };
     };
-    sockaddr_storage raw{};
-    const unsigned size = to_sockaddr(at, raw);
-    OwnedFd fd(
-        ::socket(at.is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)
-    );
-    if (fd.get() < 0) return failed(errno);
     const int on = 1;
-    setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (options.reuse_port) setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    if (at.is_v6) setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&raw), size) != 0) return failed(errno);
-    if (::listen(fd.get(), options.backlog) != 0) return failed(errno);
-    auto listener = std::make_unique<TcpListener>(loop_, fd.release());
+    OwnedFd fd(sockets_ == nullptr ? -1 : sockets_->take(at));
+    if (fd.get() >=
+        0) {  // it is bound and listens; the process before may not have shared the port
+        if (options.reuse_port) setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    } else {
+        const int opened = open_listening(at, options);
+        if (opened < 0) return failed(-opened);
+        fd.reset(opened);
+    }
+    auto listener = std::make_unique<TcpListener>(loop_, fd.release(), sockets_);
     if (const int error = listener->start(); error != 0) return failed(error);
     return std::unique_ptr<Listener>(std::move(listener));
 }

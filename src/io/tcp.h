@@ -10,11 +10,14 @@
 
 namespace datapunk::mesh::io {
 
+class ListeningSockets;
 class ResolverThread;
 
 class KernelNetwork final : public Network {
   public:
-    explicit KernelNetwork(EpollLoop& loop);
+    // `sockets`, if given, knows what is listened on here, and what was taken over; it outlives
+    // the listeners.
+    explicit KernelNetwork(EpollLoop& loop, ListeningSockets* sockets = nullptr);
     ~KernelNetwork() override;
 
     Task<Result<StreamPtr>> connect(SocketAddress to, Instant deadline) override;
@@ -30,6 +33,7 @@ class KernelNetwork final : public Network {
 
   private:
     EpollLoop& loop_;
+    ListeningSockets* sockets_;
     std::unique_ptr<ResolverThread> resolver_;  // started at the first name
 };
 

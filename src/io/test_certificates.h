@@ -87,6 +87,12 @@ inline TestCertificate make_test_certificate(
         NID_basic_constraints,
         request.is_ca ? "critical,CA:TRUE" : "CA:FALSE"
     );
+    detail::add_extension(
+        certificate,
+        issuer_certificate,
+        NID_key_usage,
+        request.is_ca ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature"
+    );
     if (!request.names.empty()) {
         detail::add_extension(certificate, issuer_certificate, NID_subject_alt_name, request.names);
     }

@@ -6,6 +6,7 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -15,37 +16,89 @@ namespace {
 
 constexpr std::size_t kRecordBytes = 16'384;  // the largest TLS record's plaintext
 
-std::string text_of(const ASN1_STRING* value) {
-    return {
-        reinterpret_cast<const char*>(ASN1_STRING_get0_data(value)),
-        static_cast<std::size_t>(ASN1_STRING_length(value))
-    };
-}
+// Alerts that the peer sent: reasons above this number are 1000 + the alert's.
+constexpr int kAlertFirst = SSL_AD_REASON_OFFSET;
 
-std::string name_text(const GENERAL_NAME& name) {
-    int type = 0;
-    const void* value = GENERAL_NAME_get0_value(&name, &type);
-    if (type == GEN_DNS) return "DNS:" + text_of(static_cast<const ASN1_STRING*>(value));
-    if (type == GEN_URI) return "URI:" + text_of(static_cast<const ASN1_STRING*>(value));
-    if (type != GEN_IPADD) return {};
-    const std::string raw = text_of(static_cast<const ASN1_STRING*>(value));
-    SocketAddress address{.is_v6 = raw.size() == 16};
-    if (raw.size() != 4 && raw.size() != 16) return {};
-    std::memcpy(address.ip.data(), raw.data(), raw.size());
-    return "IP:" + address.ip_text();
-}
-
-std::string subject_of(X509* certificate) {
-    BIO* out = BIO_new(BIO_s_mem());
-    X509_NAME_print_ex(out, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253);
-    char* data = nullptr;
-    const long bytes = BIO_get_mem_data(out, &data);
-    std::string text(data, static_cast<std::size_t>(std::max(bytes, 0L)));
-    BIO_free(out);
-    return text;
+TlsFailure failure_of(unsigned long code) {
+    if (ERR_GET_LIB(code) != ERR_LIB_SSL) return TlsFailure::other;
+    const int reason = ERR_GET_REASON(code);
+    if (reason > kAlertFirst) return TlsFailure::refused_by_peer;
+    switch (reason) {
+        case SSL_R_HTTP_REQUEST:
+        case SSL_R_HTTPS_PROXY_REQUEST:
+        case SSL_R_WRONG_VERSION_NUMBER:
+        case SSL_R_BAD_RECORD_TYPE:
+        case SSL_R_UNEXPECTED_MESSAGE:
+        case SSL_R_RECORD_LENGTH_MISMATCH:
+        case SSL_R_PACKET_LENGTH_TOO_LONG:
+            return TlsFailure::not_tls;
+        case SSL_R_UNSUPPORTED_PROTOCOL:
+        case SSL_R_VERSION_TOO_LOW:
+        case SSL_R_UNKNOWN_PROTOCOL:
+            return TlsFailure::version;
+        case SSL_R_NO_SHARED_CIPHER:
+        case SSL_R_NO_SUITABLE_KEY_SHARE:
+        case SSL_R_NO_SUITABLE_GROUPS:
+        case SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM:
+        case SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS:
+            return TlsFailure::cipher;
+        case SSL_R_NO_APPLICATION_PROTOCOL:
+            return TlsFailure::alpn;
+        case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
+            return TlsFailure::no_certificate;
+        default:
+            return TlsFailure::other;
+    }
 }
 
 }  // namespace
+
+std::string_view to_string(TlsFailure failure) noexcept {
+    static constexpr std::array<std::string_view, 11> kNames = {
+        "none",
+        "timeout",
+        "closed",
+        "not_tls",
+        "version",
+        "cipher",
+        "alpn",
+        "no_certificate",
+        "distrusted",
+        "refused_by_peer",
+        "other"
+    };
+    return kNames[static_cast<std::size_t>(failure)];
+}
+
+TlsSessions::~TlsSessions() {
+    for (const auto& [server, sessions] : tickets_) {
+        for (SSL_SESSION* session : sessions) SSL_SESSION_free(session);
+    }
+}
+
+void TlsSessions::put(const std::string& server, SSL_SESSION* session) {
+    if (tickets_.size() >= kServersMax && !tickets_.contains(server)) {
+        for (const auto& [other, sessions] : tickets_) {
+            for (SSL_SESSION* old : sessions) SSL_SESSION_free(old);
+        }
+        tickets_.clear();
+    }
+    auto& sessions = tickets_[server];
+    if (sessions.size() >= kTicketsMax) {
+        SSL_SESSION_free(sessions.front());
+        sessions.erase(sessions.begin());
+    }
+    sessions.push_back(session);
+}
+
+SSL_SESSION* TlsSessions::take(const std::string& server) {
+    const auto found = tickets_.find(server);
+    if (found == tickets_.end()) return nullptr;
+    SSL_SESSION* const session = found->second.back();
+    found->second.pop_back();
+    if (found->second.empty()) tickets_.erase(found);
+    return session;
+}
 
 TlsStream::TlsStream(StreamPtr inner, std::shared_ptr<const TlsContext> context)
     : inner_(std::move(inner)),
@@ -53,6 +106,7 @@ TlsStream::TlsStream(StreamPtr inner, std::shared_ptr<const TlsContext> context)
       ssl_(SSL_new(context_->context_)),
       on_writable_(*this) {
     MESH_ASSERT(ssl_ != nullptr);
+    SSL_set_app_data(ssl_, this);
     SSL_set_bio(ssl_, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
 }
 
@@ -72,7 +126,9 @@ std::unique_ptr<TlsStream> TlsStream::client(
     std::unique_ptr<TlsStream> stream(new TlsStream(std::move(inner), context));
     SSL* ssl = stream->ssl_;
     SSL_set_connect_state(ssl);
-    if (parse_ip(host, 0).ok()) {
+    if (!context->peer_uris_.empty()) {  // then it is not the name that is checked
+        if (!host.empty() && !parse_ip(host, 0).ok()) SSL_set_tlsext_host_name(ssl, host.c_str());
+    } else if (parse_ip(host, 0).ok()) {
         X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host.c_str());
     } else {
         SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
@@ -91,6 +147,35 @@ TlsStream::~TlsStream() {
     SSL_free(ssl_);
 }
 
+void TlsStream::resume(const std::shared_ptr<TlsSessions>& sessions, const std::string& server) {
+    sessions_ = sessions;
+    session_key_ = server;
+    SSL_SESSION* const session = sessions_->take(server);
+    if (session == nullptr) return;
+    SSL_set_session(ssl_, session);
+    if (SSL_SESSION_get_protocol_version(session) < TLS1_3_VERSION) {
+        sessions_->put(server, session);  // the server need not send another one
+    } else {
+        SSL_SESSION_free(session);
+    }
+}
+
+int TlsStream::keep_session(SSL* ssl, SSL_SESSION* session) {
+    auto* stream = static_cast<TlsStream*>(SSL_get_app_data(ssl));
+    if (stream->sessions_ == nullptr || SSL_SESSION_is_resumable(session) != 1) return 0;
+    stream->sessions_->put(stream->session_key_, session);
+    return 1;  // it is ours now
+}
+
+bool TlsStream::is_resumed() const noexcept {
+    return SSL_session_reused(ssl_) == 1;
+}
+
+std::string_view TlsStream::server_name() const {
+    const char* name = SSL_get_servername(ssl_, TLSEXT_NAMETYPE_host_name);
+    return name == nullptr ? std::string_view() : std::string_view(name);
+}
+
 Task<Result<>> TlsStream::handshake(Instant deadline) {
     std::string buffer(kRecordBytes, '\0');
     for (;;) {
@@ -104,14 +189,14 @@ Task<Result<>> TlsStream::handshake(Instant deadline) {
             const auto problem = outcome == SSL_ERROR_SSL ? handshake_error(outcome) : Error{};
             auto sent = co_await inner_->write(Slices(out), deadline);
             if (outcome == SSL_ERROR_SSL) co_return problem;
-            if (!sent) co_return sent.error();
+            if (!sent) co_return handshake_ended(sent.error(), TlsFailure::closed);
         }
         if (done == 1) break;
         if (outcome != SSL_ERROR_WANT_READ) co_return handshake_error(outcome);
         auto got = co_await inner_->read(buffer, deadline);
-        if (!got) co_return got.error();
+        if (!got) co_return handshake_ended(got.error(), TlsFailure::closed);
         if (*got == 0) {
-            co_return Error{
+            Error gone{
                 .code = Code::unavailable,
                 .what = fmt::format(
                     "TLS handshake with {}: the peer closed the connection", peer().to_string()
@@ -119,17 +204,43 @@ Task<Result<>> TlsStream::handshake(Instant deadline) {
                 .source = context_->is_server_ ? Source::downstream : Source::upstream,
                 .retryable = true
             };
+            co_return handshake_ended(std::move(gone), TlsFailure::closed);
         }
         BIO_write(SSL_get_rbio(ssl_), buffer.data(), static_cast<int>(*got));
+    }
+    if (has_expired_peer()) {
+        Error expired{
+            .code = Code::denied,
+            .what = fmt::format(
+                "TLS handshake with {}: the certificate of the resumed session has expired",
+                peer().to_string()
+            ),
+            .source = context_->is_server_ ? Source::downstream : Source::upstream
+        };
+        co_return handshake_ended(std::move(expired), TlsFailure::distrusted);
     }
     established_ = true;
     co_return Ok{};
 }
 
+// A session that is resumed has been verified once, maybe hours ago.
+bool TlsStream::has_expired_peer() const {
+    if (!is_resumed() || SSL_get_verify_mode(ssl_) == SSL_VERIFY_NONE) return false;
+    const X509* certificate = SSL_get0_peer_certificate(ssl_);
+    return certificate != nullptr && X509_cmp_current_time(X509_get0_notAfter(certificate)) <= 0;
+}
+
+Error TlsStream::handshake_ended(Error error, TlsFailure failure) {
+    failure_ = error.code == Code::timeout ? TlsFailure::timeout : failure;
+    return error;
+}
+
 Error TlsStream::handshake_error(int ssl_error) {
+    const unsigned long code = ERR_peek_error();
     failed(ssl_error);
     const long verdict = SSL_get_verify_result(ssl_);
     const bool distrust = verdict != X509_V_OK;
+    failure_ = distrust ? TlsFailure::distrusted : failure_of(code);
     return {
         .code = distrust ? Code::denied : Code::unavailable,
         .what = fmt::format(
@@ -166,25 +277,6 @@ std::string_view TlsStream::alpn() const {
 
 std::string_view TlsStream::version() const {
     return SSL_get_version(ssl_);
-}
-
-TlsPeer TlsStream::peer_identity() const {
-    TlsPeer peer;
-    X509* certificate = SSL_get0_peer_certificate(ssl_);
-    if (certificate == nullptr) return peer;
-    peer.subject = subject_of(certificate);
-    auto* names = static_cast<GENERAL_NAMES*>(
-        X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)
-    );
-    for (int i = 0; i < sk_GENERAL_NAME_num(names); ++i) {
-        std::string text = name_text(*sk_GENERAL_NAME_value(names, i));
-        // A zero byte is an old trick to make a name look shorter than it is.
-        if (!text.empty() && text.find('\0') == std::string::npos) {
-            peer.names.push_back(std::move(text));
-        }
-    }
-    GENERAL_NAMES_free(names);
-    return peer;
 }
 
 IoResult TlsStream::fill() {

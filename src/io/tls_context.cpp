@@ -4,7 +4,11 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <atomic>
+#include <cstring>
+#include <ctime>
 #include <filesystem>
+#include <utility>
 
 #include "core/assert.h"
 #include "io/tls.h"
@@ -83,13 +87,47 @@ int choose_protocol(
     return found == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+struct Loaded {
+    std::vector<X509Ptr> chain;  // ours first
+    KeyPtr key{nullptr, &EVP_PKEY_free};
+};
+
+Result<Loaded> load(const std::string& chain, const std::string& key) {
+    auto certificates = read_certificates(chain, "bad certificate");
+    if (!certificates) return certificates.error();
+    const BioPtr in = open(key);
+    KeyPtr secret(
+        in == nullptr ? nullptr : PEM_read_bio_PrivateKey(in.get(), nullptr, &no_password, nullptr),
+        &EVP_PKEY_free
+    );
+    if (secret == nullptr) return bad(key, "bad private key");
+    if (X509_check_private_key(certificates->front().get(), secret.get()) != 1)
+        return bad(key, "a private key that does not fit the certificate");
+    return Loaded{.chain = *std::move(certificates), .key = std::move(secret)};
+}
+
+WallTime wall_time_of(const ASN1_TIME* time) {
+    std::tm parts{};
+    if (ASN1_TIME_to_tm(time, &parts) != 1) return WallTime::min();
+    return WallTime(std::chrono::seconds(timegm(&parts)));
+}
+
+std::atomic<std::uint64_t> next_id{1};
+
 }  // namespace
+
+// Shown to clients that ask for one of its names.
+struct TlsContext::NamedIdentity {
+    Loaded loaded;
+};
 
 TlsContext::TlsContext(bool is_server)
     : context_(SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method())),
-      is_server_(is_server) {
+      is_server_(is_server),
+      id_(next_id.fetch_add(1, std::memory_order_relaxed)) {
     MESH_ASSERT(context_ != nullptr);
-    SSL_CTX_set_min_proto_version(context_, TLS1_2_VERSION);
+    set_min_version(TlsVersion::tls12);
+    SSL_CTX_set_security_level(context_, 2);  // 112 bits: no RSA below 2048, no SHA-1
     SSL_CTX_set_options(
         context_, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE
     );
@@ -99,32 +137,101 @@ TlsContext::TlsContext(bool is_server)
     MESH_ASSERT(SSL_CTX_set_cipher_list(context_, "ECDHE+AESGCM:ECDHE+CHACHA20") == 1);
     static constexpr unsigned char kSessions[] = "datapunk-mesh";
     SSL_CTX_set_session_id_context(context_, kSessions, sizeof kSessions - 1);
+    if (is_server) {
+        SSL_CTX_set_session_cache_mode(context_, SSL_SESS_CACHE_OFF);  // tickets need none
+    } else {
+        SSL_CTX_set_session_cache_mode(
+            context_, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE
+        );
+        SSL_CTX_sess_set_new_cb(context_, &TlsStream::keep_session);
+    }
 }
 
 TlsContext::~TlsContext() {
     SSL_CTX_free(context_);
 }
 
+void TlsContext::set_min_version(TlsVersion version) {
+    SSL_CTX_set_min_proto_version(
+        context_, version == TlsVersion::tls13 ? TLS1_3_VERSION : TLS1_2_VERSION
+    );
+}
+
+void TlsContext::note_life(const void* certificate) {
+    const auto* one = static_cast<const X509*>(certificate);
+    const WallTime end = wall_time_of(X509_get0_notAfter(one));
+    if (end >= expires_at_) return;
+    expires_at_ = end;
+    valid_from_ = wall_time_of(X509_get0_notBefore(one));
+}
+
 Result<> TlsContext::load_identity(const std::string& chain, const std::string& key) {
-    auto certificates = read_certificates(chain, "bad certificate");
-    if (!certificates) return certificates.error();
-    if (SSL_CTX_use_certificate(context_, certificates->front().get()) != 1) {
+    auto loaded = load(chain, key);
+    if (!loaded) return std::move(loaded).error();
+    const auto& certificates = loaded->chain;
+    if (SSL_CTX_use_certificate(context_, certificates.front().get()) != 1) {
         return bad(chain, "unusable certificate");
     }
-    for (std::size_t i = 1; i < certificates->size(); ++i) {
-        SSL_CTX_add1_chain_cert(context_, (*certificates)[i].get());
+    for (std::size_t i = 1; i < certificates.size(); ++i) {
+        SSL_CTX_add1_chain_cert(context_, certificates[i].get());
     }
-    const BioPtr in = open(key);
-    const KeyPtr secret(
-        in == nullptr ? nullptr : PEM_read_bio_PrivateKey(in.get(), nullptr, &no_password, nullptr),
-        &EVP_PKEY_free
-    );
-    if (secret == nullptr) return bad(key, "bad private key");
-    if (SSL_CTX_use_PrivateKey(context_, secret.get()) != 1 ||
-        SSL_CTX_check_private_key(context_) != 1) {
-        return bad(key, "a private key that does not fit the certificate");
-    }
+    if (SSL_CTX_use_PrivateKey(context_, loaded->key.get()) != 1)
+        return bad(key, "unusable private key");
+    note_life(certificates.front().get());
     return Ok{};
+}
+
+Result<> TlsContext::load_more(const std::vector<TlsIdentity>& more) {
+    for (const TlsIdentity& identity : more) {
+        auto loaded = load(identity.certificate_chain, identity.private_key);
+        if (!loaded) return std::move(loaded).error();
+        // The same checks as of the first: key strength, for one.
+        const std::unique_ptr<SSL, decltype(&SSL_free)> probe(SSL_new(context_), &SSL_free);
+        if (SSL_use_certificate(probe.get(), loaded->chain.front().get()) != 1)
+            return bad(identity.certificate_chain, "unusable certificate");
+        note_life(loaded->chain.front().get());
+        more_.push_back({*std::move(loaded)});
+    }
+    if (!more_.empty()) SSL_CTX_set_cert_cb(context_, &TlsStream::choose_identity, this);
+    return Ok{};
+}
+
+// Called with the client's greeting. All that are for the name are offered: an ECDSA and an RSA
+// certificate, say.
+int TlsStream::choose_identity(SSL* ssl, void* context_of) {
+    const auto* context = static_cast<const TlsContext*>(context_of);
+    const char* name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    if (name == nullptr) return 1;
+    const std::size_t bytes = std::strlen(name);
+    const auto is_for = [&](X509* certificate, unsigned flags) {
+        return X509_check_host(certificate, name, bytes, flags, nullptr) == 1;
+    };
+    for (const unsigned flags :
+         {unsigned{X509_CHECK_FLAG_NO_WILDCARDS}, unsigned{X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS}}) {
+        // The first one is no worse for being the first.
+        if (is_for(SSL_CTX_get0_certificate(context->context_), flags)) return 1;
+        bool found = false;
+        for (auto one = context->more_.rbegin(); one != context->more_.rend(); ++one) {
+            const Loaded& loaded = one->loaded;
+            X509* const certificate = loaded.chain.front().get();
+            if (!is_for(certificate, flags)) continue;
+            if (!std::exchange(found, true)) SSL_certs_clear(ssl);
+            SSL_use_certificate(ssl, certificate);
+            SSL_use_PrivateKey(ssl, loaded.key.get());
+            SSL_clear_chain_certs(ssl);
+            for (std::size_t i = 1; i < loaded.chain.size(); ++i)
+                SSL_add1_chain_cert(ssl, loaded.chain[i].get());
+        }
+        if (found) return 1;
+    }
+    return 1;
+}
+
+void TlsContext::verify_peer_uris(std::vector<std::string> uris) {
+    peer_uris_ = std::move(uris);
+    SSL_CTX_set_verify(context_, SSL_VERIFY_PEER, [](int good, X509_STORE_CTX* store) {
+        return TlsStream::check_peer_uri(good, store);
+    });
 }
 
 Result<> TlsContext::trust(const std::string& ca) {
@@ -189,12 +296,13 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::server(const TlsServerConf
     const std::shared_ptr<TlsContext> context(new TlsContext(true));
     if (auto done = context->load_identity(config.certificate_chain, config.private_key); !done)
         return done.error();
+    if (auto done = context->load_more(config.more); !done) return done.error();
     if (auto done = context->set_alpn(config.alpn); !done) return done.error();
+    context->set_min_version(config.min_version);
     if (!config.client_ca.empty()) {
         if (auto done = context->trust(config.client_ca); !done) return done.error();
-        SSL_CTX_set_verify(
-            context->context_, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr
-        );
+        const int needed = config.client_certificate_optional ? 0 : SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+        SSL_CTX_set_verify(context->context_, SSL_VERIFY_PEER | needed, nullptr);
     }
     return std::shared_ptr<const TlsContext>(context);
 }
@@ -215,9 +323,11 @@ Result<std::shared_ptr<const TlsContext>> TlsContext::client(const TlsClientConf
         if (!done) return done.error();
     }
     if (auto done = context->set_alpn(config.alpn); !done) return done.error();
+    context->set_min_version(config.min_version);
     SSL_CTX_set_verify(
         context->context_, config.verify_peer ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr
     );
+    if (!config.peer_uris.empty()) context->verify_peer_uris(config.peer_uris);
     return std::shared_ptr<const TlsContext>(context);
 }
 

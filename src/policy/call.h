@@ -24,6 +24,7 @@ class CallState {
 
     resilience::Deadline deadline;
     std::uint32_t attempts = 0;  // begun so far
+    Duration last_wait{};        // before the attempt that is out, or was
     // What the call wants to stay with one endpoint for, hashed; see RingHash.
     std::optional<std::uint64_t> hash{};
     CallPriority priority = CallPriority::normal;

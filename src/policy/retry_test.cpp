@@ -24,7 +24,9 @@ ServicePolicy plain() {
 }
 
 TEST(Retry, UsesTheCallsOwnAttemptsAndDeadline) {
-    ServicePolicies policies("api_service", plain(), 1);
+    ServicePolicy policy = plain();
+    policy.retry.retry_after_max = seconds(20);
+    ServicePolicies policies("api_service", policy, 1);
     policies.update(test_set(3), kStart);
     CallState call = call_at(kStart);
     resilience::AttemptEnd end{.outcome = Outcome::server_error, .idempotent = true};
@@ -59,6 +61,38 @@ TEST(Retry, NeverTheSameEndpointWhileAnotherIsLeft) {
         // All have been tried: better one of them than none.
         ASSERT_TRUE(std::holds_alternative<HeldEndpoint>(policies.begin_attempt(call, kStart)));
     }
+}
+
+TEST(Retry, DecorrelatedJitterGrowsFromTheWaitBefore) {
+    ServicePolicy policy = plain();
+    policy.retry.attempts = 10;
+    policy.retry.backoff = {
+        .base = milliseconds(1), .max = seconds(10), .kind = BackoffKind::decorrelated_jitter
+    };
+    policy.retry.budget.min_per_second = 1000;
+    ServicePolicies policies("api_service", policy, 4);
+    policies.update(test_set(3), kStart);
+    Duration longest{};
+    for (int round = 0; round < 100; ++round) {
+        CallState call = call_at(kStart);
+        Duration before{};
+        for (int i = 0; i < 9; ++i) {
+            auto begun = policies.begin_attempt(call, kStart);
+            policies.finish_attempt(
+                std::move(std::get<HeldEndpoint>(begun)), Outcome::server_error, kStart
+            );
+            const auto again = policies.after_attempt(
+                call, {.outcome = Outcome::server_error, .idempotent = true}, kStart
+            );
+            ASSERT_EQ(again.reason, Reason::retry);
+            ASSERT_GE(again.wait, milliseconds(1));
+            ASSERT_LE(again.wait, std::max<Duration>(before * 3, milliseconds(1)));
+            before = again.wait;
+        }
+        longest = std::max(longest, before);
+    }
+    // Nine steps of a factor of two in the mean: it did grow from the wait before.
+    EXPECT_GT(longest, milliseconds(50));
 }
 
 TEST(Retry, ATotalOutageIsAmplifiedByNoMoreThanTheBudget) {

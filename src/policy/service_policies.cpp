@@ -136,13 +136,15 @@ void ServicePolicies::finish(HeldEndpoint& attempt, resilience::Outcome outcome,
 }
 
 resilience::RetryDecision ServicePolicies::after_attempt(
-    const CallState& call, resilience::AttemptEnd end, Instant now
+    CallState& call, resilience::AttemptEnd end, Instant now
 ) {
     end.attempt = call.attempts;
     end.deadline = call.deadline;
+    end.previous_wait = call.last_wait;
     const WorkerUse worker(workers_);
     deposit(worker.get(), now);
     const auto decision = resilience::decide(policy_.retry, end, budget_, worker->pick.rng, now);
+    call.last_wait = decision.wait;
     if (decision) worker->retries[static_cast<std::size_t>(end.outcome)].add();
     if (decision.reason == resilience::RetryReason::budget_exhausted) {
         worker->retries_refused.add();

@@ -110,9 +110,9 @@ class ServicePolicies {
     // Its latency is now - attempt.begun().
     void finish_attempt(HeldEndpoint&& attempt, resilience::Outcome outcome, Instant now);
     // Another attempt? If so the budget has paid; wait, then begin_attempt. `end` without its
-    // attempt and deadline, which are the call's.
+    // attempt, previous wait and deadline, which are the call's.
     resilience::RetryDecision after_attempt(
-        const CallState& call, resilience::AttemptEnd end, Instant now
+        CallState& call, resilience::AttemptEnd end, Instant now
     );
 
     // For PlaceWait: how a call that begin_attempt() told that it may wait does so.

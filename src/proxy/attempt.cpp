@@ -36,7 +36,7 @@ io::Task<Exchange::AttemptResult> Exchange::attempt(const policy::HeldEndpoint& 
     const Duration limit = service_->policy().retry.attempt_timeout;
     attempt_deadline_ = limit > Duration::zero() ? std::min(deadline_, now() + limit) : deadline_;
     watch_client();
-    upstream_ = proxy_.pool().take_idle(at.address());
+    upstream_ = proxy_.pool().take_idle(at.address(), upstream_state_->use);
     const bool reused = upstream_ != nullptr;
     AttemptResult result = co_await send_and_await(at);
     // The endpoint may have closed the idle connection just as we wrote: that is no failure of the
@@ -111,7 +111,8 @@ io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
     const UpstreamRequest request{
         .head = request_,
         .how =
-            {.peer_ip = buffers_.peer_ip,
+            {.peer_ip = buffers_.from->ip,
+             .scheme = buffers_.from->is_secure ? "https" : "http",
              .fallback_host = at.address(),
              .traceparent = buffers_.traceparent,
              .starts_trace = starts_trace_,
@@ -171,8 +172,12 @@ Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::Held
     result.sent = true;
     result.has_answer = true;
     answered_at_ = now();
-    if (answer_.status >= 500) {
-        result.outcome = Outcome::server_error;
+    const RetryConfig& retry = service_->policy().retry;
+    for (const std::string& name : retry.on_headers) {
+        if (answer_.find(std::string_view(name)) != nullptr) result.has_named_header = true;
+    }
+    result.outcome = resilience::outcome_of_status(answer_.status);
+    if (result.outcome != Outcome::success || resilience::may_retry_answers(retry)) {
         const std::string_view after = answer_.value(Header::retry_after);
         if (!after.empty())
             result.retry_after = resilience::parse_retry_after(after, proxy_.loop().wall_now());

@@ -37,9 +37,10 @@ class Exchange {
         ReplyReason reason = ReplyReason::upstream_reset;  // if no answer came, and
         std::string error;                                 // the same for people
         std::optional<Duration> retry_after;
-        bool sent = false;           // request bytes may have reached the endpoint
-        bool has_answer = false;     // its head is in buffers_.answer
-        bool before_answer = false;  // the connection ended before a byte of an answer
+        bool has_named_header = false;  // one of the policy's retry.on_headers
+        bool sent = false;              // request bytes may have reached the endpoint
+        bool has_answer = false;        // its head is in buffers_.answer
+        bool before_answer = false;     // the connection ended before a byte of an answer
     };
 
     // stack.cpp

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "proxy/connection_info.h"
 #include "wire/http1/message.h"
 
 namespace datapunk::mesh::proxy {
@@ -22,7 +23,7 @@ struct ExchangeBuffers {
     std::string pump_tail;     // which flows at the same time
     std::string request_body;  // collected, to be sent as often as needed
     std::string traceparent;
-    std::string peer_ip;
+    const ConnectionInfo* from = nullptr;
     std::string endpoint;  // asked last; for the access log
 };
 

@@ -91,7 +91,7 @@ void append_upstream_head(std::string& out, const RequestHead& request, const Up
         out += how.peer_ip;
         out += "\r\n";
     }
-    if (!has_proto) append_field(out, "x-forwarded-proto", "http");
+    if (!has_proto) append_field(out, "x-forwarded-proto", how.scheme);
     append_field(out, "via", kVia);
     if (!how.traceparent.empty()) append_field(out, "traceparent", how.traceparent);
     out += "\r\n";

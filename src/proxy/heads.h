@@ -14,9 +14,10 @@
 namespace datapunk::mesh::proxy {
 
 struct UpstreamHead {
-    std::string_view peer_ip;        // appended to X-Forwarded-For
-    std::string_view fallback_host;  // Host for an HTTP/1.0 request that has none
-    std::string_view traceparent;    // ours for this hop
+    std::string_view peer_ip;          // appended to X-Forwarded-For
+    std::string_view scheme = "http";  // X-Forwarded-Proto, if the caller says none
+    std::string_view fallback_host;    // Host for an HTTP/1.0 request that has none
+    std::string_view traceparent;      // ours for this hop
     bool starts_trace = false;  // the caller's traceparent was absent or bad: its tracestate goes
     std::string_view path;      // rewritten target
 };

@@ -5,9 +5,20 @@
 #include <datapunk/mesh/time.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
+namespace datapunk::mesh::io {
+class TlsSlot;
+}
+
 namespace datapunk::mesh::proxy {
+
+struct ListenerTls {
+    std::shared_ptr<const io::TlsSlot> contexts;  // null: plain text is spoken
+    Duration handshake_timeout = std::chrono::seconds(10);
+    std::size_t handshakes_max = 1'000;  // of one worker at a time; beyond: closed and counted
+};
 
 struct ListenerConfig {
     std::string name;
@@ -20,6 +31,7 @@ struct ListenerConfig {
     Duration head_timeout = std::chrono::seconds(10);  // first to last byte of a request head
     Duration body_timeout = std::chrono::seconds(30);  // between two pieces of a body, either way
     bool access_log = false;
+    ListenerTls tls;
 };
 
 }  // namespace datapunk::mesh::proxy

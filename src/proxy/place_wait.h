@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "io/loop.h"
 #include "io/task.h"
 #include "policy/admission.h"
 

@@ -27,10 +27,11 @@ constexpr Duration kCutTime = std::chrono::seconds(1);
 // One caller's connection: its requests in turn.
 class Proxy::Connection : public core::ListNode {
   public:
-    Connection(Proxy& proxy, ListenerState& listener, io::StreamPtr stream)
+    Connection(Proxy& proxy, ListenerState& listener, io::StreamPtr stream, ConnectionInfo info)
         : proxy_(proxy),
           listener_(listener),
           stream_(std::move(stream)),
+          info_(std::move(info)),
           reader_(*stream_, {.head_bytes_max = listener.config.head_bytes_max}) {}
 
     io::Task<void> run();
@@ -50,8 +51,8 @@ class Proxy::Connection : public core::ListNode {
     Proxy& proxy_;
     ListenerState& listener_;
     io::StreamPtr stream_;
+    ConnectionInfo info_;
     http::MessageReader reader_;
-    std::string peer_ip_;
     bool idle_ = true;
 };
 
@@ -60,8 +61,9 @@ io::Task<void> Proxy::Connection::run() {
         idle_ = true;
         if (!reader_.has_more()) {
             reader_.release();
-            auto ready =
-                co_await stream_->readable(proxy_.loop().now() + listener_.config.idle_timeout);
+            // Draining: this one came after the others had been closed, out of its handshake.
+            const Duration wait = proxy_.draining_ ? kCutTime : listener_.config.idle_timeout;
+            auto ready = co_await stream_->readable(proxy_.loop().now() + wait);
             if (!ready) break;
         }
         idle_ = false;
@@ -90,8 +92,7 @@ io::Task<bool> Proxy::Connection::serve_one(ExchangeBuffers& buffers) {
         co_return false;
     }
     if (read != HeadRead::done) co_return false;
-    if (peer_ip_.empty()) peer_ip_ = stream_->peer().ip_text();
-    buffers.peer_ip = peer_ip_;
+    buffers.from = &info_;
     bool more = false;
     {
         Http1Caller caller(reader_, buffers);
@@ -132,6 +133,30 @@ io::Task<void> Proxy::Connection::linger() {
     }
 }
 
+// Counts a connection for as long as it lives, its handshake included.
+class Proxy::Open {
+  public:
+    Open(Proxy& proxy, ListenerState& listener) : proxy_(proxy), listener_(listener) {
+        ++proxy_.open_count_;
+        ++listener_.open;
+        listener_.metrics.connections_open.add(1);
+        proxy_.idle_.clear();
+    }
+
+    Open(const Open&) = delete;
+    Open& operator=(const Open&) = delete;
+
+    ~Open() {
+        --listener_.open;
+        listener_.metrics.connections_open.add(-1);
+        if (--proxy_.open_count_ == 0) proxy_.idle_.set();
+    }
+
+  private:
+    Proxy& proxy_;
+    ListenerState& listener_;
+};
+
 Proxy::Proxy(io::Network& network, const ProxyShared& shared)
     : network_(network),
       shared_(shared),
@@ -159,6 +184,9 @@ Result<io::SocketAddress> Proxy::listen(
         config, ListenerMetrics(shared_.metrics, shard_, config.name)
     );
     state->listener = *std::move(listener);
+    if (config.tls.contexts != nullptr) {
+        state->tls = std::make_unique<TlsDoor>(state->config, shared_.metrics, shard_, shared_.log);
+    }
     const io::SocketAddress local = state->listener->local();
     listeners_.push_back(std::move(state));
     tasks_.spawn(accept_loop(*listeners_.back()));
@@ -180,28 +208,18 @@ io::Task<void> Proxy::accept_loop(ListenerState& listener) {
 }
 
 io::Task<void> Proxy::serve(ListenerState& listener, io::StreamPtr stream) {
-    struct Open {
-        Open(Proxy& p, ListenerState& l, io::StreamPtr s)
-            : proxy(p), listener(l), connection(p, l, std::move(s)) {
-            proxy.open_.push_back(connection);
-            ++proxy.open_count_;
-            ++listener.open;
-            listener.metrics.connections_open.add(1);
-            proxy.idle_.clear();
-        }
-
-        ~Open() {
-            --listener.open;
-            listener.metrics.connections_open.add(-1);
-            if (--proxy.open_count_ == 0) proxy.idle_.set();
-        }
-
-        Proxy& proxy;
-        ListenerState& listener;
-        Connection connection;
-    };
-    Open open(*this, listener, std::move(stream));
-    co_await open.connection.run();
+    const Open open(*this, listener);
+    ConnectionInfo info{.ip = stream->peer().ip_text()};
+    if (listener.tls != nullptr) {
+        auto secure = co_await listener.tls->enter(std::move(stream), info.ip);
+        if (secure == nullptr) co_return;
+        info.is_secure = true;
+        info.protocol = secure->alpn();
+        stream = std::move(secure);
+    }
+    Connection connection(*this, listener, std::move(stream), std::move(info));
+    open_.push_back(connection);
+    co_await connection.run();
 }
 
 io::Task<void> Proxy::sweep_loop() {
@@ -255,6 +273,10 @@ UpstreamState& Proxy::state_of(const policy::ServicePolicies& service) {
             .use = upstream_use(shared_.metrics, shard_, service.name())
         });
         state->use.quota = &shared_.services.connections_of(service);
+        if (const UpstreamTls& tls = shared_.services.tls_of(service); tls.contexts != nullptr) {
+            state->use.tls =
+                std::make_unique<UpstreamTlsUse>(tls, shared_.metrics, shard_, service.name());
+        }
     }
     return *state;
 }

@@ -17,6 +17,7 @@
 #include "proxy/listener_config.h"
 #include "proxy/replies.h"
 #include "proxy/service_metrics.h"
+#include "proxy/tls_door.h"
 #include "proxy/upstream_pool.h"
 #include "proxy/upstream_service.h"
 #include "routing/route_table.h"
@@ -31,6 +32,7 @@ struct ListenerState {
     ListenerConfig config;
     ListenerMetrics metrics;
     std::unique_ptr<io::Listener> listener;
+    std::unique_ptr<TlsDoor> tls;  // null: callers speak plain text
     std::size_t open = 0;
 };
 
@@ -91,6 +93,7 @@ class Proxy {
 
   private:
     class Connection;
+    class Open;
 
     io::Task<void> accept_loop(ListenerState& listener);
     io::Task<void> serve(ListenerState& listener, io::StreamPtr stream);

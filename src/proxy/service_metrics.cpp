@@ -25,7 +25,8 @@ UpstreamUse upstream_use(
     return {
         .open = registry.gauge(names::kUpstreamConnectionsOpen, {service}, shard),
         .created = registry.counter(names::kUpstreamConnections, {service}, shard),
-        .failed = registry.counter(names::kUpstreamConnectFailures, {service, "connect"}, shard)
+        .failed = registry.counter(names::kUpstreamConnectFailures, {service, "connect"}, shard),
+        .tls_failed = registry.counter(names::kUpstreamConnectFailures, {service, "tls"}, shard)
     };
 }
 

@@ -108,7 +108,7 @@ io::Task<void> Exchange::serve() {
     if (!has_body) co_return;
     policy::CallState call{resilience::Deadline(deadline_)};
     call.can_wait = true;
-    call.hash = affinity_hash(service_->policy().affinity, request_, buffers_.peer_ip);
+    call.hash = affinity_hash(service_->policy().affinity, request_, buffers_.from->ip);
     for (;;) {
         auto begun = service_->begin_attempt(call, now());
         if (const auto* none = std::get_if<policy::NoEndpoint>(&begun)) {
@@ -129,7 +129,9 @@ io::Task<void> Exchange::serve() {
         ++attempts_;
         if (listener_.config.access_log) buffers_.endpoint = at.address();
         const AttemptResult result = co_await attempt(at);
-        if (result.has_answer && result.outcome == Outcome::success) {
+        const bool is_final = result.has_answer && result.outcome == Outcome::success &&
+                              !resilience::may_retry_answers(service_->policy().retry);
+        if (is_final) {
             co_await give_answer(std::move(at));
             co_return;
         }
@@ -137,10 +139,13 @@ io::Task<void> Exchange::serve() {
             .outcome = result.outcome,
             .idempotent = is_idempotent(request_.method),
             .replayable = body_is_whole_ || !result.sent,
-            .retry_after = result.retry_after
+            .retry_after = result.retry_after,
+            .status =
+                result.has_answer ? static_cast<std::uint16_t>(answer_.status) : std::uint16_t{0},
+            .has_named_header = result.has_named_header
         };
         const resilience::RetryDecision again = service_->after_attempt(call, end, now());
-        if (!again && result.has_answer) {  // a 5xx that nobody wants to try again is the answer
+        if (!again && result.has_answer) {  // what nobody wants to try again is the answer
             co_await give_answer(std::move(at));
             co_return;
         }
@@ -225,7 +230,7 @@ void Exchange::finish() {
     proxy_.log().info(
         "request",
         {{"listener", listener_.config.name},
-         {"peer", buffers_.peer_ip},
+         {"peer", buffers_.from->ip},
          {"method", request_.method_text},
          {"host", request_.host},
          {"path", request_.path},

@@ -5,11 +5,13 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <utility>
 
 #include "io/network.h"
 #include "metrics/handles.h"
 #include "proxy/upstream.h"
+#include "proxy/upstream_tls.h"
 
 namespace datapunk::mesh::proxy {
 
@@ -21,10 +23,12 @@ struct ConnectionQuota {
 
 // Where one worker counts one service's connections. Outlives them.
 struct UpstreamUse {
-    ConnectionQuota* quota = nullptr;  // null: unlimited
+    ConnectionQuota* quota = nullptr;     // null: unlimited
+    std::unique_ptr<UpstreamTlsUse> tls;  // null: plain text is spoken
     metrics::Gauge open;
     metrics::Counter created;
     metrics::Counter failed;
+    metrics::Counter tls_failed;
 };
 
 // The right to one connection; given back when it ends. Made from nothing, it is none.
@@ -56,9 +60,16 @@ class ConnectionSlot {
 
 class UpstreamConnection final : public Upstream {
   public:
-    UpstreamConnection(io::StreamPtr stream, ConnectionSlot slot, std::size_t head_bytes_max)
+    // `tls_context` is the id of the one that it speaks TLS with; 0: it speaks plain text.
+    UpstreamConnection(
+        io::StreamPtr stream,
+        ConnectionSlot slot,
+        std::size_t head_bytes_max,
+        std::uint64_t tls_context
+    )
         : slot_(std::move(slot)),
           stream_(std::move(stream)),
+          tls_context_(tls_context),
           reader_(*stream_, {.head_bytes_max = head_bytes_max}) {}
 
     io::Task<Result<>> send_request(UpstreamRequest request, Instant deadline) override;
@@ -104,6 +115,7 @@ class UpstreamConnection final : public Upstream {
 
     ConnectionSlot slot_;
     io::StreamPtr stream_;
+    std::uint64_t tls_context_;
     http::MessageReader reader_;
     ExchangeBuffers* buffers_ = nullptr;  // of the exchange that it carries
     bool chunked_ = false;                // the request's body

@@ -8,15 +8,16 @@
 
 namespace datapunk::mesh::proxy {
 
-std::size_t UpstreamPool::Hash::operator()(std::string_view text) const noexcept {
-    return core::hash64(text);
+std::size_t UpstreamPool::Hash::operator()(const KeyView& key) const noexcept {
+    return core::hash64(key.address) ^ key.tls_context;
 }
 
 UpstreamPool::UpstreamPool(io::Network& network, UpstreamPoolConfig config)
     : network_(network), config_(config) {}
 
-UpstreamPtr UpstreamPool::take_idle(std::string_view address) {
-    const auto found = idle_.find(address);
+UpstreamPtr UpstreamPool::take_idle(std::string_view address, const UpstreamUse& use) {
+    const std::uint64_t context = use.tls == nullptr ? 0 : use.tls->context();
+    const auto found = idle_.find(KeyView{address, context});
     if (found == idle_.end()) return nullptr;
     List& list = found->second;
     const Instant oldest = network_.loop().now() - config_.idle_timeout;
@@ -49,17 +50,28 @@ io::Task<Result<UpstreamPtr>> UpstreamPool::connect(
         use.failed.add();
         co_return std::move(stream).error();
     }
+    std::uint64_t tls_context = 0;
+    if (use.tls != nullptr) {
+        auto secured = co_await use.tls->secure(*std::move(stream), host, port, until);
+        if (!secured) {
+            ++counters_.failed;
+            use.tls_failed.add();
+            co_return std::move(secured).error();
+        }
+        tls_context = secured->context;
+        stream = io::StreamPtr(std::move(secured->stream));
+    }
     ++counters_.created;
     use.created.add();
     UpstreamPtr made = std::make_unique<UpstreamConnection>(
-        *std::move(stream), std::move(slot), config_.head_bytes_max
+        *std::move(stream), std::move(slot), config_.head_bytes_max, tls_context
     );
     co_return std::move(made);
 }
 
 bool UpstreamPool::close_longest_idle(const UpstreamUse& use) {
     List* longest = nullptr;
-    for (auto& [address, list] : idle_) {
+    for (auto& [key, list] : idle_) {
         if (list.empty() || !list.front()->slot_.belongs_to(use)) continue;
         if (longest == nullptr || list.front()->idle_since_ < longest->front()->idle_since_)
             longest = &list;
@@ -70,7 +82,7 @@ bool UpstreamPool::close_longest_idle(const UpstreamUse& use) {
 
 std::size_t UpstreamPool::idle() const noexcept {
     std::size_t count = 0;
-    for (const auto& [address, list] : idle_) count += list.size();
+    for (const auto& [key, list] : idle_) count += list.size();
     return count;
 }
 
@@ -80,8 +92,10 @@ void UpstreamPool::put_idle(std::string_view address, UpstreamPtr upstream) {
     static_cast<void>(upstream.release());
     connection->reader_.release();
     connection->idle_since_ = network_.loop().now();
-    auto found = idle_.find(address);
-    if (found == idle_.end()) found = idle_.emplace(std::string(address), List()).first;
+    const KeyView key{address, connection->tls_context_};
+    auto found = idle_.find(key);
+    if (found == idle_.end())
+        found = idle_.emplace(Key{std::string(address), key.tls_context}, List()).first;
     if (found->second.size() >= config_.idle_per_endpoint_max) return;
     found->second.push_back(std::move(connection));
 }

@@ -1,8 +1,9 @@
 #pragma once
 
-// UpstreamPool: one worker's connections to endpoints. Idle ones are kept per address and reused
-// last in, first out, so that surplus ones age out; before reuse a connection is checked for the
-// peer's goodbye without a system call in the usual case. One loop's object.
+// UpstreamPool: one worker's connections to endpoints. Idle ones are kept per address and TLS
+// context (certificates that were replaced are not used again) and reused last in, first out, so
+// that surplus ones age out; before reuse a connection is checked for the peer's goodbye without a
+// system call in the usual case. One loop's object.
 //
 //   take_idle, else connect -> exchange -> put_idle, or destroy
 //
@@ -45,7 +46,7 @@ class UpstreamPool {
     UpstreamPool(io::Network& network, UpstreamPoolConfig config);
 
     // An idle connection to host:port that is still alive, or nullptr. No waiting.
-    UpstreamPtr take_idle(std::string_view address);
+    UpstreamPtr take_idle(std::string_view address, const UpstreamUse& use);
     // A new one.
     io::Task<Result<UpstreamPtr>> connect(
         std::string host, std::uint16_t port, Instant deadline, UpstreamUse& use
@@ -63,10 +64,30 @@ class UpstreamPool {
     std::size_t idle() const noexcept;
 
   private:
+    struct KeyView {
+        std::string_view address;
+        std::uint64_t tls_context = 0;
+    };
+
+    struct Key {
+        std::string address;
+        std::uint64_t tls_context = 0;
+
+        operator KeyView() const noexcept { return {address, tls_context}; }
+    };
+
     struct Hash {
         using is_transparent = void;
 
-        std::size_t operator()(std::string_view text) const noexcept;
+        std::size_t operator()(const KeyView& key) const noexcept;
+    };
+
+    struct Equal {
+        using is_transparent = void;
+
+        bool operator()(const KeyView& a, const KeyView& b) const noexcept {
+            return a.address == b.address && a.tls_context == b.tls_context;
+        }
     };
 
     using List = std::vector<std::unique_ptr<UpstreamConnection>>;
@@ -76,7 +97,7 @@ class UpstreamPool {
     io::Network& network_;
     UpstreamPoolConfig config_;
     Counters counters_;
-    std::unordered_map<std::string, List, Hash, std::equal_to<>> idle_;
+    std::unordered_map<Key, List, Hash, Equal> idle_;
 };
 
 }  // namespace datapunk::mesh::proxy

@@ -1,8 +1,8 @@
 #pragma once
 
-// UpstreamService: what all workers share about one service: its policies. UpstreamServices: all of
-// them by name. The table is built before the workers start and then only read; the policies inside
-// take updates from the control loop while workers pick (policy/service_policies.h).
+// UpstreamServices: what all workers share about the services, by name: policies, the count of
+// connections, TLS. The table is built before the workers start and then only read; the policies
+// inside take updates from the control loop while workers pick (policy/service_policies.h).
 
 #include <map>
 #include <memory>
@@ -15,9 +15,12 @@ namespace datapunk::mesh::proxy {
 
 class UpstreamServices {
   public:
-    policy::ServicePolicies& add(std::unique_ptr<policy::ServicePolicies> service) {
+    policy::ServicePolicies& add(
+        std::unique_ptr<policy::ServicePolicies> service, UpstreamTls tls = {}
+    ) {
         Entry& entry = services_[service->name()];
         entry.connections.max = service->policy().limits.connections;
+        entry.tls = std::move(tls);
         entry.policies = std::move(service);
         return *entry.policies;
     }
@@ -32,6 +35,11 @@ class UpstreamServices {
         return services_.find(service.name())->second.connections;
     }
 
+    // Likewise.
+    const UpstreamTls& tls_of(const policy::ServicePolicies& service) const {
+        return services_.find(service.name())->second.tls;
+    }
+
     template <class Visit>
     void for_each(Visit visit) const {
         for (const auto& [name, entry] : services_) visit(*entry.policies);
@@ -41,6 +49,7 @@ class UpstreamServices {
     struct Entry {
         std::unique_ptr<policy::ServicePolicies> policies;
         ConnectionQuota connections;
+        UpstreamTls tls;
     };
 
     std::map<std::string, Entry, std::less<>> services_;

@@ -23,7 +23,7 @@ std::uint64_t test_seed() {
 }
 
 CircuitBreakerConfig only_rate() {
-    return {.window_calls = 10, .failure_rate = 0.5, .min_calls = 4, .consecutive = 0};
+    return {.window_calls = 10, .min_calls = 4, .failure_rate = 0.5, .consecutive = 0};
 }
 
 BreakerTransition call(CircuitBreaker& breaker, bool ok, Instant now) {

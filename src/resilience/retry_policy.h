@@ -8,7 +8,13 @@
 //   predicate) name this outcome? → may it be sent again (unsent, idempotent, body at hand, no byte
 //   of the answer delivered)? → does the wait end before the deadline? → is there a token?
 //
-// The wait is full jitter, or the server's Retry-After if that is longer.
+// The wait is BackoffConfig's, or the server's Retry-After if that is longer; a Retry-After beyond
+// retry_after_max ends the call: its answer, which says so, is the caller's.
+//
+// An answer of gRPC is judged by RetryConfig::on_grpc alone, which also says that such a call may
+// be sent again: every call of gRPC is a POST, and its HTTP status is 200. Invariants
+// (retry_policy_test.cpp): a token is taken if and only if the decision is retry; no decision
+// depends on anything but its arguments.
 //
 // Thread rule: functions; the budget is thread-safe, the Rng is the caller's.
 // Source: Envoy router retry conditions; gRFC A6; RFC 9110 section 9.2.2 (idempotent methods).
@@ -48,6 +54,10 @@ constexpr Outcome outcome_of_status(int http_status) noexcept {
     return http_status >= 500 ? Outcome::server_error : Outcome::success;
 }
 
+// As the HTTP status that stands for it (google.rpc.Code) would: unknown, deadline exceeded,
+// unimplemented, internal, unavailable, data loss and what is beyond 16 blame the endpoint.
+Outcome outcome_of_grpc_status(std::uint32_t code) noexcept;
+
 // GET, HEAD, OPTIONS, TRACE, PUT, DELETE. Case-sensitive, as methods are.
 bool is_idempotent_method(std::string_view method) noexcept;
 
@@ -65,6 +75,7 @@ enum class RetryReason : std::uint8_t {
     not_a_condition,   // neither `on` nor the user's predicate names this outcome
     not_idempotent,    // it may have had an effect already
     not_replayable,    // the request's body is gone, or part of the answer was delivered
+    told_not_to,       // the server asked not to be asked again, or not before retry_after_max
     deadline,          // the wait would end after the deadline
     budget_exhausted,  // too many retries lately
 };
@@ -80,8 +91,21 @@ struct AttemptEnd {
     bool answer_begun = false;            // bytes of the answer went to the caller
     std::optional<bool> user_verdict;     // the user's predicate, which outranks config.on
     std::optional<Duration> retry_after;  // what the server asked for
-    Deadline deadline;                    // of the whole call
+    std::uint16_t status = 0;       // of an answer of HTTP; 0 = there is none, or it is unknown
+    bool has_named_header = false;  // the answer has one of RetryConfig::on_headers
+    std::optional<std::uint32_t> grpc_status;   // of an answer of gRPC
+    bool pushed_back = false;                   // the server asked not to be asked again
+    Duration previous_wait = Duration::zero();  // before the attempt that ended
+    Deadline deadline;                          // of the whole call
 };
+
+// Whether answers that do not blame the endpoint can be worth another attempt: if not, nobody need
+// ask.
+bool may_retry_answers(const RetryConfig& config) noexcept;
+
+// What grpc-retry-pushback-ms asks for: a wait, or nothing = never. Malformed is never, as gRFC A6
+// wants it.
+std::optional<Duration> parse_grpc_pushback(std::string_view text) noexcept;
 
 struct RetryDecision {
     RetryReason reason = RetryReason::succeeded;

@@ -35,7 +35,7 @@ TEST(RetryPolicy, RetriesEveryConditionOnlyWhenItIsNamed) {
         c.end.outcome = outcome;
         c.config.on = condition;
         EXPECT_EQ(c.decide_reason(), RetryReason::retry) << to_string(outcome);
-        c.config.on = static_cast<RetryOn>(31U & ~static_cast<unsigned>(condition));
+        c.config.on = static_cast<RetryOn>(127U & ~static_cast<unsigned>(condition));
         EXPECT_EQ(c.decide_reason(), RetryReason::not_a_condition) << to_string(outcome);
     }
 }
@@ -94,6 +94,95 @@ TEST(RetryPolicy, TheUsersPredicateOutranksTheConditionsOnly) {
     EXPECT_EQ(c.decide_reason(), RetryReason::not_idempotent);
 }
 
+TEST(RetryPolicy, GatewayErrorsAre502And503And504Only) {
+    Case c;
+    c.config.on = RetryOn::gateway_error;
+    for (const auto& [status, reason] :
+         {std::pair{500, RetryReason::not_a_condition},
+          {501, RetryReason::not_a_condition},
+          {502, RetryReason::retry},
+          {503, RetryReason::retry},
+          {504, RetryReason::retry},
+          {505, RetryReason::not_a_condition},
+          {0, RetryReason::not_a_condition}}) {
+        c.end.status = static_cast<std::uint16_t>(status);
+        EXPECT_EQ(c.decide_reason(), reason) << status;
+    }
+}
+
+TEST(RetryPolicy, AnswersThatBlameNobodyAreRetriedIfListed) {
+    Case c;
+    c.end.outcome = Outcome::success;
+    c.end.status = 409;
+    EXPECT_FALSE(may_retry_answers(c.config));
+    EXPECT_EQ(c.decide_reason(), RetryReason::succeeded);
+    c.config.on = RetryOn::retriable_4xx;
+    EXPECT_TRUE(may_retry_answers(c.config));
+    EXPECT_EQ(c.decide_reason(), RetryReason::retry);
+    c.end.status = 429;
+    EXPECT_EQ(c.decide_reason(), RetryReason::succeeded);
+    c.config.on = RetryOn::none;
+    c.config.on_statuses = {425, 429};
+    EXPECT_TRUE(may_retry_answers(c.config));
+    EXPECT_EQ(c.decide_reason(), RetryReason::retry);
+    c.end.status = 200;
+    EXPECT_EQ(c.decide_reason(), RetryReason::succeeded);
+    c.end.has_named_header = true;
+    EXPECT_EQ(c.decide_reason(), RetryReason::retry);
+    c.end.idempotent = false;
+    EXPECT_EQ(c.decide_reason(), RetryReason::not_idempotent);
+    c.end.idempotent = true;
+    c.end.user_verdict = false;
+    EXPECT_EQ(c.decide_reason(), RetryReason::succeeded);
+}
+
+TEST(RetryPolicy, AnswersOfGrpcGoByTheirOwnListWhichAlsoAllowsThemToBeSentAgain) {
+    Case c;
+    c.config.non_idempotent = false;
+    c.end.idempotent = false;
+    c.end.status = 200;
+    for (std::uint32_t code = 0; code <= 40; ++code) {
+        c.budget.deposit(Instant{}, 0, 1);
+        c.end.grpc_status = code;
+        c.end.outcome = outcome_of_grpc_status(code);
+        c.config.on_grpc = GrpcRetryOn::none;
+        const auto unnamed = c.decide_reason();
+        EXPECT_EQ(
+            unnamed,
+            c.end.outcome == Outcome::success ? RetryReason::succeeded
+                                              : RetryReason::not_a_condition
+        ) << code;
+    }
+    c.end.grpc_status = 14;
+    c.end.outcome = Outcome::server_error;
+    c.config.on_grpc = GrpcRetryOn::unavailable;
+    EXPECT_EQ(c.decide_reason(), RetryReason::retry);
+    c.end.grpc_status = 10;
+    c.end.outcome = Outcome::success;
+    EXPECT_EQ(c.decide_reason(), RetryReason::succeeded);
+    c.config.on_grpc = GrpcRetryOn::aborted | GrpcRetryOn::resource_exhausted;
+    EXPECT_EQ(c.decide_reason(), RetryReason::retry);
+    c.end.grpc_status = 33;  // must not be taken for 1
+    c.config.on_grpc = GrpcRetryOn::cancelled;
+    EXPECT_NE(c.decide_reason(), RetryReason::retry);
+}
+
+TEST(RetryPolicy, WhoAsksForPeaceIsLeftInPeace) {
+    Case c;
+    c.end.pushed_back = true;
+    EXPECT_EQ(c.decide_reason(), RetryReason::told_not_to);
+    c.end.pushed_back = false;
+    c.end.retry_after = c.config.retry_after_max;
+    EXPECT_EQ(c.decide_reason(), RetryReason::retry);
+    c.end.retry_after = c.config.retry_after_max + Duration(1);
+    EXPECT_EQ(c.decide_reason(), RetryReason::told_not_to);
+    EXPECT_EQ(parse_grpc_pushback("250"), milliseconds(250));
+    EXPECT_EQ(parse_grpc_pushback("0"), milliseconds(0));
+    EXPECT_EQ(parse_grpc_pushback("-1"), std::nullopt);
+    EXPECT_EQ(parse_grpc_pushback("soon"), std::nullopt);
+    EXPECT_EQ(parse_grpc_pushback(""), std::nullopt);
+}
+
 TEST(RetryPolicy, RetryAfterIsAFloorAndTheDeadlineACeiling) {
     Case c;
     c.end.retry_after = seconds(2);
@@ -114,7 +203,7 @@ TEST(RetryPolicy, AnEmptyBudgetSaysSo) {
 }
 
 TEST(RetryOnNames, ReadBackWhatTheyWrite) {
-    for (unsigned set = 0; set < 32; ++set) {
+    for (unsigned set = 0; set < 128; ++set) {
         const auto on = static_cast<RetryOn>(set);
         EXPECT_EQ(parse_retry_on(format_retry_on(on)).value(), on);
     }

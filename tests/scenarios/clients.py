@@ -67,14 +67,17 @@ class RawClient:
 
 
 class Load:
-    """Threads that send GETs on keep-alive connections and count what comes of them.
+    """Threads that send GETs on keep-alive connections, or each on a `fresh` one, and count what comes of them.
+
+    An https URL needs `tls`, an ssl.SSLContext.
 
     An answer below 400 is a success, any other a failure under its status, an exception under its type. A kept
     connection that the server closed before answering is tried once more on a fresh one, as every client does.
     """
 
-    def __init__(self, url, threads=4, headers=None, timeout=5.0, pause=0.0):
+    def __init__(self, url, threads=4, headers=None, timeout=5.0, pause=0.0, tls=None, fresh=False):
         self.url, self.headers, self.timeout, self.pause = urllib.parse.urlsplit(url), headers or {}, timeout, pause
+        self.tls, self.fresh = tls, fresh
         self.successes, self.reconnects = 0, 0
         self.failures = collections.Counter()   # '503' or 'TimeoutError' -> how many
         self.origins = collections.Counter()    # x-origin of the answers -> how many
@@ -114,11 +117,13 @@ class Load:
             began = time.monotonic()
             try:
                 if fresh:
-                    connection = http.client.HTTPConnection(self.url.hostname, self.url.port, timeout=self.timeout)
+                    connection = self._connection()
                 connection.request('GET', self.url.path or '/', headers=self.headers)
                 answer = connection.getresponse()
                 answer.read()
                 self._count(str(answer.status) if answer.status >= 400 else None, answer, time.monotonic() - began)
+                if self.fresh:
+                    connection.close()
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
                 connection.close()
                 if fresh:
@@ -133,6 +138,11 @@ class Load:
             self._stopping.wait(self.pause)
         if connection:
             connection.close()
+
+    def _connection(self):
+        if self.url.scheme == 'https':
+            return http.client.HTTPSConnection(self.url.hostname, self.url.port, timeout=self.timeout, context=self.tls)
+        return http.client.HTTPConnection(self.url.hostname, self.url.port, timeout=self.timeout)
 
     def _count(self, failure, answer=None, seconds=None):
         with self._lock:

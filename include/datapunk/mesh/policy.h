@@ -13,6 +13,7 @@
 #include <datapunk/mesh/time.h>
 
 #include <cstdint>
+#include <string>
 
 namespace datapunk::mesh {
 
@@ -46,6 +47,9 @@ struct ServicePolicy {
     EndpointProtocol protocol = EndpointProtocol::automatic;
     DiscoveryFilter subset{};                      // only these endpoints are called; empty = all
     Duration deadline = std::chrono::seconds(15);  // of a whole call, retries included
+    // The header in which a call's time left travels, in whole milliseconds, through the proxy:
+    // read from callers, told to endpoints. Empty: neither. gRPC has its own, grpc-timeout.
+    std::string deadline_header = "x-mesh-deadline-ms";
     friend bool operator==(const ServicePolicy&, const ServicePolicy&) = default;
 };
 

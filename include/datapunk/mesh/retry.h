@@ -6,6 +6,8 @@
 #include <datapunk/mesh/time.h>
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 namespace datapunk::mesh {
 
@@ -14,13 +16,28 @@ struct RetryBudgetConfig {
     double ratio = 0.2;                          // [0, 10]: retries per call
     double min_per_second = 3;                   // [0, 1000]: allowed even when idle
     Duration window = std::chrono::seconds(10);  // 1..60 s: how long a call's deposit lives
+    // One budget for all processes that share a Redis and the service's name. Each spends what it
+    // has been granted, and its own budget while Redis is away: no call ever waits for Redis.
+    bool shared = false;
     friend bool operator==(const RetryBudgetConfig&, const RetryBudgetConfig&) = default;
 };
 
-// Full jitter: the n-th wait is uniform in [0, min(max, base x 2^n)]. AWS Architecture Blog 2015.
+// How waits grow from one attempt to the next; n counts from 0. The ceiling is
+// min(max, base x 2^n). AWS Architecture Blog 2015.
+enum class BackoffKind : std::uint8_t {
+    full_jitter,          // uniform in [0, ceiling]
+    equal_jitter,         // uniform in [ceiling / 2, ceiling]
+    decorrelated_jitter,  // uniform in [base, 3 x the wait before], at most max
+    exponential,          // the ceiling
+    linear,               // base x (n + 1)
+    fibonacci,            // base x 1, 1, 2, 3, 5, 8, ...
+    fixed,                // base
+};
+
 struct BackoffConfig {
     Duration base = std::chrono::milliseconds(25);
     Duration max = std::chrono::milliseconds(250);
+    BackoffKind kind = BackoffKind::full_jitter;
     friend bool operator==(const BackoffConfig&, const BackoffConfig&) = default;
 };
 
@@ -32,6 +49,8 @@ enum class RetryOn : std::uint8_t {
     refused_stream = 4,   // "refused-stream": the endpoint said it did not start
     timeout = 8,          // "timeout": the attempt's own deadline passed
     reset = 16,           // "reset": connection lost before an answer began
+    gateway_error = 32,   // "gateway-error": 502, 503, 504
+    retriable_4xx = 64,   // "retriable-4xx": 409, which asks for just that
 };
 
 constexpr RetryOn operator|(RetryOn a, RetryOn b) noexcept {
@@ -62,6 +81,17 @@ constexpr bool has(GrpcRetryOn set, GrpcRetryOn one) noexcept {
     return (static_cast<unsigned>(set) & static_cast<unsigned>(one)) != 0;
 }
 
+// A second attempt at another endpoint while the first is still out, once it has taken longer than
+// `percentile` of the calls lately do; who answers first wins, the other is cancelled. Only for
+// calls that may be repeated. Paid by the retry budget, and off under overload.
+struct HedgeConfig {
+    bool enabled = false;
+    double percentile = 0.95;  // [0.5, 0.999]
+    // Never sooner, so that fast services are not hedged over noise. 0..1 min
+    Duration delay_min = std::chrono::milliseconds(1);
+    friend bool operator==(const HedgeConfig&, const HedgeConfig&) = default;
+};
+
 struct RetryConfig {
     std::uint32_t attempts = 3;  // in all, 1..10; 1 = no retries
     RetryOn on = RetryOn::server_error | RetryOn::connect_failure | RetryOn::refused_stream |
@@ -69,9 +99,16 @@ struct RetryConfig {
     // gRPC answers of these kinds too. Naming one says that such calls may be sent again; all gRPC
     // calls are POSTs, so that nothing else could.
     GrpcRetryOn on_grpc = GrpcRetryOn::none;
+    // Answers with one of these statuses (100..599) or one of these headers too; at most 32 of
+    // each.
+    std::vector<std::uint16_t> on_statuses{};
+    std::vector<std::string> on_headers{};
     bool non_idempotent = false;                  // also calls that may have had an effect already
     Duration attempt_timeout = Duration::zero();  // of one attempt; zero = the call's deadline
     BackoffConfig backoff{};
+    // Longest Retry-After that is waited for; who asks for more is not asked again. 0..1 h
+    Duration retry_after_max = std::chrono::seconds(5);
+    HedgeConfig hedge{};
     RetryBudgetConfig budget{};
     friend bool operator==(const RetryConfig&, const RetryConfig&) = default;
 };

@@ -1,0 +1,16 @@
+#pragma once
+
+// ConnectionInfo: who is at the other end of a connection from outside, as far as the connection
+// itself says. Known before its first request, the same for all of them.
+
+#include <string>
+
+namespace datapunk::mesh::proxy {
+
+struct ConnectionInfo {
+    std::string ip;
+    std::string protocol;    // agreed by ALPN: "http/1.1"; empty: none was, as without TLS
+    bool is_secure = false;  // TLS was spoken
+};
+
+}  // namespace datapunk::mesh::proxy
