@@ -298,7 +298,12 @@ TEST(ProxyFaults, CallsWaitForAPlaceInTheirOrderAndAreRefusedWhenTheQueueIsFull)
     policy.limits.pending = 1;
     policy.limits.pending_timeout = seconds(5);
     RawWorld w(policy);
-    w.a.script = [](int) -> Script { return {.bytes = kOk, .delay = seconds(1)}; };
+    w.a.script = [](int) -> Script {
+        return {
+            .bytes = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+            .delay = seconds(1)
+        };
+    };
     io::TaskGroup group;
     std::vector<RawAnswer> answers(3);
     const auto ask = [](RawWorld& world, RawAnswer& out) -> io::Task<void> {
