@@ -32,7 +32,8 @@ proxy::ListenerConfig listener_of(
         .tls =
             {.contexts = certificates,
              .handshake_timeout = section.tls.handshake_timeout,
-             .handshakes_max = section.tls.handshakes_max}
+             .handshakes_max = section.tls.handshakes_max,
+             .allow = section.tls.allow}
     };
 }
 

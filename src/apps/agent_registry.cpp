@@ -124,7 +124,9 @@ Result<std::unique_ptr<registry::Backend>> Agent::connect_merged() {
 
 Result<std::unique_ptr<registry::Backend>> Agent::connect_registry(config::RegistryKind kind) {
     const config::RegistrySection& section = config().registry;
-    const internal::ConnectParts parts{.loop = loop_, .network = network_, .log = log_};
+    const internal::ConnectParts parts{
+        .loop = loop_, .network = network_, .log = log_, .metrics = &metrics_
+    };
     switch (kind) {
         case config::RegistryKind::consul:
             return connect(parts, choice_of(section.consul, config().node));
@@ -171,7 +173,8 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
               .initial_management = acl.initial_management.reveal()},
          .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
          .dns = dns_of(section.dns),
-         .processes = config().registry.exec_checks ? &processes_ : nullptr},
+         .processes = config().registry.exec_checks ? &processes_ : nullptr,
+         .metrics = &metrics_},
         log_
     );
     if (!local) return std::move(local).error();

@@ -76,7 +76,8 @@ io::TlsClientConfig tls_config_of(const config::ServiceTlsSection& section) {
         .certificate_chain = section.certificate,
         .private_key = section.private_key.reveal(),
         .alpn = {"http/1.1"},
-        .min_version = version_of(section.min_version)
+        .min_version = version_of(section.min_version),
+        .peer_uris = section.identities
     };
 }
 

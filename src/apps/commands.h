@@ -46,12 +46,25 @@ struct RegistryCommand {
     bool acl = false;
     std::string acl_default_policy = "allow";
     std::string acl_token_file;
+    std::string tls_certificate;  // PEM files; empty: plain text
+    std::string tls_key;
+    std::string tls_client_ca;
     std::string node;  // empty: this machine's name
 };
 
 struct SnapshotCommand {
     RegistryAccess access;
     std::string file;
+};
+
+struct CaCommand {
+    std::string dir = "mesh-ca";
+    std::string trust_domain = "mesh.example";  // init
+    std::string life;
+    std::string name;                    // issue: the id's path
+    std::vector<std::string> dns_names;  // issue
+    std::vector<std::string> addresses;  // issue
+    std::string out;                     // issue: path without .pem and .key
 };
 
 struct ValidateCommand {
@@ -96,6 +109,8 @@ int run_registry(const RegistryCommand& command);
 int run_snapshot_save(const SnapshotCommand& command);
 int run_snapshot_restore(const SnapshotCommand& command);
 int run_snapshot_inspect(const SnapshotCommand& command);
+int run_ca_init(const CaCommand& command);
+int run_ca_issue(const CaCommand& command);
 int run_validate(const ValidateCommand& command);
 int run_schema();
 int run_services(const RegistryAccess& access);

@@ -63,7 +63,8 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
     // Each blocked query holds a connection.
     const http::ServerConfig server{
         .connections_max = catalog::kWaitersMax,
-        .connections_per_client_max = config.connections_per_client
+        .connections_per_client_max = config.connections_per_client,
+        .tls = config.tls
     };
     local->http_ = std::make_unique<http::Server>(network, *local->door_, server, log);
     auto listening = local->http_->listen(*address);
@@ -82,6 +83,7 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
     log.info(
         "registry",
         {{"address", local->http_->local().to_string()},
+         {"protocol", config.tls == nullptr ? "http" : "https"},
          {"data_dir",
           config.data_dir.empty() ? std::string_view("(memory)") : std::string_view(config.data_dir)
          }}
@@ -101,6 +103,7 @@ Result<> LocalRegistry::open_dns(
     auto door = server::dns::DnsDoor::open(network, *registry_, *address, config_of_door, log);
     if (door) {
         dns_ = *std::move(door);
+        if (config.metrics != nullptr) dns_->count_into(*config.metrics);
         return Ok{};
     }
     if (door.error().code == Code::conflict && dns.port == LocalDnsConfig::kUsualPort) {

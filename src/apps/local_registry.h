@@ -46,10 +46,12 @@ struct LocalRegistryConfig {
     std::string node_address;                    // empty: `address`
     std::size_t connections_per_client = 2'000;  // 0: no limit
     server::AclConfig acl;
+    std::shared_ptr<const io::TlsSlot> tls;  // given: HTTPS instead of HTTP; see server_tls()
     // Shorter deregistration times of checks are raised to this (Consul's is a minute).
     Duration deregister_after_min = std::chrono::minutes(1);
     LocalDnsConfig dns;
-    io::Processes* processes = nullptr;  // given: checks may run programs
+    io::Processes* processes = nullptr;          // given: checks may run programs
+    metrics::MetricRegistry* metrics = nullptr;  // given: it counts into them
 };
 
 class LocalRegistry {

@@ -126,6 +126,22 @@ int main(int argc, char** argv) {
         registry.acl_token_file,
         "File with a token that may do everything; without it the first one is bootstrapped"
     );
+    auto* tls_certificate = registry_cli->add_option(
+        "--tls-certificate",
+        registry.tls_certificate,
+        "PEM file of its certificate, then those that lead to its authority: HTTPS instead of "
+        "HTTP. Read again at SIGHUP"
+    );
+    registry_cli
+        ->add_option("--tls-key", registry.tls_key, "PEM file of the certificate's private key")
+        ->needs(tls_certificate);
+    registry_cli
+        ->add_option(
+            "--tls-client-ca",
+            registry.tls_client_ca,
+            "PEM file of the authority that must have signed a client's certificate"
+        )
+        ->needs(tls_certificate);
     registry_cli->add_option("--log-level", registry.log_level, "debug, info, warn, error or off")
         ->capture_default_str()
         ->check(CLI::IsMember({"debug", "info", "warn", "error", "off"}));
@@ -161,6 +177,42 @@ int main(int argc, char** argv) {
         run_snapshot_restore
     );
     add_snapshot("inspect", "Check a file and say what it holds", run_snapshot_inspect);
+
+    CaCommand authority;
+    CaCommand issue;
+    authority.life = "8760h";
+    issue.life = "24h";
+    auto* ca_cli = app.add_subcommand(
+        "ca", "A certificate authority for development: certificates for listeners and services"
+    );
+    ca_cli->require_subcommand(1);
+    auto* init_cli = ca_cli->add_subcommand("init", "Make the authority; what is there stays");
+    init_cli->add_option("--dir", authority.dir, "Directory of ca.pem and ca.key")
+        ->capture_default_str();
+    init_cli
+        ->add_option(
+            "--trust-domain",
+            authority.trust_domain,
+            "Whom it vouches for: spiffe://TRUST-DOMAIN/..., and nobody else"
+        )
+        ->capture_default_str();
+    init_cli->add_option("--life", authority.life, "How long it is good")->capture_default_str();
+    init_cli->callback([&] { code = run_ca_init(authority); });
+    auto* issue_cli = ca_cli->add_subcommand(
+        "issue", "Sign a certificate with a fresh key; again = a newer one in the same files"
+    );
+    issue_cli
+        ->add_option("name", issue.name, "Workload: web, or prod/web for spiffe://.../prod/web")
+        ->required();
+    issue_cli->add_option("--dir", issue.dir, "Directory of the authority")->capture_default_str();
+    issue_cli->add_option("--dns", issue.dns_names, "Also for this host name; may be repeated");
+    issue_cli->add_option("--ip", issue.addresses, "Also for this address; may be repeated");
+    issue_cli->add_option("--life", issue.life, "How long it is good; at most as the authority")
+        ->capture_default_str();
+    issue_cli->add_option(
+        "--out", issue.out, "Files to write, without .pem and .key (default: DIR/NAME)"
+    );
+    issue_cli->callback([&] { code = run_ca_issue(issue); });
 
     ValidateCommand validate;
     auto* validate_cli = app.add_subcommand(

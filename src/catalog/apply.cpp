@@ -2,8 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <optional>
 #include <set>
 #include <utility>
+
+#include "catalog/aliases.h"
+#include "catalog/limits.h"
 
 namespace datapunk::mesh::catalog {
 
@@ -52,6 +57,7 @@ void Apply::touch_check(const CatalogNode& node, const ServiceRow* service, cons
     touch(WatchTopic::health_state, mesh::to_string(check.status));
     touch(WatchTopic::health_node, node.row.name);
     if (&node == catalog_.local_) outcome_.local_checks.push_back(check.id);
+    alias_target_moved(node, service == nullptr ? std::string_view() : service->id);
     const auto touch_health = [&](const std::string& name) {
         catalog_.by_name_.find(name)->second.health_index = next_;
         touch(WatchTopic::health_service, name);
@@ -62,6 +68,10 @@ void Apply::touch_check(const CatalogNode& node, const ServiceRow* service, cons
     } else {
         for (const auto& [id, instance] : node.services) touch_health(instance.row.name);
     }
+}
+
+void Apply::alias_target_moved(const CatalogNode& node, std::string_view service_id) {
+    catalog_.aliases_.moved(node.row.name, &node == catalog_.local_, service_id);
 }
 
 CatalogNode& Apply::put_node(NodeRow row) {
@@ -83,6 +93,7 @@ Instance& Apply::put_service(CatalogNode& node, ServiceRow row) {
     Instance& instance = at->second;
     if (is_new) {
         ++catalog_.service_count_;
+        alias_target_moved(node, row.id);
     } else if (same_content(row, instance.row)) {
         return instance;
     }
@@ -140,8 +151,11 @@ void Apply::put_check(CatalogNode& node, CheckRow row, bool keep) {
             touch(WatchTopic::health_state, mesh::to_string(stored.status));
         }
     }
+    const bool is_local = &node == catalog_.local_;
+    if (!is_new && is_local) catalog_.aliases_.remove(stored);
     row.index = {is_new ? next_ : stored.index.created, next_};
     stored = std::move(row);
+    if (is_local && stored.definition.kind == CheckKind::alias) catalog_.aliases_.add(stored);
     touch_check(node, service, stored);
     if (stored.status == Health::critical) end_sessions_of_check(node.row.name, stored.id);
 }
@@ -154,6 +168,7 @@ void Apply::remove_check(CatalogNode& node, std::string_view id) {
     CheckMap& checks = instance == nullptr ? node.checks : instance->checks;
     const auto found = checks.find(id);
     touch_check(node, instance == nullptr ? nullptr : &instance->row, found->second);
+    if (&node == catalog_.local_) catalog_.aliases_.remove(found->second);
     const std::string gone = found->first;  // `id` may be a view into what goes now
     checks.erase(found);
     node.check_owner.erase(owner);
@@ -169,6 +184,7 @@ void Apply::remove_service(CatalogNode& node, std::string_view id) {
         remove_check(node, std::string(instance.checks.begin()->first));
     }
     unplace(node, instance.row);
+    alias_target_moved(node, instance.row.id);
     node.services.erase(found);
     --catalog_.service_count_;
 }
@@ -236,15 +252,42 @@ void Apply::operator()(UpdateCheck& c) {
     Instance* instance = owner.empty() ? nullptr : &node.services.find(owner)->second;
     CheckMap& checks = instance == nullptr ? node.checks : instance->checks;
     CheckRow& check = checks.find(c.check_id)->second;
-    const bool flips = check.status != c.status;
     const bool speaks = check.output != c.output;
     check.output = std::move(c.output);
-    if (!flips && !(speaks && c.sync_output)) return;
+    set_status(node, instance, check, c.status, speaks && c.sync_output);
+}
+
+// `speaks`: its output is news as well, also if its status is not.
+void Apply::set_status(
+    CatalogNode& node, Instance* instance, CheckRow& check, Health status, bool speaks
+) {
+    const bool flips = check.status != status;
+    if (!flips && !speaks) return;
     if (flips) touch(WatchTopic::health_state, mesh::to_string(check.status));
-    check.status = c.status;
+    check.status = status;
     check.index.modified = next_;
     touch_check(node, instance == nullptr ? nullptr : &instance->row, check);
     if (check.status == Health::critical) end_sessions_of_check(node.row.name, check.id);
+}
+
+// One alias a turn. A status that stays moves nobody, so chains end; aliases that follow each other
+// in a ring settle as well, but nothing proves how soon.
+void Apply::follow_aliases() {
+    AliasTable& aliases = catalog_.aliases_;
+    for (std::size_t turns = 16 * (aliases.size() + 1); turns > 0; --turns) {
+        const std::optional<std::string> id = aliases.take_due();
+        if (!id) return;
+        CatalogNode& node = *catalog_.local_;
+        const std::string& owner = node.check_owner.find(*id)->second;
+        Instance* instance = owner.empty() ? nullptr : &node.services.find(owner)->second;
+        CheckMap& checks = instance == nullptr ? node.checks : instance->checks;
+        CheckRow& alias = checks.find(*id)->second;
+        AliasVerdict verdict = alias_verdict(catalog_, alias);
+        verdict.output.resize(std::min(verdict.output.size(), kOutputBytesMax));
+        alias.output = std::move(verdict.output);
+        set_status(node, instance, alias, verdict.status, false);
+    }
+    aliases.forget_due();
 }
 
 void Apply::maintain(std::string check_id, std::string_view service_id, std::string reason) {
@@ -278,7 +321,17 @@ void Apply::operator()(CatalogRegister& c) {
                             ? found->second
                             : put_node(std::move(c.node));
     if (c.service) put_service(node, std::move(*c.service));
-    for (CheckRow& check : c.checks) put_check(node, std::move(check), false);
+    for (CheckRow& check : c.checks) {
+        if (!is_agents_own(node, check.id)) put_check(node, std::move(check), false);
+    }
+}
+
+// Checks that this agent runs or was told to expect are its own: what others say of them in the
+// catalog does not last in Consul either, where the agent corrects it within two minutes.
+bool Apply::is_agents_own(const CatalogNode& node, std::string_view check_id) const {
+    if (&node != catalog_.local_) return false;
+    const CheckRow* check = catalog_.agent_check(check_id).check;
+    return check != nullptr && check->definition.kind != CheckKind::none;
 }
 
 void Apply::operator()(CatalogDeregister& c) {

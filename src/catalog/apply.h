@@ -89,16 +89,25 @@ struct Apply {
     void operator()(SetQuery& c);
     void operator()(DeleteQuery& c);
 
+    // Aliases of what the command moved, and what follows these: after every command.
+    void follow_aliases();
+
   private:
     void touch(WatchTopic topic, std::string_view name = {});
     void touch_instance(CatalogNode& node, const std::string& service_name);
     void touch_check(const CatalogNode& node, const ServiceRow* service, const CheckRow& check);
+    // A service, or the whole node, that aliases may follow.
+    void alias_target_moved(const CatalogNode& node, std::string_view service_id);
+    bool is_agents_own(const CatalogNode& node, std::string_view check_id) const;
 
     CatalogNode& put_node(NodeRow row);
     Instance& put_service(CatalogNode& node, ServiceRow row);
     void rename_or_retag(CatalogNode& node, Instance& instance);
     // keep: an existing check keeps its status and output.
     void put_check(CatalogNode& node, CheckRow row, bool keep);
+    void set_status(
+        CatalogNode& node, Instance* instance, CheckRow& check, Health status, bool speaks
+    );
     void remove_node(CatalogNode& node);
     void remove_service(CatalogNode& node, std::string_view id);
     void remove_check(CatalogNode& node, std::string_view id);

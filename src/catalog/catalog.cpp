@@ -60,6 +60,7 @@ Result<Applied> Catalog::apply(Command command) {
     Applied outcome;
     Apply apply(*this, outcome);
     std::visit([&](auto& c) { apply(c); }, command);
+    apply.follow_aliases();
     if (outcome.changed) ++index_;
     outcome.index = index_;
     std::sort(outcome.touched.begin(), outcome.touched.end());

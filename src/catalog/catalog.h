@@ -33,6 +33,7 @@
 #include <vector>
 
 #include "catalog/acl.h"
+#include "catalog/aliases.h"
 #include "catalog/command.h"
 #include "catalog/kv.h"
 #include "catalog/queries.h"
@@ -202,6 +203,7 @@ class Catalog {
     EventStore events_;
     AclStore acl_;
     QueryStore queries_;
+    AliasTable aliases_;
     std::size_t service_count_ = 0;
     std::size_t check_count_ = 0;
     // 1 is what a query of an empty catalog answers: the first change must lie above it.

@@ -278,6 +278,7 @@ struct Model {
         std::string service_id;
         Health status;
         bool maintenance;
+        bool agents;  // whom the catalog cannot overrule
         friend bool operator==(const Check&, const Check&) = default;
     };
     struct Session {
@@ -356,12 +357,12 @@ struct Model {
         Health health = c.has_status ? c.check.status : Health::critical;
         if (old != checks.end() && old->second.service_id == service_id)
             health = old->second.status;
-        put_check(place, {service_id, health, false});
+        put_check(place, {service_id, health, false, true});
     }
 
     void operator()(const SetLocalNode& c) {
         nodes[c.node.name] = c.node.address;
-        checks[{c.node.name, "serfHealth"}] = {"", Health::passing, false};
+        checks[{c.node.name, "serfHealth"}] = {"", Health::passing, false, false};
     }
     void operator()(const RegisterService& c) {
         services[{"ref1", c.service.id}] = {c.service.name, c.service.port};
@@ -384,18 +385,21 @@ struct Model {
     void operator()(const ServiceMaintenance& c) {
         const Place place{"ref1", "_service_maintenance:" + c.service_id};
         checks.erase(place);
-        if (c.enable) checks[place] = {c.service_id, Health::critical, true};
+        if (c.enable) checks[place] = {c.service_id, Health::critical, true, true};
     }
     void operator()(const NodeMaintenance& c) {
         checks.erase({"ref1", "_node_maintenance"});
-        if (c.enable) checks[{"ref1", "_node_maintenance"}] = {"", Health::critical, true};
+        if (c.enable) checks[{"ref1", "_node_maintenance"}] = {"", Health::critical, true, true};
     }
     void operator()(const CatalogRegister& c) {
         if (!nodes.contains(c.node.name) || !c.skip_node_update)
             nodes[c.node.name] = c.node.address;
         if (c.service) services[{c.node.name, c.service->id}] = {c.service->name, c.service->port};
-        for (const CheckRow& k : c.checks)
-            put_check({c.node.name, k.id}, {k.service_id, k.status, false});
+        for (const CheckRow& k : c.checks) {
+            const auto old = checks.find({c.node.name, k.id});
+            if (old != checks.end() && old->second.agents) continue;
+            put_check({c.node.name, k.id}, {k.service_id, k.status, false, false});
+        }
     }
     void operator()(const CatalogDeregister& c) {
         if (!c.service_id.empty()) return drop_service({c.node, c.service_id});
@@ -459,9 +463,12 @@ struct Model {
             }
         }
         for (const CheckRef& ref : catalog.health_state("any").data) {
-            const bool maintenance = ref.check->definition.kind == CheckKind::maintenance;
+            const CheckKind kind = ref.check->definition.kind;
             model.checks[{ref.node->row.name, ref.check->id}] = {
-                ref.service == nullptr ? "" : ref.service->id, ref.check->status, maintenance
+                ref.service == nullptr ? "" : ref.service->id,
+                ref.check->status,
+                kind == CheckKind::maintenance,
+                kind != CheckKind::none
             };
         }
         for (const auto& [key, row] : catalog.kv_list("").data) {

@@ -21,8 +21,8 @@
 
 namespace datapunk::mesh::catalog {
 
-// 2: access control and prepared queries. 3: locks and sessions. 4: events.
-inline constexpr std::uint8_t kFormatVersion = 4;
+// 2: access control and prepared queries. 3: locks and sessions. 4: events. 5: is_alone.
+inline constexpr std::uint8_t kFormatVersion = 5;
 
 template <class A, class... T>
 void all(A& archive, T&... values) {
@@ -51,6 +51,7 @@ void fields(auto& a, auto& r, const CheckRow*) {
     all(a, r.id, r.name);
     a.enumeration(r.status, Health::critical);
     all(a, r.notes, r.output, r.service_id, r.definition, r.index);
+    a.since(5, r.is_alone);
 }
 void fields(auto& a, auto& r, const KvRow*) {
     all(a, r.value, r.flags, r.index);

@@ -165,7 +165,18 @@ Result<> check_agent_check(CheckRow& check, Duration deregister_after_min) {
             "checks"
         );
     }
-    if (!by_interval && d.kind != CheckKind::alias && d.ttl <= Duration::zero()) {
+    const bool is_alias = !d.alias_node.empty() || !d.alias_service.empty();
+    if (by_interval && is_alias) {
+        return invalid("Invalid check: Interval cannot be set for Alias checks");
+    }
+    if (is_alias && d.ttl > Duration::zero()) {
+        return invalid("Invalid check: TTL must be not be set for Alias checks");
+    }
+    if (is_alias) d.kind = CheckKind::alias;
+    if (!is_alias && d.kind == CheckKind::alias) {
+        return invalid("Invalid check: an Alias check needs AliasService or AliasNode");
+    }
+    if (!by_interval && !is_alias && d.ttl <= Duration::zero()) {
         return invalid("Invalid check: TTL must be > 0 for TTL checks");
     }
     if (d.failures_before_warning > d.failures_before_critical) {
@@ -285,6 +296,7 @@ struct Prepare {
         CheckRow& check = c.check.check;
         if (check.name.empty()) return invalid("Missing check name");
         if (check.id.empty()) check.id = check.name;
+        check.is_alone = true;
         return check_agent_check(check, deregister_after_min);
     }
 

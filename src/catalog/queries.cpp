@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/strings.h"
+
 namespace datapunk::mesh::catalog {
 
 const QueryRow* QueryStore::get(std::string_view id) const {
@@ -19,7 +21,15 @@ const QueryRow* QueryStore::named(std::string_view name) const {
 
 const QueryRow* QueryStore::find(std::string_view id_or_name) const {
     const QueryRow* row = get(id_or_name);
-    return row != nullptr ? row : named(id_or_name);
+    if (row == nullptr) row = named(id_or_name);
+    if (row != nullptr || id_or_name.empty()) return row;
+    for (const auto& [id, other] : rows_) {
+        if (core::equals_ignoring_case(other.name, id_or_name) ||
+            core::equals_ignoring_case(id, id_or_name)) {
+            return &other;
+        }
+    }
+    return nullptr;
 }
 
 bool QueryStore::put(QueryRow row, std::uint64_t index) {

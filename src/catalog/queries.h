@@ -39,7 +39,7 @@ class QueryStore {
     const QueryRow* get(std::string_view id) const;
     const QueryRow* named(std::string_view name) const;
 
-    // By id, or else by name.
+    // By id, or else by name; if no name is spelled so, one that differs in case only.
     const QueryRow* find(std::string_view id_or_name) const;
 
     const Rows& rows() const noexcept { return rows_; }

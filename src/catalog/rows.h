@@ -97,6 +97,7 @@ struct CheckRow {
     std::string output;
     std::string service_id;  // empty: a check of the whole node
     CheckDefinition definition;
+    bool is_alone = false;  // registered by itself, not with its service: then no time is "0s"
     RowIndex index;
     friend bool operator==(const CheckRow&, const CheckRow&) = default;
 };

@@ -154,6 +154,11 @@ Result<Catalog> Catalog::decode_state(std::string_view bytes) {
         const auto found = c.nodes_.find(local);
         if (found == c.nodes_.end()) return unreadable("the local node is missing");
         c.local_ = &found->second;
+        for (const std::string& id : c.local_checks()) {
+            const CheckRow& check = *c.agent_check(id).check;
+            if (check.definition.kind == CheckKind::alias) c.aliases_.add(check);
+        }
+        c.aliases_.forget_due();  // what they follow is as it was when they looked
     }
     return c;
 }

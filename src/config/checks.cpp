@@ -9,6 +9,7 @@
 #include "config/load.h"
 #include "config/schema.h"
 #include "core/metadata.h"
+#include "wire/spiffe_id.h"
 
 namespace datapunk::mesh::config {
 
@@ -196,6 +197,12 @@ class Checks {
             fail(at + ".client_certificate", "has no effect without client_ca", "set client_ca");
         if (!tls.client_ca.empty() && tls.client_certificate == ClientCertificate::none)
             fail(at + ".client_ca", "has no effect with client_certificate: none");
+        if (!tls.allow.empty() && tls.client_ca.empty())
+            fail(at + ".allow", "needs client_ca: nobody has proved who he is", "set client_ca");
+        for (std::size_t i = 0; i < tls.allow.size(); ++i) {
+            const Result<> verdict = wire::check_spiffe_pattern(tls.allow[i]);
+            if (!verdict) fail(fmt::format("{}.allow[{}]", at, i), verdict.error().what);
+        }
     }
 
     void service_tls(const ServiceTlsSection& tls, const std::string& at) {
@@ -205,6 +212,17 @@ class Checks {
             fail(at, "has no effect while it is not enabled", "set " + at + ".enabled: true");
         if (tls.certificate.empty() != tls.private_key.empty())
             fail(at + ".private_key", "certificate and private_key need each other");
+        for (std::size_t i = 0; i < tls.identities.size(); ++i) {
+            const auto id = wire::parse_spiffe_id(tls.identities[i]);
+            if (!id || id->path.empty())
+                fail(
+                    fmt::format("{}.identities[{}]", at, i),
+                    fmt::format("\"{:.200}\" is no SPIFFE id", tls.identities[i]),
+                    "such as spiffe://mesh.example/web"
+                );
+        }
+        if (!tls.verify && !tls.identities.empty())
+            fail(at + ".identities", "has no effect with verify: false");
         if (!tls.verify && !tls.ca.empty()) fail(at + ".ca", "has no effect with verify: false");
     }
 

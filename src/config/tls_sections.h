@@ -29,6 +29,7 @@ struct ListenerTlsSection {
     TlsVersionChoice min_version = TlsVersionChoice::tls12;
     Duration handshake_timeout = std::chrono::seconds(10);
     std::uint32_t handshakes_max = 1'000;
+    std::vector<std::string> allow;
 
     bool is_on() const noexcept { return !certificates.empty(); }
 
@@ -39,6 +40,7 @@ struct ServiceTlsSection {
     bool enabled = false;
     bool verify = true;
     std::string server_name;
+    std::vector<std::string> identities;
     std::string ca;
     std::string certificate;
     Secret private_key;

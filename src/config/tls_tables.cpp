@@ -45,6 +45,7 @@ const Table& table_of<ListenerTlsSection>() {
             .field("client_ca", &L::client_ca, "PEM file of who may have signed callers' certificates; empty = callers are not asked for one.")
             .field("client_certificate", &L::client_certificate, "With client_ca: whether callers must show a certificate. One that is shown must be good in any case.")
             .field("min_version", &L::min_version, "Oldest version of TLS that is spoken.")
+            .field("allow", &L::allow, "SPIFFE ids that may call: spiffe://mesh.example/web, or all below spiffe://mesh.example/prod/*. Others get 403. Empty = anybody.")
             .field("handshake_timeout", &L::handshake_timeout, "Time limit of a handshake.", between(100ms, 1min))
             .field("handshakes_max", &L::handshakes_max, "Handshakes of a worker at a time; more are refused.", between(1, 100'000))
             .table();
@@ -59,6 +60,7 @@ const Table& table_of<ServiceTlsSection>() {
             .field("enabled", &S::enabled, "Whether it is spoken.")
             .field("verify", &S::verify, "Whether the endpoint's certificate must be good. Off only for debugging: whoever answers is believed.")
             .field("server_name", &S::server_name, "What the certificate must be for, and what is asked for (SNI); empty = the endpoint's host.")
+            .field("identities", &S::identities, "SPIFFE ids one of which the certificate must have, instead of being for a name.")
             .field("ca", &S::ca, "Who may have signed it, or a directory of PEM files; empty = the system's roots.")
             .field("certificate", &S::certificate, "Ours, for endpoints that ask for one.")
             .field("private_key", &S::private_key, "Its key.")

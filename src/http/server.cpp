@@ -6,6 +6,7 @@
 
 #include "http/date.h"
 #include "http/message_reader.h"
+#include "io/tls_slot.h"
 #include "wire/http1/encode.h"
 
 namespace datapunk::mesh::http {
@@ -75,6 +76,7 @@ class Server::Connection : public core::ListNode {
     io::Task<bool> send(Response response, bool head_only);
     bool append_head(std::string& head, const Response& response) const;
     io::Task<void> refuse(int status, std::string_view reason);
+    io::Task<void> refuse_with(Response response);
 
     Instant now() const { return server_.network_.loop().now(); }
 
@@ -142,6 +144,10 @@ io::Task<bool> Server::Connection::collect_body(const RequestHead& head, Request
     const std::size_t bytes_max = own > 0 ? own : server_.config_.body_bytes_max;
     if (head.framing == Framing::length && head.content_length > bytes_max) {
         co_await refuse(413, "the body is over the limit");
+        co_return false;
+    }
+    if (auto refused = server_.handler_.refuse_unread(request)) {
+        co_await refuse_with(*std::move(refused));
         co_return false;
     }
     const Instant deadline = now() + server_.config_.body_timeout;
@@ -262,8 +268,12 @@ bool Server::Connection::append_head(std::string& head, const Response& response
 }
 
 io::Task<void> Server::Connection::refuse(int status, std::string_view reason) {
+    co_await refuse_with(text_response(status, fmt::format("{}\n", reason)));
+}
+
+// The last answer on this connection; what the client still sends is not read.
+io::Task<void> Server::Connection::refuse_with(Response response) {
     keep_alive_ = false;
-    Response response = text_response(status, fmt::format("{}\n", reason));
     const bool sent = co_await send(std::move(response), false);
     if (!sent) co_return;
     // Closing with unread bytes would reset the connection and could destroy the answer.
@@ -281,7 +291,7 @@ io::Task<void> Server::Connection::refuse(int status, std::string_view reason) {
 Server::Server(io::Network& network, Handler& handler, ServerConfig config, core::Logger log)
     : network_(network),
       handler_(handler),
-      config_(config),
+      config_(std::move(config)),
       log_(std::move(log)),
       idle_(network.loop()) {
     idle_.set();
@@ -319,7 +329,9 @@ io::Task<void> Server::accept_loop() {
             continue;
         }
         if (has_too_many((*stream)->peer())) {
-            if (turned_away_ < kTurnedAwayMax) tasks_.spawn(turn_away(*std::move(stream)));
+            // Who speaks TLS would not understand.
+            if (config_.tls == nullptr && turned_away_ < kTurnedAwayMax)
+                tasks_.spawn(turn_away(*std::move(stream)));
             continue;
         }
         tasks_.spawn(serve(*std::move(stream)));
@@ -384,8 +396,38 @@ io::Task<void> Server::serve(io::StreamPtr stream) {
         const std::array<std::uint8_t, 16> client;
         Connection connection;
     };
+    io::TlsStream* secured = nullptr;
+    if (config_.tls != nullptr) {
+        auto tls = io::TlsStream::server(std::move(stream), config_.tls->get());
+        secured = tls.get();
+        stream = std::move(tls);
+    }
     Open open(*this, std::move(stream));
+    if (secured != nullptr) {
+        const bool is_agreed = co_await shake_hands(*secured);
+        if (!is_agreed) co_return;
+    }
     co_await open.connection.run();
+}
+
+io::Task<bool> Server::shake_hands(io::TlsStream& stream) {
+    const Instant deadline = network_.loop().now() + config_.head_timeout;
+    auto agreed = co_await stream.handshake(deadline);
+    if (agreed) co_return true;
+    const Instant now = network_.loop().now();
+    if (now >= quiet_until_) {  // whoever scans ports must not fill the log
+        quiet_until_ = now + std::chrono::seconds(1);
+        log_.warn(
+            "a TLS handshake failed",
+            {{"peer", stream.peer().to_string()}, {"reason", agreed.error().what}}
+        );
+    }
+    co_return false;
+}
+
+Result<std::shared_ptr<const io::TlsContext>> server_tls(io::TlsServerConfig config) {
+    config.alpn = {"http/1.1"};
+    return io::TlsContext::server(config);
 }
 
 io::Task<void> Server::drain(Instant deadline) {

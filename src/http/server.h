@@ -11,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,13 @@
 #include "http/message.h"
 #include "io/network.h"
 #include "io/task.h"
+
+namespace datapunk::mesh::io {
+class TlsContext;
+struct TlsServerConfig;
+class TlsSlot;
+class TlsStream;
+}  // namespace datapunk::mesh::io
 
 namespace datapunk::mesh::http {
 
@@ -32,6 +40,10 @@ class Handler {
     // How large the body of a request to this target may be; 0 = as ServerConfig says. Of bodies
     // over that, one is received at a time.
     virtual std::size_t body_bytes_max(std::string_view /*target*/) const { return 0; }
+
+    // Asked before a body is received, with the request as far as it has come: an answer ends the
+    // request and its connection, and the body is not read.
+    virtual std::optional<Response> refuse_unread(const Request& /*head*/) { return std::nullopt; }
 };
 
 struct ServerConfig {
@@ -41,10 +53,15 @@ struct ServerConfig {
     std::size_t head_bytes_max = 60 * 1024;
     std::size_t body_bytes_max = 1024 * 1024;
     Duration idle_timeout = std::chrono::seconds(60);   // between requests
-    Duration head_timeout = std::chrono::seconds(10);   // first to last byte of a head
+    Duration head_timeout = std::chrono::seconds(10);   // first to last byte of a head; a handshake
     Duration body_timeout = std::chrono::seconds(30);   // a whole request body
     Duration write_timeout = std::chrono::seconds(30);  // a whole response
+    // Given: every connection is TLS, with the context that is in it then (see server_tls()).
+    std::shared_ptr<const io::TlsSlot> tls{};
 };
+
+// A context for ServerConfig::tls: as configured, and HTTP/1.1 is what it speaks.
+Result<std::shared_ptr<const io::TlsContext>> server_tls(io::TlsServerConfig config);
 
 class Server {
   public:
@@ -70,6 +87,7 @@ class Server {
     io::Task<void> accept_loop();
     io::Task<void> serve(io::StreamPtr stream);
     io::Task<void> turn_away(io::StreamPtr stream);
+    io::Task<bool> shake_hands(io::TlsStream& stream);
     bool has_too_many(const io::SocketAddress& peer) const;
 
     io::Network& network_;
@@ -86,7 +104,8 @@ class Server {
     std::map<std::array<std::uint8_t, 16>, std::size_t> open_by_client_;  // if that is limited
     std::size_t turned_away_ = 0;                                         // being told so now
     std::uint64_t accepted_ = 0;
-    io::TaskGroup tasks_;  // last: destroyed first
+    Instant quiet_until_{};  // no word about failed handshakes before
+    io::TaskGroup tasks_;    // last: destroyed first
 };
 
 }  // namespace datapunk::mesh::http

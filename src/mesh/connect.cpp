@@ -176,7 +176,8 @@ Connected connect(const ConnectParts& parts, const Dns& choice) {
               .from = choice.notify_from,
               .key_name = choice.notify_key_name,
               .key_secret = choice.notify_key_secret}},
-        parts.log
+        parts.log,
+        parts.metrics
     ));
 }
 

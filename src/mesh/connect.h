@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "io/epoll_loop.h"
 #include "io/network.h"
+#include "metrics/metric_registry.h"
 #include "registry/backend.h"
 
 namespace datapunk::mesh::internal {
@@ -19,6 +20,7 @@ struct ConnectParts {
     io::EpollLoop& loop;
     io::Network& network;
     const core::Logger& log;
+    metrics::MetricRegistry* metrics = nullptr;
 };
 
 using Connected = Result<std::unique_ptr<registry::Backend>>;

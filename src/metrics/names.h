@@ -71,6 +71,12 @@ inline constexpr MetricFamily kWatchCallbackErrors{"mesh_watch_callback_errors_t
 inline constexpr MetricFamily kWatchReconnects{"mesh_watch_reconnects_total", counter, "", "Watches that had to start again after an error.", {"registry"}};
 inline constexpr MetricFamily kRegistrations{"mesh_registrations_total", counter, "", "Registrations and deregistrations, by operation and result.", {"operation", "result"}};
 inline constexpr MetricFamily kRegistrationsActive{"mesh_registrations_active", gauge, "", "Service instances that this process keeps registered.", {}};
+// --- DNS
+inline constexpr MetricFamily kDnsClientQuestions{"mesh_dns_client_questions_total", counter, "", "Questions sent to DNS servers, by transport: udp or tcp.", {"transport"}};
+inline constexpr MetricFamily kDnsClientFailures{"mesh_dns_client_failures_total", counter, "", "Times that a DNS server gave no answer to a question.", {}};
+inline constexpr MetricFamily kDnsClientMismatched{"mesh_dns_client_mismatched_total", counter, "", "Messages that came instead of an answer, and were ignored: many are an attack.", {}};
+inline constexpr MetricFamily kRegistryDnsQuestions{"mesh_registry_dns_questions_total", counter, "", "Questions to the registry's DNS server, by transport: udp or tcp.", {"transport"}};
+inline constexpr MetricFamily kRegistryDnsRefused{"mesh_registry_dns_refused_total", counter, "", "What its limits kept from an answer: cut (told to come by TCP), dropped (a question) or connection.", {"how"}};
 // --- the process
 inline constexpr MetricFamily kMetricsOverflow{"mesh_metrics_overflow_total", counter, "", "Look-ups beyond a family's limit of series, which went to its overflow series.", {"family"}};
 inline constexpr MetricFamily kBuildInfo{"mesh_build_info", gauge, "", "Always 1; the labels say what is running.", {"version", "revision", "compiler"}};
@@ -133,6 +139,11 @@ inline constexpr const MetricFamily* kAll[] = {
     &kWatchReconnects,
     &kRegistrations,
     &kRegistrationsActive,
+    &kDnsClientQuestions,
+    &kDnsClientFailures,
+    &kDnsClientMismatched,
+    &kRegistryDnsQuestions,
+    &kRegistryDnsRefused,
     &kMetricsOverflow,
     &kBuildInfo,
     &kProcessResidentMemory,

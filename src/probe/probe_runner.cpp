@@ -89,8 +89,13 @@ class ProbeRunner::Check final : public core::ListNode {
                            definition_.failures_before_warning > 0 &&
                            state_.failures_in_a_row() >= definition_.failures_before_warning;
         if (warns) status = Health::warning;
-        const bool counts = warns || is_good == (status != Health::critical);
+        // What failures made a warning, only enough successes end.
+        const bool still_warned =
+            is_warned_ && is_good &&
+            state_.successes_in_a_row() < definition_.successes_before_passing;
+        const bool counts = warns || (is_good == (status != Health::critical) && !still_warned);
         if (!counts) return;
+        is_warned_ = warns;
         const std::string id = id_;
         runner_.report_(id, status, result_.output);  // may destroy us
     }
@@ -103,6 +108,7 @@ class ProbeRunner::Check final : public core::ListNode {
     health::HealthState state_;
     ProbeResult result_;
     bool is_running_ = false;
+    bool is_warned_ = false;
     Due due_{*this};
     Done done_{*this};
     io::TaskGroup task_;

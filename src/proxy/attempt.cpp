@@ -114,6 +114,7 @@ io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
             {.peer_ip = buffers_.from->ip,
              .scheme = buffers_.from->is_secure ? "https" : "http",
              .fallback_host = at.address(),
+             .client_certificate = buffers_.from->certificate,
              .traceparent = buffers_.traceparent,
              .starts_trace = starts_trace_,
              .path = target_.empty() ? request_.path : std::string_view(target_)},

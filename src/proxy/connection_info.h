@@ -9,8 +9,11 @@ namespace datapunk::mesh::proxy {
 
 struct ConnectionInfo {
     std::string ip;
-    std::string protocol;    // agreed by ALPN: "http/1.1"; empty: none was, as without TLS
-    bool is_secure = false;  // TLS was spoken
+    std::string protocol;     // agreed by ALPN: "http/1.1"; empty: none was, as without TLS
+    bool is_secure = false;   // TLS was spoken
+    std::string identity;     // the SPIFFE id that the caller has proved; empty: none
+    std::string certificate;  // what x-forwarded-client-cert says of it; empty: none was shown
+    bool is_allowed = true;   // the identity may call this listener
 };
 
 }  // namespace datapunk::mesh::proxy

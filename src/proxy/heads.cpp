@@ -35,6 +35,11 @@ bool is_proxy_field(std::string_view name) noexcept {
 
 }  // namespace
 
+bool is_identity_field(std::string_view name) noexcept {
+    return name.size() == kClientCertificate.size() &&
+           core::equals_ignoring_case(name, kClientCertificate);
+}
+
 void append_upstream_head(std::string& out, const RequestHead& request, const UpstreamHead& how) {
     wire::http1::append_request_line(out, request.method_text, how.path);
     append_field(out, "host", request.host.empty() ? how.fallback_host : request.host);
@@ -63,7 +68,7 @@ void append_upstream_head(std::string& out, const RequestHead& request, const Up
                 if (how.starts_trace) continue;
                 break;
             case Header::unknown:
-                if (is_proxy_field(field.name)) continue;
+                if (is_proxy_field(field.name) || is_identity_field(field.name)) continue;
                 break;
             default:
                 break;
@@ -92,6 +97,8 @@ void append_upstream_head(std::string& out, const RequestHead& request, const Up
         out += "\r\n";
     }
     if (!has_proto) append_field(out, "x-forwarded-proto", how.scheme);
+    if (!how.client_certificate.empty())
+        append_field(out, kClientCertificate, how.client_certificate);
     append_field(out, "via", kVia);
     if (!how.traceparent.empty()) append_field(out, "traceparent", how.traceparent);
     out += "\r\n";

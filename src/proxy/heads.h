@@ -14,13 +14,19 @@
 namespace datapunk::mesh::proxy {
 
 struct UpstreamHead {
-    std::string_view peer_ip;          // appended to X-Forwarded-For
-    std::string_view scheme = "http";  // X-Forwarded-Proto, if the caller says none
-    std::string_view fallback_host;    // Host for an HTTP/1.0 request that has none
-    std::string_view traceparent;      // ours for this hop
+    std::string_view peer_ip;             // appended to X-Forwarded-For
+    std::string_view scheme = "http";     // X-Forwarded-Proto, if the caller says none
+    std::string_view fallback_host;       // Host for an HTTP/1.0 request that has none
+    std::string_view client_certificate;  // ours for x-forwarded-client-cert; the caller's goes
+    std::string_view traceparent;         // ours for this hop
     bool starts_trace = false;  // the caller's traceparent was absent or bad: its tracestate goes
     std::string_view path;      // rewritten target
 };
+
+inline constexpr std::string_view kClientCertificate = "x-forwarded-client-cert";
+
+// Whether a field says who the caller is: only this hop may, since only it has asked.
+bool is_identity_field(std::string_view name) noexcept;
 
 void append_upstream_head(
     std::string& out, const wire::http1::RequestHead& request, const UpstreamHead& how

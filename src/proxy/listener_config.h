@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace datapunk::mesh::io {
 class TlsSlot;
@@ -18,6 +19,7 @@ struct ListenerTls {
     std::shared_ptr<const io::TlsSlot> contexts;  // null: plain text is spoken
     Duration handshake_timeout = std::chrono::seconds(10);
     std::size_t handshakes_max = 1'000;  // of one worker at a time; beyond: closed and counted
+    std::vector<std::string> allow;      // SPIFFE ids that may call; empty: anybody
 };
 
 struct ListenerConfig {

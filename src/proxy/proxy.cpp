@@ -7,6 +7,8 @@
 #include "metrics/names.h"
 #include "proxy/exchange.h"
 #include "proxy/http1_caller.h"
+#include "proxy/identity.h"
+#include "wire/spiffe_id.h"
 #include "wire/traceparent.h"
 
 namespace datapunk::mesh::proxy {
@@ -133,6 +135,18 @@ io::Task<void> Proxy::Connection::linger() {
     }
 }
 
+namespace {
+
+// Once a connection: none of it changes.
+void identify(const ListenerTls& tls, const io::TlsStream& stream, ConnectionInfo& info) {
+    const io::TlsPeer peer = stream.peer_identity();
+    info.identity = identity_of(peer);
+    info.certificate = forwarded_certificate(peer, info.identity);
+    info.is_allowed = tls.allow.empty() || wire::spiffe_matches_any(tls.allow, info.identity);
+}
+
+}  // namespace
+
 // Counts a connection for as long as it lives, its handshake included.
 class Proxy::Open {
   public:
@@ -215,6 +229,7 @@ io::Task<void> Proxy::serve(ListenerState& listener, io::StreamPtr stream) {
         if (secure == nullptr) co_return;
         info.is_secure = true;
         info.protocol = secure->alpn();
+        identify(listener.config.tls, *secure, info);
         stream = std::move(secure);
     }
     Connection connection(*this, listener, std::move(stream), std::move(info));

@@ -14,6 +14,8 @@ std::string_view to_string(ReplyReason reason) noexcept {
             return "request_timeout";
         case ReplyReason::method_not_proxied:
             return "method_not_proxied";
+        case ReplyReason::not_allowed:
+            return "not_allowed";
         case ReplyReason::no_route:
             return "no_route";
         case ReplyReason::unknown_service:
@@ -50,6 +52,8 @@ int status_of(ReplyReason reason) noexcept {
             return 408;
         case ReplyReason::method_not_proxied:
             return 501;
+        case ReplyReason::not_allowed:
+            return 403;
         case ReplyReason::no_route:
             return 404;
         case ReplyReason::upstream_reset:

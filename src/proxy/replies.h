@@ -17,6 +17,7 @@ enum class ReplyReason : std::uint8_t {
     body_too_large,      // 413
     request_timeout,     // 408: the caller's body did not come
     method_not_proxied,  // 501: CONNECT
+    not_allowed,         // 403: the listener's tls.allow does not name the caller
     no_route,            // 404
     unknown_service,     // 503: nothing was ever discovered by that name
     no_endpoint,         // 503: all known ones are critical, ejected or open

@@ -71,6 +71,13 @@ io::Task<bool> Exchange::run() {
 }
 
 io::Task<void> Exchange::dispatch() {
+    if (const ConnectionInfo& from = *buffers_.from; !from.is_allowed) {
+        const std::string why = from.identity.empty()
+                                    ? "the caller has not proved an identity that may call here"
+                                    : fmt::format("{} may not call here", from.identity);
+        co_await reply(403, ReplyReason::not_allowed, why);
+        co_return;
+    }
     if (request_.method == Method::connect) {
         keep_alive_ = false;
         co_await reply(501, ReplyReason::method_not_proxied, "CONNECT is not proxied here");
@@ -231,6 +238,7 @@ void Exchange::finish() {
         "request",
         {{"listener", listener_.config.name},
          {"peer", buffers_.from->ip},
+         {"identity", buffers_.from->identity},
          {"method", request_.method_text},
          {"host", request_.host},
          {"path", request_.path},

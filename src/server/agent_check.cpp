@@ -54,9 +54,9 @@ Reply report(Context context, Call call, Health status) {
 Reply agent_check_register(Context context, Call call) {
     auto command = parse_check(call.request.body);
     if (!command) return refuse(400, command.error().what);
-    if (auto refused = refuse_register(context, call, command->check.check)) {
-        return refuse(refused->status, refused->body);
-    }
+    auto refused = refuse_register(context, call, command->check.check);
+    if (!refused) refused = refuse_aliases(call, {command->check});
+    if (refused) return refuse(refused->status, refused->body);
     return write(context, *std::move(command));
 }
 

@@ -90,6 +90,7 @@ Reply agent_service_register(Context context, Call call) {
     if (!refused) {
         refused = refuse_change(context, call, service.id.empty() ? service.name : service.id);
     }
+    if (!refused) refused = refuse_aliases(call, command->checks);
     if (refused) return refuse(refused->status, refused->body);
     const auto replace = call.query.value("replace-existing-checks");
     command->replace_existing_checks = replace && (replace->empty() || *replace == "true");

@@ -91,18 +91,17 @@ Result<catalog::CheckRegistration> finish_check(CheckText text) {
         out.check.status = *status;
     }
     catalog::CheckDefinition& d = out.check.definition;
-    const std::array<std::pair<std::string_view, const std::string*>, 5> others = {{
+    const std::array<std::pair<std::string_view, const std::string*>, 4> others = {{
         {"Docker", &text.docker},
         {"UDP", &text.udp},
         {"H2PING", &text.h2ping},
         {"OSService", &text.os_service},
-        {"Alias", d.alias_service.empty() ? &d.alias_node : &d.alias_service},
     }};
     for (const auto& [name, value] : others) {
         if (value->empty()) continue;
         return bad_request(fmt::format(
             "Invalid check: {} checks are not supported by this registry; use an HTTP, TCP, "
-            "gRPC or TTL check",
+            "gRPC, alias or TTL check",
             name
         ));
     }

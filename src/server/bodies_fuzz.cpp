@@ -2,8 +2,12 @@
 
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "server/bodies.h"
+#include "server/query_body.h"
+#include "server/session_body.h"
+#include "server/txn_body.h"
 
 namespace {
 
@@ -27,5 +31,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check(server::parse_check_update(body));
     check(server::parse_catalog_register(body));
     check(server::parse_catalog_deregister(body));
+    check(server::parse_txn(body));
+    catalog::CreateSession session;
+    session.session.id = "s";
+    session.session.node = "n";
+    if (server::read_session(body, session.session)) check(Result<catalog::CreateSession>(session));
+    if (auto query = server::parse_query(body)) {
+        query->id = "q";
+        check(Result<catalog::SetQuery>(catalog::SetQuery{*std::move(query)}));
+    }
     return 0;
 }

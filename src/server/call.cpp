@@ -101,6 +101,19 @@ std::optional<http::Response> refuse_unless(
     return plain_answer(403, call.access.refusal(resource, verb, name));
 }
 
+std::optional<http::Response> refuse_aliases(
+    const Call& call, const std::vector<catalog::CheckRegistration>& checks
+) {
+    std::optional<http::Response> refused;
+    for (const catalog::CheckRegistration& check : checks) {
+        const std::string& node = check.check.definition.alias_node;
+        if (!refused && !node.empty()) {
+            refused = refuse_unless(call, Resource::node, Verb::read, node);
+        }
+    }
+    return refused;
+}
+
 void VisibleTo::tell(http::Response& response) const {
     if (!hides_ || !access_.has_token()) return;
     response.headers.push_back({"X-Consul-Results-Filtered-By-Acls", "true"});

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "catalog/watch.h"
 #include "http/message.h"
@@ -74,6 +75,12 @@ http::Response json_answer(AnswerCache::Body body);
 // 403 if the caller may not.
 std::optional<http::Response> refuse_unless(
     const Call& call, Resource resource, Verb verb, std::string_view name = {}
+);
+
+// 403 if one of the checks follows a node that the caller may not read. Of this node's services
+// an alias tells whoever may read the alias, as in Consul.
+std::optional<http::Response> refuse_aliases(
+    const Call& call, const std::vector<catalog::CheckRegistration>& checks
 );
 
 // What a list leaves out: as Consul, lists are filtered where a single thing is refused.

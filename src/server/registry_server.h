@@ -36,6 +36,8 @@ class RegistryServer final : public http::Handler {
 
     io::Task<http::Response> handle(http::Request request) override;
     std::size_t body_bytes_max(std::string_view target) const override;
+    // A backup is large: who may not restore one need not send it.
+    std::optional<http::Response> refuse_unread(const http::Request& head) override;
 
     // Answers encoded so far: fewer than asked for, see AnswerCache.
     std::uint64_t encodings() const noexcept { return answers_.encodings(); }

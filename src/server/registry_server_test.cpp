@@ -184,10 +184,12 @@ class HttpChecks : public testing::Test {
     class Patient final : public http::Handler {
       public:
         io::Task<http::Response> handle(http::Request) override {
+            ++asked;
             co_return http::text_response(status, "says so");
         }
 
         int status = 200;
+        int asked = 0;
     };
 
     HttpChecks() {
@@ -209,6 +211,16 @@ class HttpChecks : public testing::Test {
     }
 
     Json check() { return Json::parse(desk_->get("/v1/health/checks/web"))[0]; }
+
+    // The check's status after one more probe, which finds the service so.
+    std::string status_after(int status) {
+        patient_.status = status;
+        for (const int before = patient_.asked; patient_.asked == before;) {
+            world_.loop().run_for(milliseconds(100));
+        }
+        world_.loop().run_for(milliseconds(100));
+        return check()["Status"];
+    }
 
     sim::SimWorld world_{sim::seed_for_test(11)};
     Patient patient_;
@@ -260,6 +272,51 @@ TEST_F(HttpChecks, RespectTheirThresholds) {
     EXPECT_EQ(check()["Status"], "passing");
     world_.loop().run_for(seconds(24));
     EXPECT_EQ(check()["Status"], "critical");
+}
+
+// Consul's StatusHandler: either kind of result in a row, and one of the other starts over.
+TEST_F(HttpChecks, SuccessAndFailuresCountAsInConsul) {
+    desk_->put(
+        "/v1/agent/service/register",
+        R"({"Name":"web","Check":{"HTTP":"http://10.0.0.2:8080/","Interval":"10s","SuccessBeforePassing":2,"FailuresBeforeWarning":2,"FailuresBeforeCritical":3}})"
+    );
+    EXPECT_EQ(status_after(200), "critical");
+    EXPECT_EQ(status_after(500), "critical");
+    EXPECT_EQ(status_after(200), "critical") << "one in a row";
+    EXPECT_EQ(status_after(429), "warning") << "a warning is no failure";
+    EXPECT_EQ(status_after(200), "passing");
+    EXPECT_EQ(status_after(500), "passing");
+    EXPECT_EQ(status_after(200), "passing");
+    EXPECT_EQ(status_after(500), "passing") << "one in a row";
+    EXPECT_EQ(status_after(500), "warning");
+    EXPECT_EQ(status_after(200), "warning") << "one success is not enough";
+    EXPECT_EQ(status_after(200), "passing");
+    EXPECT_EQ(status_after(500), "passing");
+    EXPECT_EQ(status_after(500), "warning");
+    EXPECT_EQ(status_after(500), "critical");
+}
+
+TEST_F(HttpChecks, AnAliasFollowsWhatTheProbeFinds) {
+    desk_->put(
+        "/v1/agent/service/register",
+        R"({"Name":"db","Check":{"CheckID":"db","Name":"db http","HTTP":"http://10.0.0.2:8080/","Interval":"10s"}})"
+    );
+    desk_->put("/v1/agent/service/register", R"({"Name":"web","Check":{"AliasService":"db"}})");
+    EXPECT_EQ(check()["Status"], "critical");
+    EXPECT_EQ(status_after(200), "passing");
+    EXPECT_EQ(check()["Output"], "All checks passing.");
+    PendingAsk watch(
+        *server_,
+        "/v1/health/service/web?wait=5m&index=" +
+            std::to_string(desk_->index("/v1/health/service/web"))
+    );
+    EXPECT_EQ(status_after(500), "critical");
+    EXPECT_TRUE(watch.ended());
+    EXPECT_EQ(
+        check()["Output"],
+        "Aliased check \"db http\" failing: HTTP GET http://10.0.0.2:8080/: 500 Internal Server "
+        "Error Output: says so"
+    );
 }
 
 TEST_F(HttpChecks, AServiceThatStaysCriticalIsDeregistered) {

@@ -233,8 +233,23 @@ RegistryServer::RegistryServer(
 io::Task<http::Response> RegistryServer::handle(http::Request request) {
     Routed routed = route_request(std::move(request), acl_, context_.since_1970());
     if (routed.route == nullptr) co_return std::move(routed.refusal);
+    if (!routed.route->is_open && context_.catalog().local() == nullptr) {
+        // Just born: before its own first write is durable there is nothing to answer with, and an
+        // empty answer would be a lie.
+        const bool has_begun = co_await context_.registry->begun(context_.write_deadline());
+        if (!has_begun) co_return with_defaults(plain_answer(500, "No cluster leader"), acl_);
+    }
     auto response = co_await routed.route->run(context_, std::move(routed.call));
     co_return with_defaults(std::move(response), acl_);
+}
+
+std::optional<http::Response> RegistryServer::refuse_unread(const http::Request& head) {
+    if (body_bytes_max(head.target) == 0) return std::nullopt;
+    Routed routed = route_request(head, acl_, context_.since_1970());
+    if (routed.route == nullptr) return std::move(routed.refusal);
+    auto refused = refuse_unless(routed.call, Resource::acl, Verb::write);
+    if (!refused) return std::nullopt;
+    return with_defaults(*std::move(refused), acl_);
 }
 
 std::size_t RegistryServer::body_bytes_max(std::string_view target) const {

@@ -47,8 +47,10 @@ void write_indexes(JsonWriter& json, const catalog::RowIndex& index) {
     json.key("CreateIndex").number(index.created).key("ModifyIndex").number(index.modified);
 }
 
-void write_duration(JsonWriter& json, Duration duration) {
-    json.string(duration == Duration::zero() ? std::string() : core::format_go_duration(duration));
+// Consul writes no time in two ways.
+void write_duration(JsonWriter& json, Duration duration, const catalog::CheckRow& check) {
+    const bool is_left_out = duration == Duration::zero() && !check.is_alone;
+    json.string(is_left_out ? std::string() : core::format_go_duration(duration));
 }
 
 void write_check_head(
@@ -66,9 +68,9 @@ void write_checks_tail(
 ) {
     json.key("Type").string(catalog::to_string(check.definition.kind));
     json.key("Interval");
-    write_duration(json, check.definition.interval);
+    write_duration(json, check.definition.interval, check);
     json.key("Timeout");
-    write_duration(json, check.definition.timeout);
+    write_duration(json, check.definition.timeout, check);
     json.key("ExposedPort").number(0).key("Definition").begin_object().end_object();
     write_indexes(json, index);
 }

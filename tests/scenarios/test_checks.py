@@ -151,6 +151,14 @@ class Checks(Scenario):
         self.becomes('cache', 'passing')
         self.becomes('other', 'critical', '+PONG')
 
+    def test_an_alias_is_as_healthy_as_the_other(self):
+        port = free_port()
+        redis = self.start(peer('redis-server'), '--port', port, '--bind', '127.0.0.1', '--save', '', '--dir', self.dir)
+        self.agent(('cache', port, 'kind: tcp'), ('front', 1, f'kind: alias, alias: cache-127.0.0.1-{port}'))
+        self.becomes('front', 'passing', 'All checks passing.')
+        redis.stop()
+        self.becomes('front', 'critical', 'Aliased check')
+
     def test_programs_only_if_enabled_and_with_nothing_of_our_environment(self):
         flag = self.dir / 'up'
         flag.touch()

@@ -102,6 +102,17 @@ class RegistryDns(Scenario):
         self.assertEqual(self.registry.put('/v1/agent/check/pass/beat').status, 200)
         self.assertEqual(self.short('hello.service.consul'), ['127.0.0.1'])
 
+    def test_prepared_queries_have_names(self):
+        self.registry.register('hello', 8080, Tags=['v1'])
+        self.registry.register('hello', 8081, Tags=['v2'])
+        body = {'Name': 'canary', 'Service': {'Service': 'hello', 'Tags': ['v2']}, 'DNS': {'TTL': '9s'}}
+        made = request('POST', self.registry.url + '/v1/query', body=body).json()
+        self.assertEqual(self.short('canary.query.consul', 'SRV'), ['1 1 8081 7f000001.addr.dc1.consul.'])
+        self.assertEqual(self.short('CANARY.query.consul', '+tcp'), ['127.0.0.1'])
+        self.assertRegex(self.dig('canary.query.consul'), r'canary\.query\.consul\.\s+9\s+IN\s+A\s+127\.0\.0\.1')
+        self.assertEqual(self.registry.delete(f'/v1/query/{made["ID"]}').status, 200)
+        self.assertIn('NXDOMAIN', self.dig('canary.query.consul'))
+
     def test_nonsense_and_dawdling_hurt_nobody(self):
         self.registry.register('hello', 8080)
         with socket.socket(type=socket.SOCK_DGRAM) as udp:

@@ -7,7 +7,7 @@ import threading
 import unittest
 
 from agents import Agent
-from harness import Load, Scenario, free_port, get, until, wait_http
+from harness import Load, RawClient, Scenario, free_port, get, until, wait_http
 from registries import Registry
 
 CONFIG = """
@@ -158,22 +158,31 @@ class Restarts(Scenario):
 
 
 class Storm(Scenario):
-    def test_a_thousand_registrations_at_once_and_each_id_once(self):
-        registry = Registry(self)
+    CONNECTIONS, EACH = 16, 625
 
-        def add(first):
-            for number in range(first, first + 125):
-                for _ in range(2):  # the same id again replaces
-                    registry.register('storm', 1 + number)
+    def test_ten_thousand_registrations_at_once_and_each_id_once(self):
+        registry = Registry(self, self.dir / 'state')
 
-        threads = [threading.Thread(target=add, args=(first,)) for first in range(0, 1000, 125)]
+        def add(first, answers):
+            """All requests of a connection are under way at once; one in five is said twice."""
+            with RawClient(registry.port, timeout=60) as client:
+                for number in range(first, first + self.EACH):
+                    body = json.dumps({'ID': f'storm-{number}', 'Name': 'storm', 'Address': '127.0.0.1', 'Port': 1 + number}).encode()
+                    one = b'PUT /v1/agent/service/register HTTP/1.1\r\nHost: r\r\nContent-Length: %d\r\n\r\n%s' % (len(body), body)
+                    client.send(one * (2 if number % 5 == 0 else 1))
+                for _ in range(self.EACH * 6 // 5):
+                    answers.append(client.read_until(b'\r\n\r\n'))
+
+        answers = []
+        threads = [threading.Thread(target=add, args=(number * self.EACH, answers)) for number in range(self.CONNECTIONS)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
+        self.assertEqual({answer.split(b'\r\n')[0] for answer in answers}, {b'HTTP/1.1 200 OK'})
+        self.assertEqual(len(answers), 12_000)
         ids = [entry['Service']['ID'] for entry in json.loads(registry.get('/v1/health/service/storm').text)]
-        self.assertEqual(len(ids), 1000)
-        self.assertEqual(len(set(ids)), 1000)
+        self.assertEqual((len(ids), len(set(ids))), (10_000, 10_000))
 
 
 if __name__ == '__main__':

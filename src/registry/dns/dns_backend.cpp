@@ -57,10 +57,11 @@ class Finally {
 }  // namespace
 
 Result<std::unique_ptr<DnsBackend>> DnsBackend::create(
-    io::Network& network, DnsConfig config, core::Logger log
+    io::Network& network, DnsConfig config, core::Logger log, metrics::MetricRegistry* metrics
 ) {
     if (auto verdict = check(config); !verdict) return verdict.error();
     std::unique_ptr<DnsBackend> backend(new DnsBackend(network, std::move(config)));
+    if (metrics != nullptr) backend->client_.count_into(*metrics);
     if (!backend->config_.notify.address.empty()) {
         auto notify = DnsNotify::start(
             network,

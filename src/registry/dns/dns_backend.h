@@ -31,7 +31,10 @@ class DnsBackend final : public ReadOnlyBackend {
     // Asks nobody yet; listens for NOTIFY, if configured. Code::invalid: the configuration is not
     // usable; conflict: the port for NOTIFY is taken.
     static Result<std::unique_ptr<DnsBackend>> create(
-        io::Network& network, DnsConfig config, core::Logger log = {}
+        io::Network& network,
+        DnsConfig config,
+        core::Logger log = {},
+        metrics::MetricRegistry* metrics = nullptr
     );
     ~DnsBackend() override;
 

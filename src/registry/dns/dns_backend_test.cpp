@@ -6,6 +6,7 @@
 
 #include <optional>
 
+#include "metrics/names.h"
 #include "registry/dns/test_dns_server.h"
 #include "sim/run.h"
 #include "sim/sim_world.h"
@@ -37,7 +38,7 @@ class DnsBackendTest : public testing::Test {
 
     DnsBackend& backend() {
         if (backend_ == nullptr) {
-            auto made = DnsBackend::create(world_.host(kOurs), config_);
+            auto made = DnsBackend::create(world_.host(kOurs), config_, {}, &metrics_);
             EXPECT_TRUE(made) << made.error().what;
             backend_ = *std::move(made);
         }
@@ -61,6 +62,12 @@ class DnsBackendTest : public testing::Test {
 
     Instant now() { return world_.loop().now(); }
 
+    double counted(const metrics::MetricFamily& family) {
+        const metrics::MetricsSnapshot snapshot = metrics_.snapshot();
+        const metrics::FamilySnapshot* found = snapshot.find(family);
+        return found == nullptr ? -1 : found->total();
+    }
+
     void notify(std::string bytes) {
         const io::SocketAddress to = at(kOurs, backend().notify()->local().port);
         world_.forge_datagram(at(kServer, 53), to, std::move(bytes));
@@ -71,6 +78,7 @@ class DnsBackendTest : public testing::Test {
     testing::ScopedTrace trace_;
     TestDnsServer server_{world_.host(kServer), at(kServer, 53)};
     DnsConfig config_;
+    metrics::MetricRegistry metrics_;
     std::unique_ptr<DnsBackend> backend_;
 };
 
@@ -357,6 +365,7 @@ TEST_F(DnsBackendTest, TruncatedAnswersComeByTcp) {
     EXPECT_EQ(addresses(wait()).size(), 200U);
     EXPECT_EQ(server_.by_tcp, 1U);
     EXPECT_EQ(backend().stats().by_tcp, 1U);
+    EXPECT_EQ(counted(metrics::names::kDnsClientQuestions), backend().stats().questions);
 }
 
 TEST_F(DnsBackendTest, AServerWithoutEdnsIsAskedWithout) {
@@ -451,6 +460,8 @@ TEST_F(DnsBackendTest, AnAnswerInAnotherCaseIsForgedUnlessItMayBe) {
     };
     EXPECT_FALSE(wait());
     EXPECT_GT(backend().stats().mismatched, 0U);
+    EXPECT_EQ(counted(metrics::names::kDnsClientMismatched), backend().stats().mismatched);
+    EXPECT_EQ(counted(metrics::names::kDnsClientFailures), backend().stats().failures);
     backend_.reset();
     config_.mix_case = false;
     EXPECT_TRUE(wait());

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/strings.h"
+#include "metrics/names.h"
 
 namespace datapunk::mesh::registry::dns {
 
@@ -70,6 +71,19 @@ DnsClient::DnsClient(io::Network& network, const DnsConfig& config)
     }
 }
 
+void DnsClient::count_into(metrics::MetricRegistry& metrics) {
+    namespace names = metrics::names;
+    udp_questions_ = metrics.counter(names::kDnsClientQuestions, {"udp"});
+    tcp_questions_ = metrics.counter(names::kDnsClientQuestions, {"tcp"});
+    failures_ = metrics.counter(names::kDnsClientFailures, {});
+    mismatched_ = metrics.counter(names::kDnsClientMismatched, {});
+}
+
+void DnsClient::count_mismatched() {
+    ++stats_.mismatched;
+    mismatched_.add();
+}
+
 DnsName DnsClient::mixed(const DnsName& name) {
     if (!mix_case_) return name;
     std::vector<std::string> labels;
@@ -113,6 +127,7 @@ io::Task<Result<DnsMessage>> DnsClient::ask(DnsName name, DnsType type, Instant 
             co_return std::move(reply);
         }
         ++stats_.failures;
+        failures_.add();
         last = std::move(reply).error();
         last.what = fmt::format("{}: {}", server.to_string(), last.what);
     }
@@ -155,6 +170,7 @@ io::Task<Result<DnsMessage>> DnsClient::ask_udp(
     auto socket = network_.open_datagram(any, {.peer = server});
     if (!socket) co_return upstream(std::move(socket).error().what);
     ++stats_.questions;
+    udp_questions_.add();
     auto sent = (*socket)->send(*bytes, server, any);
     if (!sent) co_return upstream(std::move(sent).error().what);
     std::string buffer(4096, '\0');
@@ -164,7 +180,7 @@ io::Task<Result<DnsMessage>> DnsClient::ask_udp(
         const std::string_view message(buffer.data(), got->bytes);
         auto question = wire::dns::decode_question(message);
         if (!question || !answers(*question, query)) {
-            ++stats_.mismatched;
+            count_mismatched();
             continue;
         }
         // Its records may be cut: they come again by TCP.
@@ -186,6 +202,7 @@ io::Task<Result<DnsMessage>> DnsClient::ask_tcp(
     if (!bytes) co_return std::move(bytes).error();
     ++stats_.questions;
     ++stats_.by_tcp;
+    tcp_questions_.add();
     auto stream = co_await network_.connect(server, deadline);
     if (!stream) co_return upstream(std::move(stream).error().what);
     const std::size_t size = bytes->size();
@@ -212,7 +229,7 @@ io::Task<Result<DnsMessage>> DnsClient::ask_tcp(
     auto reply = wire::dns::decode(message);
     if (!reply) co_return upstream(std::move(reply).error().what);
     if (!answers(*reply, query)) {
-        ++stats_.mismatched;
+        count_mismatched();
         co_return upstream("its answer by TCP is not to our question");
     }
     reply->is_truncated = false;

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "io/network.h"
+#include "metrics/metric_registry.h"
 #include "registry/dns/dns_config.h"
 #include "wire/dns/message.h"
 
@@ -43,6 +44,9 @@ class DnsClient {
 
     const DnsClientStats& stats() const noexcept { return stats_; }
 
+    // From now on the same numbers are metrics, too.
+    void count_into(metrics::MetricRegistry& metrics);
+
     const std::vector<io::SocketAddress>& servers() const noexcept { return servers_; }
 
   private:
@@ -58,6 +62,7 @@ class DnsClient {
         io::SocketAddress server, wire::dns::DnsMessage query, Instant deadline
     );
     wire::dns::DnsMessage make_query(const wire::dns::DnsQuestion& question, bool with_edns);
+    void count_mismatched();
     wire::dns::DnsName mixed(const wire::dns::DnsName& name);
 
     io::Network& network_;
@@ -68,6 +73,10 @@ class DnsClient {
     std::uint16_t udp_bytes_max_;
     bool mix_case_;
     DnsClientStats stats_;
+    metrics::Counter udp_questions_;
+    metrics::Counter tcp_questions_;
+    metrics::Counter failures_;
+    metrics::Counter mismatched_;
 };
 
 }  // namespace datapunk::mesh::registry::dns

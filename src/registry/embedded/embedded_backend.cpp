@@ -84,8 +84,7 @@ catalog::CheckRegistration check_of(const ServiceConfig& config) {
 }
 
 std::optional<Error> not_runnable(const HealthCheck& check) {
-    std::string_view what = core::beyond_registry(check);
-    if (check.kind == HealthCheck::Kind::alias) what = "an alias check";
+    const std::string_view what = core::beyond_registry(check);
     if (what.empty()) return std::nullopt;
     return Error{
         .code = Code::invalid,

@@ -69,6 +69,9 @@ class EmbeddedRegistry {
     // turn are written together. Code::not_found: the check has gone.
     Result<> report(catalog::UpdateCheck result);
 
+    // Whether it has a node, which every state has that was ever written; waits for it.
+    auto begun(Instant deadline) { return has_node_.wait(deadline); }
+
     const catalog::Catalog& catalog() const noexcept { return catalog_; }
 
     // A local check's latest output, which the catalog may not have yet.

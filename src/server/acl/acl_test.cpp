@@ -525,6 +525,45 @@ TEST_F(Acl, OffEverythingIsAllowedAndItsPathsSaySo) {
     EXPECT_EQ(desk_->ask("PUT", "/v1/acl/bootstrap").status, 401);
 }
 
+TEST_F(Acl, AnAliasOfANodeNeedsTheRightToReadIt) {
+    const std::string management = bootstrap();
+    put_as(
+        management,
+        "/v1/acl/policy",
+        R"({"Name":"narrow","Rules":"service \"web\" { policy = \"write\" } node \"ours\" { policy = \"read\" }"})"
+    );
+    const std::string secret =
+        put_as(management, "/v1/acl/token", R"({"Policies":[{"Name":"narrow"}]})")["SecretID"];
+    const std::string register_web = "/v1/agent/service/register";
+    const auto status = [&](const std::string& target, const std::string& body) {
+        return desk_->ask_as(secret, "PUT", target, body).status;
+    };
+    EXPECT_EQ(status(register_web, R"({"Name":"web","Check":{"AliasNode":"ours"}})"), 200);
+    EXPECT_EQ(status(register_web, R"({"Name":"web","Check":{"AliasNode":"theirs"}})"), 403);
+    EXPECT_EQ(
+        status(
+            "/v1/agent/check/register", R"({"Name":"x","ServiceID":"web","AliasNode":"theirs"})"
+        ),
+        403
+    );
+}
+
+TEST_F(Acl, ABackupIsRefusedBeforeItIsSent) {
+    const std::string management = bootstrap();
+    const std::string secret = web_token(management)["SecretID"];
+    const auto refusal = [&](const std::string& token, std::string target) {
+        http::Request head{.method = "PUT", .target = std::move(target)};
+        if (!token.empty()) head.headers.push_back({"X-Consul-Token", token});
+        auto refused = server_->refuse_unread(head);
+        return refused ? refused->status : 0;
+    };
+    EXPECT_EQ(refusal("", "/v1/snapshot"), 403);
+    EXPECT_EQ(refusal(secret, "/v1/snapshot?stale"), 403);
+    EXPECT_EQ(refusal("nonsense", "/v1/snapshot"), 403);
+    EXPECT_EQ(refusal(management, "/v1/snapshot"), 0);
+    EXPECT_EQ(refusal("", "/v1/kv/a"), 0) << "small bodies are read and judged whole";
+}
+
 TEST(Rfc3339, ReadsWhatItWrites) {
     EXPECT_EQ(format_rfc3339(std::chrono::seconds(0)), "1970-01-01T00:00:00Z");
     for (const char* text :

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/counted.h"
+#include "metrics/names.h"
 
 namespace datapunk::mesh::server::dns {
 
@@ -60,6 +61,15 @@ Result<> DnsDoor::listen(const io::SocketAddress& at) {
     return last;
 }
 
+void DnsDoor::count_into(metrics::MetricRegistry& metrics) {
+    namespace names = metrics::names;
+    udp_questions_ = metrics.counter(names::kRegistryDnsQuestions, {"udp"});
+    tcp_questions_ = metrics.counter(names::kRegistryDnsQuestions, {"tcp"});
+    cut_ = metrics.counter(names::kRegistryDnsRefused, {"cut"});
+    dropped_ = metrics.counter(names::kRegistryDnsRefused, {"dropped"});
+    tcp_refused_ = metrics.counter(names::kRegistryDnsRefused, {"connection"});
+}
+
 Asked DnsDoor::asked(bool is_tcp, const io::SocketAddress& from) {
     return {
         .is_tcp = is_tcp,
@@ -71,11 +81,13 @@ Asked DnsDoor::asked(bool is_tcp, const io::SocketAddress& from) {
 
 std::string DnsDoor::answer_datagram(std::string_view question, const io::SocketAddress& from) {
     ++stats_.udp_questions;
+    udp_questions_.add();
     switch (limit_.ask(from, network_.loop().now())) {
         case ResponseLimit::Verdict::answer:
             return zone_.answer(question, asked(false, from));
         case ResponseLimit::Verdict::cut:
             ++stats_.cut;
+            cut_.add();
             return Zone::cut_answer(question);
         case ResponseLimit::Verdict::silent:
             break;
@@ -92,6 +104,7 @@ io::Task<void> DnsDoor::serve_udp() {
         const std::string reply = answer_datagram(question, got->from);
         if (reply.empty()) {
             ++stats_.dropped;
+            dropped_.add();
         } else {
             // UDP promises nothing: what cannot be sent now is lost, and asked for again.
             static_cast<void>(socket_->send(reply, got->from, got->to).ok());
@@ -109,6 +122,7 @@ io::Task<void> DnsDoor::serve_tcp() {
         if (!stream) co_return;
         if (connections_ >= config_.tcp_connections_max) {
             ++stats_.tcp_refused;
+            tcp_refused_.add();
             (*stream)->close();
             continue;
         }
@@ -137,6 +151,7 @@ io::Task<void> DnsDoor::serve_connection(io::StreamPtr stream) {
             bytes.append(piece, 0, *got);
         }
         ++stats_.tcp_questions;
+        tcp_questions_.add();
         const std::string_view question = std::string_view(bytes).substr(2, size);
         const std::string reply = zone_.answer(question, asked(true, stream->peer()));
         bytes.erase(0, size + 2);

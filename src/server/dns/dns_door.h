@@ -16,6 +16,7 @@
 
 #include "core/log.h"
 #include "io/network.h"
+#include "metrics/metric_registry.h"
 #include "registry/embedded/embedded_registry.h"
 #include "server/dns/dns_door_config.h"
 #include "server/dns/response_limit.h"
@@ -45,9 +46,10 @@ class DnsDoor {
 
     io::SocketAddress local() const { return socket_->local(); }
 
-    void on_query(Zone::FindQuery find) { zone_.on_query(std::move(find)); }
-
     const DnsDoorStats& stats() const noexcept { return stats_; }
+
+    // From now on the same numbers are metrics, too.
+    void count_into(metrics::MetricRegistry& metrics);
 
   private:
     DnsDoor(
@@ -66,6 +68,11 @@ class DnsDoor {
     Zone zone_;
     ResponseLimit limit_;
     DnsDoorStats stats_;
+    metrics::Counter udp_questions_;
+    metrics::Counter tcp_questions_;
+    metrics::Counter cut_;
+    metrics::Counter dropped_;
+    metrics::Counter tcp_refused_;
     io::DatagramPtr socket_;
     std::unique_ptr<io::Listener> listener_;
     std::size_t connections_ = 0;

@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include "metrics/names.h"
 #include "registry/embedded/volatile_log.h"
 #include "server/test_server.h"
 #include "sim/run.h"
@@ -91,8 +92,15 @@ class DnsDoorTest : public testing::Test {
             DnsDoor::open(world_.host(kDoor), *registry_, at(kDoor, 8600), config_, core::Logger());
         ASSERT_TRUE(door) << door.error().what;
         door_ = *std::move(door);
+        door_->count_into(metrics_);
         socket_ = *world_.host(kClient).open_datagram(at(kClient, 0), {});
         tasks_.spawn(collect(socket_.get(), &replies_));
+    }
+
+    double counted(const metrics::MetricFamily& family) {
+        const metrics::MetricsSnapshot snapshot = metrics_.snapshot();
+        const metrics::FamilySnapshot* found = snapshot.find(family);
+        return found == nullptr ? -1 : found->total();
     }
 
     void send(std::string_view bytes) { EXPECT_TRUE(socket_->send(bytes, at(kDoor, 8600), {})); }
@@ -103,6 +111,7 @@ class DnsDoorTest : public testing::Test {
     testing::ScopedTrace trace_;
     std::unique_ptr<registry::embedded::EmbeddedRegistry> registry_;
     DnsDoorConfig config_;
+    metrics::MetricRegistry metrics_;
     std::unique_ptr<DnsDoor> door_;
     io::DatagramPtr socket_;
     std::vector<std::string> replies_;
@@ -122,6 +131,8 @@ TEST_F(DnsDoorTest, AnswersByUdpAndLivesThroughNonsense) {
     EXPECT_EQ(reply->answers.size(), 3U);
     EXPECT_EQ(door_->stats().udp_questions, 4U);
     EXPECT_EQ(door_->stats().dropped, 3U);
+    EXPECT_EQ(counted(metrics::names::kRegistryDnsQuestions), 4);
+    EXPECT_EQ(counted(metrics::names::kRegistryDnsRefused), 3);
 }
 
 TEST_F(DnsDoorTest, AnswersManyQuestionsOfOneTcpConnectionInTurn) {
@@ -179,6 +190,8 @@ TEST_F(DnsDoorTest, ConnectionsAreBounded) {
     EXPECT_EQ(std::count_if(got.begin(), got.end(), [](auto& text) { return !text.empty(); }), 3);
     EXPECT_EQ(std::count(closed.begin(), closed.end(), true), 2);
     EXPECT_EQ(door_->stats().tcp_refused, 2U);
+    EXPECT_EQ(counted(metrics::names::kRegistryDnsQuestions), 3) << "by TCP";
+    EXPECT_EQ(counted(metrics::names::kRegistryDnsRefused), 2);
     pass(11s);  // the others went idle: there is room again
     std::string late;
     bool over = false;
@@ -203,6 +216,7 @@ TEST_F(DnsDoorTest, AFloodIsToldToComeByTcpAndThenNothing) {
     }
     EXPECT_EQ(cut, 90);
     EXPECT_EQ(door_->stats().dropped, 20U);
+    EXPECT_EQ(counted(metrics::names::kRegistryDnsRefused), 90 + 20);
     pass(1s);
     replies_.clear();
     send(question("web.service.consul"));

@@ -7,6 +7,7 @@
 #include "core/assert.h"
 #include "core/strings.h"
 #include "io/address.h"
+#include "server/query_run.h"
 
 namespace datapunk::mesh::server::dns {
 
@@ -188,30 +189,41 @@ void Zone::answer_reverse(Message& reply, const Asked& asked) {
 
 void Zone::answer_service(Message& reply, const ZoneName& name, const Asked& asked) {
     std::vector<InstanceRef> instances = find_service(name, asked);
+    std::erase_if(instances, [&](const InstanceRef& ref) {
+        const Health health = ref.health();
+        return !may_see(access_, ref) || health == Health::critical ||
+               (config_.only_passing && health != Health::passing);
+    });
     add_instances(reply, std::move(instances), config_.ttl, asked);
 }
 
 void Zone::answer_query(Message& reply, const ZoneName& name, const Asked& asked) {
-    auto prepared = find_query_ ? find_query_(name.name) : std::nullopt;
-    if (!prepared) return no_such_name(reply, asked);
-    const Duration ttl = prepared->ttl.value_or(config_.ttl);
-    add_instances(reply, std::move(prepared->instances), ttl, asked);
+    const catalog::QueryRow* query = catalog_.queries().find(name.name);
+    if (query == nullptr) return no_such_name(reply, asked);
+    Access access = access_;
+    if (!query->token.empty()) {  // the query brings its own rights
+        auto own = gate_.resolve(query->token, asked.wall_now.time_since_epoch());
+        if (!own) {
+            reply.rcode = DnsRcode::server_failure;
+            return;
+        }
+        access = *std::move(own);
+    }
+    std::vector<InstanceRef> instances = run_query(catalog_, *query);
+    std::erase_if(instances, [&](const InstanceRef& ref) { return !may_see(access, ref); });
+    const auto ttl = core::parse_duration(query->dns_ttl);
+    add_instances(reply, std::move(instances), ttl ? *ttl : config_.ttl, asked);
 }
 
 // As the HTTP door: who may not read an instance's node does not see it there either.
-bool Zone::may_see(const InstanceRef& ref) const {
-    return access_.may(Resource::service, Verb::read, ref.instance->row.name) &&
-           access_.may(Resource::node, Verb::read, ref.node->row.name);
+bool Zone::may_see(const Access& access, const InstanceRef& ref) {
+    return access.may(Resource::service, Verb::read, ref.instance->row.name) &&
+           access.may(Resource::node, Verb::read, ref.node->row.name);
 }
 
 void Zone::add_instances(
     Message& reply, std::vector<InstanceRef> instances, Duration ttl, const Asked& asked
 ) {
-    std::erase_if(instances, [&](const InstanceRef& ref) {
-        const Health health = ref.health();
-        return !may_see(ref) || health == Health::critical ||
-               (config_.only_passing && health != Health::passing);
-    });
     if (instances.empty()) return no_such_name(reply, asked);
     for (std::size_t i = instances.size(); i > 1; --i) {
         std::swap(instances[i - 1], instances[rng_.below(i)]);
@@ -264,8 +276,9 @@ void Zone::add_srv(Message& reply, const InstanceRef& ref, std::uint32_t ttl_s) 
         target = host ? std::optional(*host) : std::nullopt;
     }
     if (!target) return;  // a name that DNS cannot hold
-    const bool has_warning = ref.health() == Health::warning;
-    const std::uint32_t weight = has_warning ? row.weights.warning : row.weights.passing;
+    const Health health = ref.health();
+    std::uint32_t weight = health == Health::warning ? row.weights.warning : row.weights.passing;
+    if (health == Health::critical) weight = 0;  // by a check that a prepared query ignores
     reply.answers.push_back(
         {.name = reply.questions[0].name,
          .type = Type::srv,

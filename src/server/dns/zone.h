@@ -7,14 +7,14 @@
 //
 // A service's records come in random order, without instances that are critical. SRV weights are
 // the instance's, for warning ones their weight for that. A name that exists without records of the
-// wanted type is NOERROR, one that does not is NXDOMAIN, both with the SOA. Unlike Consul, an
+// wanted type is NOERROR, one that does not is NXDOMAIN, both with the SOA. What a prepared query
+// finds, with whose rights and for how long it may be kept, the query says. Unlike Consul, an
 // answer to a question with EDNS always has EDNS (RFC 6891 6.1.1), also when records were left out.
 // One loop's object. Cost: O(instances) for a service; only as many records are made as can be
 // sent.
 
 #include <datapunk/mesh/time.h>
 
-#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -38,21 +38,10 @@ struct Asked {
     std::size_t bytes_max = 0;  // of the answer; Zone finds it out itself
 };
 
-// What a prepared query comes to.
-struct PreparedAnswer {
-    std::vector<catalog::InstanceRef> instances;
-    std::optional<Duration> ttl;  // of its records, if it says so
-};
-
 class Zone {
   public:
-    // Null: there is no such query.
-    using FindQuery = std::function<std::optional<PreparedAnswer>(std::string_view name)>;
-
     // `catalog` must outlive it.
     Zone(const catalog::Catalog& catalog, DnsDoorConfig config, core::Rng rng);
-
-    void on_query(FindQuery find) { find_query_ = std::move(find); }
 
     // The answer to a message, to be sent as it is; empty if there must be none (an answer itself,
     // or too short to be a question).
@@ -92,6 +81,7 @@ class Zone {
     void answer_node(Message& reply, const ZoneName& name, const Asked& asked);
     void answer_address(Message& reply, const ZoneName& name);
     void answer_query(Message& reply, const ZoneName& name, const Asked& asked);
+    // `instances` are those to show; none means that the name is not there.
     void add_instances(
         Message& reply,
         std::vector<catalog::InstanceRef> instances,
@@ -111,7 +101,7 @@ class Zone {
     ) const;
     void add_nameserver(std::vector<Record>& to, std::vector<Record>& glue) const;
     Record soa(const Asked& asked) const;
-    bool may_see(const catalog::InstanceRef& ref) const;
+    static bool may_see(const Access& access, const catalog::InstanceRef& ref);
     void no_such_name(Message& reply, const Asked& asked) const;
     void no_such_record(Message& reply, const Asked& asked) const;
 
@@ -128,7 +118,6 @@ class Zone {
     DnsDoorConfig config_;
     core::Rng rng_;
     Name domain_;
-    FindQuery find_query_;
     AclGate gate_;
     Access access_;  // of the question being answered
     Directory directory_;

@@ -22,6 +22,7 @@ using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::SizeIs;
+using testing::UnorderedElementsAre;
 using wire::dns::DnsMessage;
 using wire::dns::DnsName;
 using wire::dns::DnsRcode;
@@ -132,10 +133,16 @@ class ZoneTest : public testing::Test {
         add({"noaddr", "noaddr", "", 77, {}, {}, {}});
         add({"consul", "consul", "", 8300, {}, {}, {}});
         add({"web", "web", "", 81, {}, {}, {}});
-        zone_.on_query([this](std::string_view name) -> std::optional<PreparedAnswer> {
-            if (name != "q1") return std::nullopt;
-            return PreparedAnswer{.instances = catalog_.health_service("web").data, .ttl = 7s};
-        });
+        apply(query("q1", "web", "7s"));
+    }
+
+    static catalog::SetQuery query(std::string name, std::string service, std::string ttl) {
+        catalog::SetQuery command;
+        command.query.id = "8f246b77-f3e1-ff88-5b48-8ec93abf3e0" + name.substr(name.size() - 1);
+        command.query.name = std::move(name);
+        command.query.service = std::move(service);
+        command.query.dns_ttl = std::move(ttl);
+        return command;
     }
 
     void add_many(int count) {
@@ -485,6 +492,51 @@ TEST_F(ZoneTest, WithAccessControlItSaysWhatTheAnonymousTokenMayRead) {
     config_.acl.is_default_allow = true;
     EXPECT_THAT(ask_new_zone("db.service.consul", DnsType::a).answers, SizeIs(2));
     EXPECT_THAT(ask_new_zone("ref1.node.consul", DnsType::a).answers, SizeIs(1));
+}
+
+TEST_F(ZoneTest, APreparedQueryAnswersAsTheHttpApiDoes) {
+    add_recorded();
+    catalog::SetQuery db = query("q2", "db", "");
+    db.query.tags = {"!replica"};
+    db.query.ignore_checks = {"c:d3"};
+    apply(db);
+    EXPECT_THAT(
+        as_dig(ask("q2.query.consul", DnsType::srv).answers),
+        UnorderedElementsAre(
+            "q2.query.consul. 0 IN SRV 1 10 5432 0a000001.addr.dc1.consul.",
+            "q2.query.consul. 0 IN SRV 1 0 5434 0a000003.addr.dc1.consul."
+        )
+    ) << "a check that the query ignores keeps nothing back";
+    EXPECT_THAT(ask("Q2.qUeRy.consul", DnsType::a).answers, SizeIs(2));
+    EXPECT_THAT(ask("_q2._tcp.query.consul", DnsType::srv).answers, SizeIs(2));
+    EXPECT_THAT(ask(db.query.id + ".query.dc1.consul", DnsType::a).answers, SizeIs(2));
+    db.query.only_passing = true;
+    db.query.tags = {"replica"};
+    apply(db);
+    EXPECT_EQ(ask("q2.query.consul", DnsType::a).rcode, wire::dns::DnsRcode::name_error);
+    EXPECT_EQ(ask("q9.query.consul", DnsType::a).rcode, wire::dns::DnsRcode::name_error);
+    apply(catalog::DeleteQuery{db.query.id});
+    EXPECT_EQ(ask("q2.query.consul", DnsType::a).rcode, wire::dns::DnsRcode::name_error);
+}
+
+TEST_F(ZoneTest, APreparedQueryWithATokenBringsItsRights) {
+    add_recorded();
+    config_.acl = {.enabled = true, .is_default_allow = false, .initial_management = "root"};
+    Zone zone(catalog_, config_, core::Rng(1));
+    const auto answer = [&] {
+        const auto reply =
+            wire::dns::decode(zone.answer(question("q1.query.consul", DnsType::a), {}));
+        EXPECT_TRUE(reply);
+        return reply ? *reply : DnsMessage{};
+    };
+    EXPECT_EQ(answer().rcode, wire::dns::DnsRcode::name_error) << "anonymous sees nothing";
+    catalog::SetQuery privileged = query("q1", "web", "7s");
+    privileged.query.token = "root";
+    apply(privileged);
+    EXPECT_THAT(answer().answers, SizeIs(1));
+    privileged.query.token = "gone";
+    apply(privileged);
+    EXPECT_EQ(answer().rcode, wire::dns::DnsRcode::server_failure);
 }
 
 TEST_F(ZoneTest, OtherDomainsAndTimesToLiveAreConfigured) {
