@@ -82,7 +82,7 @@ const Table& table_of<PriorityConfig>() {
     static const Table table =
         TableOf<P>("priority", "Which calls are shed first when the limit comes near: bulk at half of it, low at three quarters, normal at nine tenths, high at 95 %.")
             .field("enabled", &P::enabled, "Whether classes differ. Off: all may use the whole limit.")
-            .field("header", &P::header, "Header that says a request's class: critical, high, normal, low or bulk. Only from callers that may be believed; empty = none. Without it the route's class counts.")
+            .field("header", &P::header, "Header that says a request's class: critical, high, normal, low or bulk. Only where callers may be believed; empty = all are normal.")
             .table();
     return table;
 }

@@ -351,6 +351,37 @@ TEST(ProxyFaults, WaitingForAPlaceEndsInTimeAndWithItsCaller) {
     w.expect_at_rest();
 }
 
+TEST(ProxyFaults, ARequestsHeaderSaysItsClassAndTheLowerIsShedFirst) {
+    ServicePolicy policy = kOneAttempt;
+    policy.limits.requests = 2;
+    policy.limits.priority = {.enabled = true, .header = "X-Priority"};
+    RawWorld w(policy);
+    w.a.script = [](int) -> Script { return {.bytes = kOk, .delay = seconds(2)}; };
+    io::TaskGroup group;
+    std::vector<RawAnswer> answers(4);
+    const auto ask = [](RawWorld& world, RawAnswer& out, std::string priority) -> io::Task<void> {
+        std::vector<std::string> request = {
+            "GET / HTTP/1.1\r\nHost: api\r\nx-priority: " + priority + "\r\n\r\n"
+        };
+        auto answer = co_await world.exchange(std::move(request), milliseconds(1), seconds(4));
+        out = std::move(answer);
+    };
+    const std::vector<std::string> classes = {"bulk", "bulk", "no such class", "critical"};
+    for (std::size_t i = 0; i < classes.size(); ++i) {
+        group.spawn(ask(w, answers[i], classes[i]));
+        w.world.loop().run_for(milliseconds(50));
+    }
+    w.world.loop().run_for(seconds(6));
+    const auto is = [&](std::size_t i, std::string_view text) {
+        return answers[i].bytes.find(text) != std::string::npos;
+    };
+    EXPECT_TRUE(is(0, "HTTP/1.1 200"));
+    EXPECT_TRUE(is(1, "x-mesh-reason: shed"));
+    EXPECT_TRUE(is(2, "x-mesh-reason: shed")) << "normal: nine tenths of two is one";
+    EXPECT_TRUE(is(3, "HTTP/1.1 200"));
+    w.expect_at_rest();
+}
+
 TEST(ProxyFaults, ListenersRefuseConnectionsOverTheirLimit) {
     RawWorld w(kOneAttempt, {.connections_max = 1});
     w.a.script = [](int) -> Script { return {.bytes = kOk, .delay = seconds(1)}; };

@@ -13,6 +13,7 @@
 
 #include "http/date.h"
 #include "proxy/affinity.h"
+#include "proxy/call_class.h"
 #include "proxy/exchange.h"
 #include "proxy/paths.h"
 #include "proxy/place_wait.h"
@@ -115,6 +116,7 @@ io::Task<void> Exchange::serve() {
     if (!has_body) co_return;
     policy::CallState call{resilience::Deadline(deadline_)};
     call.can_wait = true;
+    call.priority = priority_of(service_->policy().limits.priority, request_);
     call.hash = affinity_hash(service_->policy().affinity, request_, buffers_.from->ip);
     for (;;) {
         auto begun = service_->begin_attempt(call, now());

@@ -46,7 +46,7 @@ struct BulkheadConfig {
 
 struct PriorityConfig {
     bool enabled = false;
-    std::string header{};  // that says a call's class in the proxy; empty = its route's class
+    std::string header{};  // that says a request's class in the proxy; empty = none
     friend bool operator==(const PriorityConfig&, const PriorityConfig&) = default;
 };
 
