@@ -5,8 +5,10 @@
 #include "apps/agent.h"
 #include "apps/discovery_settings.h"
 #include "mesh/connect.h"
+#include "proxy/identity.h"
 #include "registry/embedded/embedded_backend.h"
 #include "registry/merged/merged_backend.h"
+#include "wire/spiffe_id.h"
 
 namespace datapunk::mesh::apps {
 
@@ -76,6 +78,14 @@ Dns choice_of(const config::DnsSection& section) {
         .notify_from = section.notify.from,
         .notify_key_name = section.notify.key_name,
         .notify_key_secret = section.notify.key_secret.reveal()
+    };
+}
+
+// Whom the certificates' identities let in; empty: nobody is asked who he is.
+std::function<bool(const io::TlsPeer&)> admits_of(const config::ListenerTlsSection& section) {
+    if (section.allow.empty()) return {};
+    return [allow = section.allow](const io::TlsPeer& peer) {
+        return wire::spiffe_matches_any(allow, proxy::identity_of(peer));
     };
 }
 
@@ -159,6 +169,12 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
     }
     const config::NodeSection& node = config().node;
     const config::AclSection& acl = config().registry.acl;
+    Certificates::Slot tls;
+    if (section.tls.is_on()) {
+        auto made = certificates_.add("registry", tls_config_of(section.tls));
+        if (!made) return std::move(made).error();
+        tls = *std::move(made);
+    }
     auto local = LocalRegistry::start(
         network_,
         {.address = section.address,
@@ -171,6 +187,10 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
              {.enabled = acl.enabled,
               .is_default_allow = acl.default_policy == config::AclDefault::allow,
               .initial_management = acl.initial_management.reveal()},
+         .tls = std::move(tls),
+         .handshake_timeout = section.tls.handshake_timeout,
+         .handshakes_max = section.tls.handshakes_max,
+         .admits = admits_of(section.tls),
          .deregister_after_min = dev_ ? kDevDeregisterAfterMin : std::chrono::minutes(1),
          .dns = dns_of(section.dns),
          .processes = config().registry.exec_checks ? &processes_ : nullptr,

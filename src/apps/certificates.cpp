@@ -18,7 +18,7 @@ using namespace std::chrono_literals;
 // Certificate and key are two files: after a change of one the other gets this long to follow.
 constexpr Duration kSettle = 250ms;
 // Where the kernel tells no changes (network file systems, no inotify instances left), and how old
-// the gauge of the days left may be.
+// the warning of what expires may be.
 constexpr Duration kLook = 30s;
 // Ticket keys are as old as their context; whoever stole one could read recorded TLS 1.2 sessions.
 constexpr Duration kRenew = 12h;
@@ -94,6 +94,11 @@ Result<> check_certificates(const config::Config& config) {
         if (auto usable = problem("listener " + section.name, std::move(made)); !usable)
             return usable;
     }
+    const config::ListenerTlsSection& registry = config.registry.embedded.tls;
+    if (config.registry.uses(config::RegistryKind::embedded) && registry.is_on()) {
+        auto usable = problem("registry", io::TlsContext::server(tls_config_of(registry)));
+        if (!usable) return usable;
+    }
     for (const auto& [name, section] : config.services) {
         if (!section.tls.enabled) continue;
         auto made = io::TlsContext::client(tls_config_of(section.tls));
@@ -111,7 +116,7 @@ struct Certificates::Entry {
     std::uint64_t fingerprint = 0;  // of the files when they were last read
     metrics::Counter reloads;
     metrics::Counter failed_reloads;
-    metrics::Gauge days_left;
+    metrics::Gauge expiry;
     int warned_days = kWarnDays + 1;
 
     std::uint64_t current_fingerprint() const {
@@ -262,8 +267,10 @@ void Certificates::note_expiry(Entry& entry) {
     if (end == WallTime::max()) return;
     const auto left = end - loop_.wall_now();
     const int days = static_cast<int>(std::chrono::floor<std::chrono::days>(left).count());
-    entry.days_left = metrics_.gauge(metrics::names::kTlsCertificateDaysLeft, {entry.user}, {});
-    entry.days_left.set(days);
+    entry.expiry = metrics_.gauge(metrics::names::kTlsCertificateExpiry, {entry.user}, {});
+    entry.expiry.set(static_cast<double>(
+        std::chrono::floor<std::chrono::seconds>(end.time_since_epoch()).count()
+    ));
     const bool is_late = left < (end - context->valid_from()) / 3;
     if (days >= kWarnDays || days >= entry.warned_days || !is_late) return;
     entry.warned_days = days;

@@ -64,7 +64,10 @@ Result<std::unique_ptr<LocalRegistry>> LocalRegistry::start(
     const http::ServerConfig server{
         .connections_max = catalog::kWaitersMax,
         .connections_per_client_max = config.connections_per_client,
-        .tls = config.tls
+        .tls = config.tls,
+        .handshake_timeout = config.handshake_timeout,
+        .handshakes_max = config.handshakes_max,
+        .admits = config.admits
     };
     local->http_ = std::make_unique<http::Server>(network, *local->door_, server, log);
     auto listening = local->http_->listen(*address);

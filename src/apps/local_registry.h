@@ -9,6 +9,7 @@
 //
 // Control loop's object.
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -47,6 +48,9 @@ struct LocalRegistryConfig {
     std::size_t connections_per_client = 2'000;  // 0: no limit
     server::AclConfig acl;
     std::shared_ptr<const io::TlsSlot> tls;  // given: HTTPS instead of HTTP; see server_tls()
+    Duration handshake_timeout = http::ServerConfig{}.handshake_timeout;
+    std::size_t handshakes_max = http::ServerConfig{}.handshakes_max;
+    std::function<bool(const io::TlsPeer&)> admits;  // with `tls`: who is let in; empty: all
     // Shorter deregistration times of checks are raised to this (Consul's is a minute).
     Duration deregister_after_min = std::chrono::minutes(1);
     LocalDnsConfig dns;

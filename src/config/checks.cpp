@@ -109,6 +109,7 @@ class Checks {
         if (config_.registry.uses(RegistryKind::embedded)) {
             listen_address(config_.registry.embedded.address, "registry.embedded.address");
             dns_door(config_.registry.embedded.dns);
+            listener_tls(config_.registry.embedded.tls, "registry.embedded.tls");
         }
         const AclSection& acl = config_.registry.acl;
         if (acl.enabled && !config_.registry.uses(RegistryKind::embedded)) {

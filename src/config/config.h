@@ -72,6 +72,7 @@ struct EmbeddedSection {
     std::string node_name;
     std::uint32_t connections_per_client = 2'000;
     EmbeddedDnsSection dns;
+    ListenerTlsSection tls;
     friend bool operator==(const EmbeddedSection&, const EmbeddedSection&) = default;
 };
 

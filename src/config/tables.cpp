@@ -193,6 +193,7 @@ const Table& table_of<EmbeddedSection>() {
             .field("node_name", &E::node_name, "Name of the node it reports; empty = node.name.")
             .field("connections_per_client", &E::connections_per_client, "Open connections of one address; more are answered 429. Consul's limit is 200; an agent holds one for each service that it follows. 0 = no limit.", between(0, 65535))
             .field("dns", &E::dns, "Its DNS server.")
+            .field("tls", &E::tls, "HTTPS instead of HTTP; without certificates plain text is spoken.")
             .table();
     return table;
 }

@@ -4,6 +4,7 @@
 
 #include <ctime>
 
+#include "core/counted.h"
 #include "http/date.h"
 #include "http/message_reader.h"
 #include "io/tls_slot.h"
@@ -66,6 +67,9 @@ class Server::Connection : public core::ListNode {
 
     void reset() { stream_->reset(); }
 
+    // Of somebody who is not let in: every request is refused.
+    void turn_away() { is_welcome_ = false; }
+
   private:
     io::Task<bool> serve_one();
     io::Task<bool> collect_body(const RequestHead& head, Request& request);
@@ -86,6 +90,7 @@ class Server::Connection : public core::ListNode {
     RequestHead head_;
     std::string target_;  // of a request whose head was released
     bool idle_ = true;
+    bool is_welcome_ = true;
     bool keep_alive_ = true;
     bool peer_gone_ = false;
     std::optional<Response> response_;
@@ -120,6 +125,10 @@ io::Task<bool> Server::Connection::serve_one() {
         co_return false;
     }
     if (read != HeadRead::done) co_return false;
+    if (!is_welcome_) {
+        co_await refuse(403, "whom the certificate names is not let in");
+        co_return false;
+    }
     Request request{
         .method = std::string(head_.method_text),
         .target = std::string(head_.path.empty() ? head_.target : head_.path),
@@ -334,6 +343,10 @@ io::Task<void> Server::accept_loop() {
                 tasks_.spawn(turn_away(*std::move(stream)));
             continue;
         }
+        if (config_.tls != nullptr && handshakes_ >= config_.handshakes_max) {
+            complain((*stream)->peer(), "too many at a time");
+            continue;
+        }
         tasks_.spawn(serve(*std::move(stream)));
     }
 }
@@ -406,23 +419,27 @@ io::Task<void> Server::serve(io::StreamPtr stream) {
     if (secured != nullptr) {
         const bool is_agreed = co_await shake_hands(*secured);
         if (!is_agreed) co_return;
+        if (config_.admits && !config_.admits(secured->peer_identity())) {
+            open.connection.turn_away();
+        }
     }
     co_await open.connection.run();
 }
 
 io::Task<bool> Server::shake_hands(io::TlsStream& stream) {
-    const Instant deadline = network_.loop().now() + config_.head_timeout;
+    const core::Counted handshake(handshakes_);
+    const Instant deadline = network_.loop().now() + config_.handshake_timeout;
     auto agreed = co_await stream.handshake(deadline);
-    if (agreed) co_return true;
+    if (!agreed) complain(stream.peer(), agreed.error().what);
+    co_return agreed.ok();
+}
+
+// Of a handshake that failed. Whoever scans ports must not fill the log.
+void Server::complain(const io::SocketAddress& peer, std::string_view reason) {
     const Instant now = network_.loop().now();
-    if (now >= quiet_until_) {  // whoever scans ports must not fill the log
-        quiet_until_ = now + std::chrono::seconds(1);
-        log_.warn(
-            "a TLS handshake failed",
-            {{"peer", stream.peer().to_string()}, {"reason", agreed.error().what}}
-        );
-    }
-    co_return false;
+    if (now < quiet_until_) return;
+    quiet_until_ = now + std::chrono::seconds(1);
+    log_.warn("a TLS handshake failed", {{"peer", peer.to_string()}, {"reason", reason}});
 }
 
 Result<std::shared_ptr<const io::TlsContext>> server_tls(io::TlsServerConfig config) {

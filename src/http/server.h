@@ -22,6 +22,7 @@
 
 namespace datapunk::mesh::io {
 class TlsContext;
+struct TlsPeer;
 struct TlsServerConfig;
 class TlsSlot;
 class TlsStream;
@@ -53,11 +54,15 @@ struct ServerConfig {
     std::size_t head_bytes_max = 60 * 1024;
     std::size_t body_bytes_max = 1024 * 1024;
     Duration idle_timeout = std::chrono::seconds(60);   // between requests
-    Duration head_timeout = std::chrono::seconds(10);   // first to last byte of a head; a handshake
+    Duration head_timeout = std::chrono::seconds(10);   // first to last byte of a head
     Duration body_timeout = std::chrono::seconds(30);   // a whole request body
     Duration write_timeout = std::chrono::seconds(30);  // a whole response
     // Given: every connection is TLS, with the context that is in it then (see server_tls()).
     std::shared_ptr<const io::TlsSlot> tls{};
+    Duration handshake_timeout = std::chrono::seconds(10);
+    std::size_t handshakes_max = 1'000;  // at a time; beyond: closed at once
+    // Given: asked once a connection, after its handshake. False: its requests are answered 403.
+    std::function<bool(const io::TlsPeer&)> admits{};
 };
 
 // A context for ServerConfig::tls: as configured, and HTTP/1.1 is what it speaks.
@@ -88,6 +93,7 @@ class Server {
     io::Task<void> serve(io::StreamPtr stream);
     io::Task<void> turn_away(io::StreamPtr stream);
     io::Task<bool> shake_hands(io::TlsStream& stream);
+    void complain(const io::SocketAddress& peer, std::string_view reason);
     bool has_too_many(const io::SocketAddress& peer) const;
 
     io::Network& network_;
@@ -104,8 +110,9 @@ class Server {
     std::map<std::array<std::uint8_t, 16>, std::size_t> open_by_client_;  // if that is limited
     std::size_t turned_away_ = 0;                                         // being told so now
     std::uint64_t accepted_ = 0;
-    Instant quiet_until_{};  // no word about failed handshakes before
-    io::TaskGroup tasks_;    // last: destroyed first
+    std::size_t handshakes_ = 0;  // under way
+    Instant quiet_until_{};       // no word about failed handshakes before
+    io::TaskGroup tasks_;         // last: destroyed first
 };
 
 }  // namespace datapunk::mesh::http

@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <array>
+
 #include "http/client.h"
 #include "http/server.h"
 #include "io/test_certificates.h"
@@ -73,7 +76,10 @@ class ServerTls : public testing::Test {
     void serve(std::shared_ptr<const io::TlsContext> with) {
         slot_ = with == nullptr ? nullptr : std::make_shared<io::TlsSlot>(std::move(with));
         server_ = std::make_unique<Server>(
-            world_.host(kThere), guard_, ServerConfig{.tls = slot_}, core::Logger()
+            world_.host(kThere),
+            guard_,
+            ServerConfig{.tls = slot_, .handshakes_max = 3, .admits = admits_},
+            core::Logger()
         );
         ASSERT_TRUE(server_->listen(*io::parse_ip(kThere, kPort)));
     }
@@ -105,6 +111,7 @@ class ServerTls : public testing::Test {
     io::TestCertificate ca_ = io::make_test_certificate({.common_name = "ca", .is_ca = true});
     Guard guard_;
     std::shared_ptr<io::TlsSlot> slot_;
+    std::function<bool(const io::TlsPeer&)> admits_;
     std::unique_ptr<Server> server_;
     bool closed_ = false;
 };
@@ -142,6 +149,24 @@ TEST_F(ServerTls, WithAClientAuthorityOnlyWhoHasACertificateGetsIn) {
     EXPECT_EQ(guard_.handled, 1);
 }
 
+TEST_F(ServerTls, WhoIsNotAdmittedIsToldSo) {
+    admits_ = [](const io::TlsPeer& peer) { return peer.subject == "CN=good"; };
+    serve(context(issue("web", &ca_), ca_.certificate));
+    const auto status = [&](const std::string& name) {
+        const auto caller = issue(name, &ca_);
+        const auto answer = ask(
+            {.ca = ca_.certificate,
+             .certificate_chain = caller.certificate,
+             .private_key = caller.key,
+             .alpn = {}}
+        );
+        return answer ? answer->status : 0;
+    };
+    EXPECT_EQ(status("good"), 200);
+    EXPECT_EQ(status("bad"), 403);
+    EXPECT_EQ(guard_.handled, 1);
+}
+
 TEST_F(ServerTls, ANewCertificateIsForTheNextConnection) {
     serve(context(issue("web", &ca_)));
     EXPECT_TRUE(ask({.ca = ca_.certificate}));
@@ -161,6 +186,21 @@ TEST_F(ServerTls, PlainTextAndSilenceGetNothing) {
     EXPECT_TRUE(closed_) << "a handshake has a deadline";
     EXPECT_EQ(server_->connections(), 0U);
     EXPECT_EQ(guard_.handled, 0);
+}
+
+TEST_F(ServerTls, SoManyHandshakesAtATimeAndNoMore) {
+    serve(context(issue("web", &ca_)));
+    std::array<std::string, 5> got;
+    std::array<bool, 5> closed{};
+    io::TaskGroup group;
+    for (std::size_t i = 0; i < got.size(); ++i) {
+        group.spawn(send_and_read(&world_.host(kHere), "\x16\x03\x01", &got[i], &closed[i]));
+    }
+    world_.loop().run_for(1s);
+    EXPECT_EQ(std::count(closed.begin(), closed.end(), true), 2);
+    EXPECT_EQ(server_->connections(), 3U);
+    world_.loop().run_for(10s);
+    EXPECT_TRUE(ask({.ca = ca_.certificate})) << "there is room again";
 }
 
 TEST_F(ServerTls, WhatAHandlerRefusesUnreadIsNotReceived) {

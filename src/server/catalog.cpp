@@ -7,6 +7,7 @@
 #include "server/bodies.h"
 #include "server/endpoints.h"
 #include "server/filter/filter_rows.h"
+#include "server/near.h"
 #include "server/rows_json.h"
 
 namespace datapunk::mesh::server {
@@ -72,7 +73,9 @@ http::Response render_service(
     for (const std::string_view tag : call.query.values("tag")) {
         if (!tag.empty()) filter.tags.emplace_back(tag);
     }
-    const auto answer = context.catalog().service(call.name, filter);
+    auto answer = context.catalog().service(call.name, filter);
+    const auto near = call.query.value("near").value_or("");
+    nearest_first(context.catalog(), near, answer.data, node_of_ref);
     VisibleTo visible(call);
     std::string out;
     JsonWriter json(out, call.is_pretty);
@@ -90,7 +93,9 @@ http::Response render_service(
 }
 
 http::Response render_nodes(const Context& context, const Call& call, const ReadOptions& options) {
-    const auto answer = context.catalog().nodes(node_meta(call));
+    auto answer = context.catalog().nodes(node_meta(call));
+    const auto near = call.query.value("near").value_or("");
+    nearest_first(context.catalog(), near, answer.data, [](const auto* node) { return node; });
     VisibleTo visible(call);
     std::string out;
     JsonWriter json(out, call.is_pretty);

@@ -155,6 +155,46 @@ TEST_F(GoldenChecks, TheSameIdWithAnotherNameReplaces) {
     EXPECT_EQ(Json::parse(desk_->get("/v1/catalog/service/second")).size(), 1U);
 }
 
+// Consul sorts by measured round trips: what is on the node itself comes first.
+TEST_F(GoldenChecks, NearPutsTheNamedNodeFirst) {
+    for (const char* node : {"a", "z"}) {
+        desk_->put(
+            "/v1/catalog/register",
+            std::string(R"({"Node":")") + node +
+                R"(","Address":"192.0.2.9","Service":{"Service":"web","Port":1},"Check":{"CheckID":"c","Name":"c","Status":"passing","ServiceID":"web"}})"
+        );
+    }
+    desk_->put(
+        "/v1/agent/service/register",
+        R"({"Name":"web","Port":2,"Check":{"CheckID":"c","Name":"c","TTL":"1h","Status":"passing"}})"
+    );
+    const auto nodes = [&](const std::string& target) {
+        const std::string body = desk_->get(target);
+        std::string out;
+        for (std::size_t at = 0; (at = body.find(R"("Node":")", at)) != std::string::npos;) {
+            at += 8;
+            const std::string name = body.substr(at, body.find('"', at) - at);
+            if (out.empty() || !out.ends_with(name)) out += (out.empty() ? "" : " ") + name;
+        }
+        return out;
+    };
+    EXPECT_EQ(nodes("/v1/health/service/web"), "a ref1 z");
+    EXPECT_EQ(nodes("/v1/health/service/web?near=_agent"), "ref1 a z");
+    EXPECT_EQ(nodes("/v1/health/service/web?near=z"), "z a ref1");
+    EXPECT_EQ(nodes("/v1/health/service/web?near=nosuchnode"), "a ref1 z");
+    EXPECT_EQ(nodes("/v1/health/service/web"), "a ref1 z") << "an answer is not another's";
+    EXPECT_EQ(nodes("/v1/health/checks/web?near=ref1"), "ref1 a z");
+    EXPECT_EQ(nodes("/v1/catalog/service/web?near=z"), "z a ref1");
+    EXPECT_EQ(nodes("/v1/catalog/nodes?near=_agent"), "ref1 a z");
+    const http::Response made =
+        desk_->ask("POST", "/v1/query", R"({"Name":"q","Service":{"Service":"web","Near":"z"}})");
+    EXPECT_EQ(made.status, 200) << made.body;
+    for (int i = 0; i < 10; ++i) {
+        EXPECT_THAT(nodes("/v1/query/q/execute"), testing::StartsWith("z "));
+        EXPECT_THAT(nodes("/v1/query/q/execute?near=_agent"), testing::StartsWith("ref1 "));
+    }
+}
+
 // 14: "external tag change, EnableTagOverride=true: tags ['external']".
 TEST_F(GoldenChecks, TagsOverriddenInTheCatalogStay) {
     desk_->put(

@@ -6,6 +6,7 @@
 
 #include "server/endpoints.h"
 #include "server/filter/filter_rows.h"
+#include "server/near.h"
 #include "server/rows_json.h"
 
 namespace datapunk::mesh::server {
@@ -33,6 +34,7 @@ std::string answer_name(const Call& call, const catalog::ServiceFilter& filter) 
     name += call.is_pretty ? "p" : "-";
     for (const std::string& tag : filter.tags) name += "\nt" + tag;
     for (const auto& [key, value] : filter.node_meta) name += "\nm" + key + "\n" + value;
+    if (const auto near = call.query.value("near")) name += "\nn" + std::string(*near);
     if (const auto text = call.query.value("filter")) name += "\nf" + std::string(*text);
     return name;
 }
@@ -58,7 +60,9 @@ http::Response render_service(
         std::string out;
         JsonWriter json(out, call.is_pretty);
         json.begin_array();
-        const auto answer = context.catalog().health_service(call.name, filter);
+        auto answer = context.catalog().health_service(call.name, filter);
+        const auto near = call.query.value("near").value_or("");
+        nearest_first(context.catalog(), near, answer.data, node_of_ref);
         for (const catalog::InstanceRef& ref : answer.data) {
             const InstanceView view{ref, context.config->datacenter};
             if (!options.accepts(&view) || !visible.instance(ref)) continue;
@@ -82,10 +86,13 @@ http::Response render_service(
 }
 
 http::Response checks_answer(
+    const Context& context,
     const Call& call,
     const ReadOptions& options,
-    const catalog::Indexed<std::vector<catalog::CheckRef>>& answer
+    catalog::Indexed<std::vector<catalog::CheckRef>> answer
 ) {
+    const auto near = call.query.value("near").value_or("");
+    nearest_first(context.catalog(), near, answer.data, node_of_ref);
     std::string out;
     JsonWriter json(out, call.is_pretty);
     json.begin_array();
@@ -105,15 +112,15 @@ http::Response checks_answer(
 }
 
 http::Response render_checks(const Context& context, const Call& call, const ReadOptions& options) {
-    return checks_answer(call, options, context.catalog().health_checks(call.name));
+    return checks_answer(context, call, options, context.catalog().health_checks(call.name));
 }
 
 http::Response render_node(const Context& context, const Call& call, const ReadOptions& options) {
-    return checks_answer(call, options, context.catalog().health_node(call.name));
+    return checks_answer(context, call, options, context.catalog().health_node(call.name));
 }
 
 http::Response render_state(const Context& context, const Call& call, const ReadOptions& options) {
-    return checks_answer(call, options, context.catalog().health_state(call.name));
+    return checks_answer(context, call, options, context.catalog().health_state(call.name));
 }
 
 Reply refuse(std::string text) {

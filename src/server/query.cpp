@@ -10,6 +10,7 @@
 #include "core/strings.h"
 #include "io/random.h"
 #include "server/endpoints.h"
+#include "server/near.h"
 #include "server/query_body.h"
 #include "server/query_run.h"
 #include "server/rows_json.h"
@@ -156,10 +157,11 @@ Reply execute(Context context, Call call, std::string name) {
     const std::size_t all = found.size();
     std::erase_if(found, [&](const catalog::InstanceRef& ref) { return !visible.instance(ref); });
     const bool is_filtered = found.size() < all && call.access.has_token();
-    // As Consul: callers that take the first one share the load. Distances are not known here, so
-    // "near" changes nothing.
+    // As Consul: callers that take the first one share the load.
     core::Rng& rng = context.registry->loop().rng();
     for (std::size_t i = found.size(); i > 1; --i) std::swap(found[i - 1], found[rng.below(i)]);
+    const auto near = call.query.value("near").value_or("");
+    nearest_first(context.catalog(), near.empty() ? row->near : near, found, node_of_ref);
     if (found.size() > limit) found.resize(limit);
     std::string out;
     JsonWriter json(out, call.is_pretty);

@@ -7,6 +7,7 @@
 #include "core/assert.h"
 #include "core/strings.h"
 #include "io/address.h"
+#include "server/near.h"
 #include "server/query_run.h"
 
 namespace datapunk::mesh::server::dns {
@@ -194,7 +195,14 @@ void Zone::answer_service(Message& reply, const ZoneName& name, const Asked& ask
         return !may_see(access_, ref) || health == Health::critical ||
                (config_.only_passing && health != Health::passing);
     });
+    shuffle(instances);
     add_instances(reply, std::move(instances), config_.ttl, asked);
+}
+
+void Zone::shuffle(std::vector<InstanceRef>& instances) {
+    for (std::size_t i = instances.size(); i > 1; --i) {
+        std::swap(instances[i - 1], instances[rng_.below(i)]);
+    }
 }
 
 void Zone::answer_query(Message& reply, const ZoneName& name, const Asked& asked) {
@@ -211,6 +219,8 @@ void Zone::answer_query(Message& reply, const ZoneName& name, const Asked& asked
     }
     std::vector<InstanceRef> instances = run_query(catalog_, *query);
     std::erase_if(instances, [&](const InstanceRef& ref) { return !may_see(access, ref); });
+    shuffle(instances);
+    nearest_first(catalog_, query->near, instances, node_of_ref);
     const auto ttl = core::parse_duration(query->dns_ttl);
     add_instances(reply, std::move(instances), ttl ? *ttl : config_.ttl, asked);
 }
@@ -225,9 +235,6 @@ void Zone::add_instances(
     Message& reply, std::vector<InstanceRef> instances, Duration ttl, const Asked& asked
 ) {
     if (instances.empty()) return no_such_name(reply, asked);
-    for (std::size_t i = instances.size(); i > 1; --i) {
-        std::swap(instances[i - 1], instances[rng_.below(i)]);
-    }
     // No record is shorter than this: more of them cannot be sent.
     const Name owner = reply.questions[0].name;
     const Type wanted = reply.questions[0].type;

@@ -81,7 +81,8 @@ class Zone {
     void answer_node(Message& reply, const ZoneName& name, const Asked& asked);
     void answer_address(Message& reply, const ZoneName& name);
     void answer_query(Message& reply, const ZoneName& name, const Asked& asked);
-    // `instances` are those to show; none means that the name is not there.
+    void shuffle(std::vector<catalog::InstanceRef>& instances);
+    // `instances` are those to show, in this order; none means that the name is not there.
     void add_instances(
         Message& reply,
         std::vector<catalog::InstanceRef> instances,

@@ -26,6 +26,12 @@ catalog::Catalog make_catalog() {
         command.service.tags = {"v1", "a.b"};
         if (!catalog.apply(command)) std::abort();
     }
+    catalog::SetQuery query;
+    query.query.id = "8f246b77-f3e1-ff88-5b48-8ec93abf3e00";
+    query.query.name = "q";
+    query.query.service = "web";
+    query.query.dns_ttl = "9s";
+    if (!catalog.apply(query)) std::abort();
     return catalog;
 }
 
