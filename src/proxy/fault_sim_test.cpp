@@ -312,7 +312,7 @@ TEST(ProxyFaults, CallsWaitForAPlaceInTheirOrderAndAreRefusedWhenTheQueueIsFull)
         out = std::move(answer);
     };
     for (auto& answer : answers) group.spawn(ask(w, answer));
-    w.world.loop().run_for(seconds(6));
+    w.world.loop().run_for(seconds(8));
     int answered = 0;
     int limited = 0;
     for (const auto& answer : answers) {
