@@ -6,6 +6,7 @@
 
 #include "apps/build_info.h"
 #include "apps/discovery_settings.h"
+#include "apps/endpoint_query.h"
 #include "config/effective.h"
 
 namespace datapunk::mesh::apps {
@@ -189,6 +190,7 @@ Result<> Agent::start_registry() {
         loop_, std::move(observed), discovery.registry_breaker, metrics_, log_
     );
     discovery_ = std::make_unique<discovery::ServiceDiscovery>(loop_, *backend_, discovery, log_);
+    backend_->on_closed([this] { discovery_->note_registry_is_back(); });
     if (!discovery.shared_cache.host.empty()) {
         auto shared =
             discovery::SharedCache::create(network_, discovery.shared_cache, metrics_, log_);
@@ -206,6 +208,7 @@ Result<> Agent::start_registry() {
         .log = log_,
         .metrics = metrics_,
         .timeout = std::chrono::seconds(5),
+        .drain_delay = config().drain_delay,
         .on_announced = [this](
                             ServiceConfig config, Instant deadline
                         ) { return own_writes_->see_registered(std::move(config), deadline); },
@@ -348,6 +351,20 @@ Result<> Agent::start_admin() {
     return Ok{};
 }
 
+http::Response Agent::endpoints_page(const http::Request& request) const {
+    auto query = parse_endpoint_query(request.query());
+    if (!query) return http::text_response(400, query.error().what + "\n");
+    std::vector<policy::ServiceView> views;
+    services_.for_each([&](const policy::ServicePolicies& service) {
+        views.push_back(service.view(loop_.now()));
+    });
+    const auto known = [this](std::string_view service) {
+        return discovery_ == nullptr ? nullptr : discovery_->known(service);
+    };
+    views = select(std::move(views), *query, known);
+    return http::json_response(200, endpoints_json(views, loop_.now()));
+}
+
 void Agent::add_pages() {
     admin_.add("/live", "200 while the control loop turns", [](const http::Request&) {
         return http::json_response(200, "{\"live\": true}\n");
@@ -369,14 +386,8 @@ void Agent::add_pages() {
     );
     admin_.add(
         "/endpoints",
-        "services and endpoints: health, breaker, ejection, load",
-        [this](const http::Request&) {
-            std::vector<policy::ServiceView> views;
-            services_.for_each([&](const policy::ServicePolicies& service) {
-                views.push_back(service.view(loop_.now()));
-            });
-            return http::json_response(200, endpoints_json(views, loop_.now()));
-        }
+        "services and endpoints: health, breaker, ejection, load; ?service= &tag= &meta= &zone= …",
+        [this](const http::Request& request) { return endpoints_page(request); }
     );
     admin_.add(
         "/events",
@@ -451,10 +462,12 @@ io::Task<void> Agent::stop() {
         "draining",
         {{"timeout_seconds", std::chrono::duration<double>(config().drain_timeout).count()}}
     );
-    const Instant deadline = loop_.now() + config().drain_timeout;
     // First out of the registry, so that callers stop coming; then what is in flight.
-    if (registrar_ != nullptr && !is_handed_over_)
-        co_await registrar_->withdraw_all(loop_.now() + std::chrono::seconds(5));
+    if (registrar_ != nullptr && !is_handed_over_) {
+        const Duration drain = config().drain_delay * 5 / 4;
+        co_await registrar_->withdraw_all(loop_.now() + drain + std::chrono::seconds(5));
+    }
+    const Instant deadline = loop_.now() + config().drain_timeout;
     co_await workers_->drain(deadline);
     watches_.clear();
     if (local_registry_ != nullptr)

@@ -92,6 +92,7 @@ class Agent {
     io::Task<void> announce(ServiceConfig registration);
     void collect();
     void add_pages();
+    http::Response endpoints_page(const http::Request& request) const;
     io::Task<void> tick_loop();
     void note_registry();
     void note_event(policy::PolicyEvent event);

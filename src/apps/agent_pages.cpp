@@ -54,6 +54,12 @@ std::string endpoints_json(const std::vector<policy::ServiceView>& services, Ins
     for (const policy::ServiceView& service : services) {
         json.key(service.service).begin_object();
         json.key("retry_tokens").number(service.retry_tokens);
+        json.key("called").number(service.called);
+        if (service.is_panic) json.key("panic").boolean(true);
+        if (!service.algorithm.empty()) {
+            json.key("algorithm").string(service.algorithm);
+            json.key("algorithm_because").string(service.algorithm_why);
+        }
         json.key("endpoints").begin_array();
         for (const auto& endpoint : service.endpoints) write_endpoint(json, endpoint, now);
         json.end_array().end_object();

@@ -15,6 +15,14 @@ Balancer::Picker Balancer::make(const BalanceConfig& config, std::vector<Candida
                 return PeakEwmaPicker(chosen, std::move(candidates));
             } else if constexpr (std::is_same_v<Config, LeastRequest>) {
                 return LeastRequestPicker(chosen, std::move(candidates));
+            } else if constexpr (std::is_same_v<Config, Adaptive>) {
+                return PeakEwmaPicker(PeakEwma{}, std::move(candidates));
+            } else if constexpr (std::is_same_v<Config, StaticStride> ||
+                                 std::is_same_v<Config, WeightedResponseTime> ||
+                                 std::is_same_v<Config, ReportedLoad>) {
+                return StaticStridePicker(std::move(candidates));
+            } else if constexpr (std::is_same_v<Config, CustomBalance>) {
+                return CustomPicker(chosen, std::move(candidates));
             } else if constexpr (std::is_same_v<Config, Random>) {
                 return RandomPicker(std::move(candidates));
             } else if constexpr (std::is_same_v<Config, RingHash>) {

@@ -12,9 +12,11 @@
 // PickState. A pick writes nothing that is shared. EndpointLoad's fields are relaxed atomics:
 // each is meaningful alone, none orders anything else.
 
+#include <datapunk/mesh/endpoint.h>
 #include <datapunk/mesh/time.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -50,13 +52,20 @@ struct Candidate {
     std::uint32_t weight = 1;  // relative share, at least 1
     // Who this is to algorithms that hash: core::hash64 of the endpoint's id, the same everywhere.
     std::uint64_t key = 0;
+    const ServiceEndpoint* endpoint =
+        nullptr;  // for algorithms of the user's; not looked into here
 };
 
 struct PickState {
-    explicit PickState(std::uint64_t seed) noexcept : rng(seed), cursor(rng()) {}
+    explicit PickState(std::uint64_t seed) noexcept : rng(seed), cursor(rng()) {
+        for (std::uint64_t apart = cursor; auto& group : group_cursors) {
+            group = apart += 0x9e3779b97f4a7c15U;
+        }
+    }
 
     core::Rng rng;
-    std::uint64_t cursor;     // round robin's place; starts at random, so that threads do not march
+    std::uint64_t cursor;  // round robin's place; starts at random, so that threads do not march
+    std::array<std::uint64_t, 8> group_cursors{};  // the cursor's values in groups of endpoints
     double typical_cost = 0;  // peak_ewma: what this thread's picks cost lately; 0 = none yet
 };
 

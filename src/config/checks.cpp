@@ -302,7 +302,8 @@ class Checks {
     }
 
     void policy(const ServicePolicy& one, const std::string& path) {
-        if (const Result<> verdict = check(one); !verdict) fail(path, verdict.error().what);
+        const Result<> verdict = check(config_.in_own_zone(one));
+        if (!verdict) fail(path, verdict.error().what);
     }
 
     struct Door {

@@ -265,6 +265,7 @@ struct Config {
     RedisSection redis;
     std::uint32_t workers = 1;
     Duration drain_timeout = std::chrono::seconds(30);
+    Duration drain_delay{};
     std::vector<ListenerSection> listeners;
     std::vector<RouteSection> routes;
     std::vector<ServiceConfig> registrations;  // key: register
@@ -272,9 +273,15 @@ struct Config {
     std::map<std::string, ServiceSection> services;
 
     // The policy of a service: its own, or the defaults if the file does not name it.
-    const ServicePolicy& policy_of(const std::string& service) const {
+    ServicePolicy policy_of(const std::string& service) const {
         const auto found = services.find(service);
-        return found == services.end() ? defaults.policy : found->second.policy;
+        return in_own_zone(found == services.end() ? defaults.policy : found->second.policy);
+    }
+
+    // Callers of this process are where it is, unless the policy says otherwise.
+    ServicePolicy in_own_zone(ServicePolicy policy) const {
+        if (policy.zones.prefer_own && policy.zones.own.empty()) policy.zones.own = node.zone;
+        return policy;
     }
 
     const ServiceTlsSection& tls_of(const std::string& service) const {

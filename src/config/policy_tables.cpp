@@ -11,6 +11,8 @@ namespace datapunk::mesh::config {
 // In check_tables.cpp.
 template <>
 const Table& table_of<HealthCheck>();
+template <>
+const Table& table_of<Readiness>();
 
 namespace {
 
@@ -53,6 +55,11 @@ const Table& table_of<ServicePolicy>() {
         TableOf<P>("policy", "How a service is called.")
             .field("balance", &P::balance, "How an endpoint is chosen.")
             .field("affinity", &P::affinity, "Session affinity.")
+            .field("slow_start", &P::slow_start, "Slow start of new endpoints.")
+            .field("zones", &P::zones, "Preference of the own zone.")
+            .field("failover", &P::failover, "Endpoints for when others fail.")
+            .field("panic", &P::panic, "When checks are disregarded.")
+            .field("subsetting", &P::subsetting, "Few of many endpoints.")
             .field("breaker", &P::breaker, "Circuit breaker of each endpoint.")
             .field("service_breaker", &P::service_breaker, "Circuit breaker of the service as a whole, over the attempts at all its endpoints. Its defaults differ: enabled false, window_time 10s, consecutive 0, open_for 5s, open_max 30s.")
             .field("share_breakers", &P::share_breakers, "Whether an endpoint's breaker that opens is told to other processes through Redis (`redis`), which then probe the endpoint before they trust it.")
@@ -89,6 +96,7 @@ const Table& table_of<ServiceConfig>() {
             .field("capabilities", &S::capabilities, "What it can do, as words to select by.")
             .field("dependencies", &S::dependencies, "Services that it calls.")
             .field("check", &S::check, "Its health check.")
+            .field("ready", &S::ready, "When it is announced.")
             .table();
     return table;
 }

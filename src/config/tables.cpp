@@ -496,6 +496,7 @@ const Table& table_of<Config>() {
             .field("discovery", &C::discovery, "Discovery.")
             .field("redis", &C::redis, "Shared cache.")
             .field("workers", &C::workers, "Worker threads, each with an event loop of its own. One serves tens of thousands of requests a second.", between(1, 64))
+            .field("drain_delay", &C::drain_delay, "On shutdown what `register` announced is first critical for so long, for callers everywhere to hear of it while it still answers, and then deregistered. Zero: at once; a few seconds where callers find services by DNS.", between(0s, 5min))
             .field("drain_timeout", &C::drain_timeout, "How long calls in flight may take to end on shutdown. The time an orchestrator gives before it kills.", between(0s, 1h))
             .field("listeners", &C::listeners, "Where callers connect.")
             .field("routes", &C::routes, "Which request goes where.")

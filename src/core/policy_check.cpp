@@ -51,6 +51,34 @@ void check_balance(const BalanceConfig& config, Problems& problems) {
                     balance.initial > Duration::zero(), "balance.initial must be positive"
                 );
             }
+            if constexpr (requires { balance.blackout; }) {
+                problems.need(
+                    balance.blackout >= Duration::zero() &&
+                        balance.blackout <= std::chrono::minutes(10),
+                    "balance.blackout must be 0..10m"
+                );
+                problems.need(
+                    balance.expiration >= std::chrono::seconds(1) &&
+                        balance.expiration <= std::chrono::hours(1),
+                    "balance.expiration must be 1s..1h"
+                );
+                problems.need(
+                    balance.error_penalty >= 0 && balance.error_penalty <= 100,
+                    "balance.error_penalty must be 0..100"
+                );
+            }
+            if constexpr (requires { balance.interval; }) {
+                problems.need(
+                    balance.interval >= std::chrono::seconds(1) &&
+                        balance.interval <= std::chrono::minutes(10),
+                    "balance.interval must be 1s..10m"
+                );
+            }
+            if constexpr (requires { balance.balancer; }) {
+                problems.need(
+                    balance.balancer != nullptr, "balance: CustomBalance without a balancer"
+                );
+            }
         },
         config
     );
@@ -63,6 +91,62 @@ void check_affinity(const AffinityConfig& affinity, Problems& problems) {
         !is_named || (core::is_token(affinity.name) && affinity.name.size() <= 128),
         "affinity.name must be the name of a header or cookie, is \"{}\"",
         affinity.name
+    );
+}
+
+void check_slow_start(const SlowStartConfig& slow, Problems& problems) {
+    problems.need(
+        slow.window >= Duration::zero() && slow.window <= std::chrono::hours(1),
+        "slow_start.window must be 0 (off) or up to 1h"
+    );
+    problems.need(
+        slow.aggression >= 0.1 && slow.aggression <= 10, "slow_start.aggression must be 0.1..10"
+    );
+    problems.need(
+        slow.min_share >= 0.01 && slow.min_share <= 1, "slow_start.min_share must be 0.01..1"
+    );
+}
+
+void check_zones(const ZonesConfig& zones, Problems& problems) {
+    problems.need(
+        !zones.prefer_own || !zones.own.empty(),
+        "zones.prefer_own needs to know the own zone: zones.own, or node.zone of the proxy"
+    );
+    problems.need(
+        zones.endpoints_min >= 1 && zones.endpoints_min <= 10'000,
+        "zones.endpoints_min must be 1..10000"
+    );
+    problems.need(
+        zones.callers_share >= 0 && zones.callers_share <= 1, "zones.callers_share must be 0..1"
+    );
+}
+
+void check_levels(const FailoverConfig& levels, const PanicConfig& panic, Problems& problems) {
+    problems.need(
+        levels.metadata.size() <= 128 && !core::has_control(levels.metadata),
+        "failover.metadata must be the name of metadata, up to 128 bytes"
+    );
+    problems.need(
+        levels.overprovisioning >= 1 && levels.overprovisioning <= 10,
+        "failover.overprovisioning must be 1..10"
+    );
+    problems.need(
+        panic.healthy_percent >= 0 && panic.healthy_percent <= 100,
+        "panic.healthy_percent must be 0..100"
+    );
+}
+
+void check_subsetting(const ServicePolicy& policy, Problems& problems) {
+    const SubsettingConfig& s = policy.subsetting;
+    problems.need(s.size >= 1 && s.size <= 10'000, "subsetting.size must be 1..10000");
+    if (s.by != SubsettingConfig::Kind::aperture) return;
+    problems.need(
+        s.callers >= 1 && s.callers <= 1'000'000 && s.caller_index < s.callers,
+        "subsetting: aperture needs callers (1..1000000) and caller_index (below callers)"
+    );
+    // Callers of one zone are not numbered in turn, so their shares would not be equal.
+    problems.need(
+        !policy.zones.prefer_own, "subsetting: aperture and zones.prefer_own exclude each other"
     );
 }
 
@@ -213,6 +297,10 @@ Result<> check(const ServicePolicy& policy) {
     Problems problems;
     check_balance(policy.balance, problems);
     check_affinity(policy.affinity, problems);
+    check_slow_start(policy.slow_start, problems);
+    check_zones(policy.zones, problems);
+    check_levels(policy.failover, policy.panic, problems);
+    check_subsetting(policy, problems);
     check_breaker("breaker", policy.breaker, problems);
     check_breaker("service_breaker", policy.service_breaker, problems);
     check_outlier(policy.outlier, problems);

@@ -277,7 +277,8 @@ bool Server::Connection::append_head(std::string& head, const Response& response
 }
 
 io::Task<void> Server::Connection::refuse(int status, std::string_view reason) {
-    co_await refuse_with(text_response(status, fmt::format("{}\n", reason)));
+    Response response = text_response(status, fmt::format("{}\n", reason));
+    co_await refuse_with(std::move(response));
 }
 
 // The last answer on this connection; what the client still sends is not read.

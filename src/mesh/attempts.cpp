@@ -144,6 +144,7 @@ Result<> MeshCore::attempts(
         const Outcome outcome =
             told.outcome_.value_or(result ? Outcome::success : outcome_of(result.error()));
         const std::string address = result ? std::string() : held.address();
+        if (told.load_) policies.report_load(held, *told.load_, now);
         policies.finish_attempt(std::move(held), outcome, now);
         if (result && outcome == Outcome::success && !told.worth_retrying_.value_or(false)) {
             return result;

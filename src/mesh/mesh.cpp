@@ -10,6 +10,7 @@
 #include "mesh/log_function.h"
 #include "mesh/mesh_core.h"
 #include "mesh/world.h"
+#include "wire/load_report.h"
 
 namespace datapunk::mesh {
 
@@ -76,6 +77,15 @@ void Lease::report(Outcome outcome, Duration latency) noexcept {
     const Instant end = latency > Duration::zero() ? std::min(now, begun + latency) : now;
     held.policies->finish_attempt(std::move(held.attempt), outcome, end);
     drop();
+}
+
+void Lease::report_load(const LoadReport& load) noexcept {
+    if (!is_held_) return;
+    state().policies->report_load(state().attempt, load, state().clock->now());
+}
+
+Result<LoadReport> parse_load_report(std::string_view header_value) {
+    return wire::parse_load_report(header_value);
 }
 
 // --- Attempt

@@ -31,6 +31,11 @@ inline constexpr MetricFamily kEndpointsEjected{"mesh_endpoints_ejected", gauge,
 // --- limits
 inline constexpr MetricFamily kLimit{"mesh_limit_requests", gauge, "", "Attempts that may be in flight at present.", {"service"}};
 inline constexpr MetricFamily kPending{"mesh_limit_pending", gauge, "", "Calls that wait for a place.", {"service"}};
+// --- balancing
+inline constexpr MetricFamily kEndpointsCalled{"mesh_endpoints_called", gauge, "", "Endpoints that calls go to at present: of the own subset, zone and priority.", {"service"}};
+inline constexpr MetricFamily kPanic{"mesh_panic", gauge, "", "1 while so many endpoints are critical that their checks are disregarded.", {"service"}};
+inline constexpr MetricFamily kAttemptsSpilled{"mesh_attempts_spilled_total", counter, "", "Attempts outside of the own zone, or at endpoints of a later priority: zone or priority.", {"service", "to"}};
+inline constexpr MetricFamily kAlgorithmChanges{"mesh_balance_changes_total", counter, "", "Changes of the algorithm by `adaptive`, by the new one.", {"service", "to"}};
 // --- connections
 inline constexpr MetricFamily kUpstreamConnectionsOpen{"mesh_upstream_connections_open", gauge, "", "Connections to endpoints that are open.", {"service"}};
 inline constexpr MetricFamily kUpstreamConnections{"mesh_upstream_connections_total", counter, "", "Connections to endpoints made.", {"service"}};
@@ -68,8 +73,10 @@ inline constexpr MetricFamily kSharedCacheInvalidations{"mesh_shared_cache_inval
 inline constexpr MetricFamily kWatchesActive{"mesh_watches_active", gauge, "", "Services followed by a blocking query.", {}};
 inline constexpr MetricFamily kWatchesFailing{"mesh_watches_failing", gauge, "", "Of them: those whose last question to the registry failed.", {}};
 inline constexpr MetricFamily kWatchCallbackErrors{"mesh_watch_callback_errors_total", counter, "", "Watch callbacks that threw.", {}};
+inline constexpr MetricFamily kCallbacksWaiting{"mesh_callbacks_waiting", gauge, "", "Callbacks of the program's that wait for a free thread, since others take their time.", {}};
 inline constexpr MetricFamily kWatchReconnects{"mesh_watch_reconnects_total", counter, "", "Watches that had to start again after an error.", {"registry"}};
 inline constexpr MetricFamily kRegistrations{"mesh_registrations_total", counter, "", "Registrations and deregistrations, by operation and result.", {"operation", "result"}};
+inline constexpr MetricFamily kRegistrationConflicts{"mesh_registration_conflicts_total", counter, "", "Registrations of this process whose id another live process has taken over.", {}};
 inline constexpr MetricFamily kRegistrationsActive{"mesh_registrations_active", gauge, "", "Service instances that this process keeps registered.", {}};
 // --- DNS
 inline constexpr MetricFamily kDnsClientQuestions{"mesh_dns_client_questions_total", counter, "", "Questions sent to DNS servers, by transport: udp or tcp.", {"transport"}};
@@ -101,6 +108,10 @@ inline constexpr const MetricFamily* kAll[] = {
     &kEndpointsEjected,
     &kLimit,
     &kPending,
+    &kEndpointsCalled,
+    &kPanic,
+    &kAttemptsSpilled,
+    &kAlgorithmChanges,
     &kUpstreamConnectionsOpen,
     &kUpstreamConnections,
     &kUpstreamConnectFailures,
@@ -136,8 +147,10 @@ inline constexpr const MetricFamily* kAll[] = {
     &kWatchesActive,
     &kWatchesFailing,
     &kWatchCallbackErrors,
+    &kCallbacksWaiting,
     &kWatchReconnects,
     &kRegistrations,
+    &kRegistrationConflicts,
     &kRegistrationsActive,
     &kDnsClientQuestions,
     &kDnsClientFailures,

@@ -29,7 +29,7 @@ CallPriority lowest_at(std::uint64_t in_flight, std::uint32_t limit) noexcept {
 
 }  // namespace
 
-Admission::Admission(const LimitsConfig& config, WorkerTable& workers)
+Admission::Admission(const LimitsConfig& config, WorkerTable& workers, std::uint64_t seed)
     : workers_(workers),
       limit_(config.requests),
       has_classes_(config.priority.enabled),
@@ -41,6 +41,10 @@ Admission::Admission(const LimitsConfig& config, WorkerTable& workers)
          .aging = config.pending_timeout / static_cast<int>(resilience::kPriorities),
          .order = config.pending_order}
     );
+    if (config.adaptive == AdaptiveLimit::none) return;
+    limiter_.emplace(config.adaptive, config.adaptive_min, config.requests, seed);
+    limit_.store(limiter_->limit(), std::memory_order_relaxed);
+    window_ends_.store(Instant::min(), std::memory_order_relaxed);  // the first answer begins one
 }
 
 CallPriority Admission::class_of(const CallState& call) const noexcept {
@@ -68,6 +72,9 @@ bool Admission::sum_up(Worker& worker, CallPriority priority, Instant now) noexc
 }
 
 NoEndpoint Admission::refusal(CallPriority priority) const noexcept {
+    if (!was_limited_.load(std::memory_order_relaxed)) {
+        was_limited_.store(true, std::memory_order_relaxed);
+    }
     const std::uint64_t in_flight = workers_.in_flight();
     const bool is_shed = has_classes_.load(std::memory_order_relaxed) &&
                          priority != CallPriority::critical && in_flight < limit();
@@ -107,6 +114,41 @@ void Admission::grant_locked(Instant now) noexcept {
         wait.tell(wait.until > now ? PlaceWait::State::granted : PlaceWait::State::expired);
     }
     waiting_.store(queue_.size(), std::memory_order_relaxed);
+}
+
+void Admission::end_window(Instant now) noexcept {
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock.owns_lock() || now < window_ends_.load(std::memory_order_relaxed)) return;
+    Counted sum;
+    workers_.for_each([&sum](const Worker& worker) {
+        const auto ended = [&worker](resilience::Outcome outcome) {
+            return worker.outcomes[static_cast<std::size_t>(outcome)].load();
+        };
+        sum.answers += ended(resilience::Outcome::success);
+        sum.answers_ns += worker.success_ns.load();
+        // Failures of other kinds say nothing about the load.
+        sum.dropped += ended(resilience::Outcome::timeout);
+        sum.dropped += ended(resilience::Outcome::refused_stream);
+    });
+    bool is_over = window_began_ == kNever;  // there was none
+    if (!is_over) {
+        is_over = limiter_->on_window(
+            {.length = now - window_began_,
+             .answers = sum.answers - counted_.answers,
+             .latency_sum =
+                 Duration(static_cast<std::int64_t>(sum.answers_ns - counted_.answers_ns)),
+             .dropped = sum.dropped - counted_.dropped,
+             .was_limited = was_limited_.load(std::memory_order_relaxed) || queue_.size() > 0}
+        );
+    }
+    if (is_over) {
+        counted_ = sum;
+        window_began_ = now;
+        was_limited_.store(false, std::memory_order_relaxed);
+        limit_.store(limiter_->limit(), std::memory_order_relaxed);
+        grant_locked(now);
+    }
+    window_ends_.store(now + limiter_->window(), std::memory_order_relaxed);
 }
 
 void Admission::close() noexcept {

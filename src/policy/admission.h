@@ -14,6 +14,9 @@
 // queue every kShedPasses-th call of a class that would be shed passes while a place is free, and
 // in the queue whoever has waited half the time there is goes by its age alone.
 //
+// With LimitsConfig::adaptive the limit follows an AdaptiveLimiter, which learns from the threads'
+// counters: whoever ends an attempt after a window's end sums them up.
+//
 // Invariants: what threads begin at the same time exceeds the limit by at most half of the headroom
 // there was (worker.h), and where calls wait, by nothing; a place that is free and allowed is never
 // left unused while a call waits, but for the tick that lets classes age.
@@ -31,6 +34,7 @@
 #include "core/function.h"
 #include "policy/call.h"
 #include "policy/worker.h"
+#include "resilience/adaptive_limit.h"
 #include "resilience/pending_queue.h"
 
 namespace datapunk::mesh::policy {
@@ -39,7 +43,7 @@ class PlaceWait;
 
 class Admission {
   public:
-    Admission(const LimitsConfig& config, WorkerTable& workers);
+    Admission(const LimitsConfig& config, WorkerTable& workers, std::uint64_t seed);
     Admission(const Admission&) = delete;
     Admission& operator=(const Admission&) = delete;
 
@@ -57,6 +61,7 @@ class Admission {
     void finished(Instant now) noexcept {
         core::light_barrier();
         if (waiting_.load(std::memory_order_relaxed) > 0) grant(now);
+        if (now >= window_ends_.load(std::memory_order_relaxed)) end_window(now);
     }
 
     // A place from PlaceWait that no attempt began with.
@@ -77,6 +82,7 @@ class Admission {
 
     bool sum_up(Worker& worker, CallPriority priority, Instant now) noexcept;
     void grant_locked(Instant now) noexcept;
+    void end_window(Instant now) noexcept;
     CallPriority class_of(const CallState& call) const noexcept;
 
     WorkerTable& workers_;
@@ -86,11 +92,20 @@ class Admission {
     std::atomic<std::uint32_t> limit_;
     std::atomic<bool> has_classes_;
     std::atomic<bool> has_queue_;
+    std::atomic<Instant> window_ends_{kNever};
 
     alignas(balance::kCacheLineBytes) std::mutex mutex_;
     Duration pending_timeout_;
     resilience::PendingQueue queue_;
     bool is_closed_ = false;
+    std::optional<resilience::AdaptiveLimiter> limiter_;
+    struct Counted {
+        std::uint64_t answers = 0;
+        std::uint64_t answers_ns = 0;
+        std::uint64_t dropped = 0;
+    } counted_;  // until the window that is open began, which was
+    Instant window_began_ = kNever;
+    mutable std::atomic<bool> was_limited_{false};  // in that window
 };
 
 // One call's wait for a place, on its caller's stack or in its frame. Leaves the queue when it

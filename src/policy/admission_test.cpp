@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <deque>
+#include <iterator>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -266,6 +269,72 @@ TEST(Priorities, InTheQueueTheHigherClassGoesFirstAndTheLowerOnceItIsOld) {
     EXPECT_FALSE(bulk.woken);
     service.policies.tick(at(milliseconds(501)));
     EXPECT_TRUE(bulk.woken);
+}
+
+// Answers take 10 ms with up to eight calls at once, and wait for each other beyond.
+TEST(AdaptiveAdmission, TheLimitFollowsWhatTheServiceCanTake) {
+    for (const AdaptiveLimit kind : {AdaptiveLimit::gradient, AdaptiveLimit::vegas}) {
+        ServicePolicy policy = queueing(1000, 0);
+        policy.limits.adaptive = kind;
+        Service service(policy);
+        EXPECT_EQ(service.policies.view(at(milliseconds(0))).limit, 20U);
+        struct Call {
+            HeldEndpoint held;
+            Instant ends;
+        };
+        std::deque<Call> calls;  // in the order of their ends
+        Instant free_at[8] = {};
+        for (int ms = 0; ms < 120'000; ++ms) {
+            const Instant now = at(milliseconds(ms));
+            while (!calls.empty() && calls.front().ends <= now) {
+                service.policies.finish_attempt(
+                    std::move(calls.front().held), Outcome::success, now
+                );
+                calls.pop_front();
+            }
+            for (int i = 0; i < 4; ++i) {  // five times what the service can do
+                auto begun = service.begin(now);
+                auto* held = std::get_if<HeldEndpoint>(&begun);
+                if (held == nullptr) break;
+                Instant& worker = *std::min_element(std::begin(free_at), std::end(free_at));
+                worker = std::max(worker, now) + milliseconds(10);
+                calls.push_back({std::move(*held), worker});
+            }
+        }
+        const std::uint32_t limit = service.policies.view(at(seconds(120))).limit;
+        EXPECT_GE(limit, 6U);  // a probe may be on
+        EXPECT_LE(limit, 40U);
+        EXPECT_GE(service.policies.totals().outcomes[0], 120'000U * 8 / 10 * 93 / 100);
+        EXPECT_GT(service.refused(Reason::limited), 0U);
+    }
+}
+
+TEST(AdaptiveAdmission, ALimitThatGrowsGivesItsNewPlacesToThoseThatWait) {
+    ServicePolicy policy = queueing(1000, 100);
+    policy.limits.adaptive = AdaptiveLimit::vegas;
+    policy.limits.pending_timeout = seconds(60);
+    Service service(policy);
+    for (int i = 0; i < 20; ++i) ASSERT_TRUE(service.hold(at(milliseconds(0))));
+    std::deque<Waiter> waiters;
+    for (int i = 0; i < 60; ++i) {
+        auto& waiter = waiters.emplace_back(service);
+        ASSERT_FALSE(waiter.wait.join(waiter.call, at(milliseconds(0))));
+    }
+    // Equal latencies: nothing queues over there, so the limit grows.
+    int ended = 0;
+    for (int ms = 10; ms < 1000 && service.policies.admission().waiting() > 0; ms += 10) {
+        const Instant now = at(milliseconds(ms));
+        for (Waiter& waiter : waiters) {
+            if (!waiter.woken) continue;
+            waiter.woken = false;
+            if (waiter.wait.end(waiter.call, now)) continue;
+            auto begun = service.policies.begin_attempt(waiter.call, now);
+            service.held.push_back(std::move(std::get<HeldEndpoint>(begun)));
+        }
+        for (int i = 0; i < 2 && !service.held.empty(); ++i, ++ended) service.release(now);
+    }
+    EXPECT_EQ(service.policies.admission().waiting(), 0U);
+    EXPECT_LT(ended, 60) << "more places came than were given back";
 }
 
 // Threads that hold places for no time at all and wait for them as the library's callers do. Lost

@@ -92,6 +92,11 @@ void Cell::eject(const resilience::OutlierStats& judged, Instant now) noexcept {
     publish(now);
 }
 
+void Cell::report_load(const LoadReport& report, Instant now) noexcept {
+    const std::lock_guard guard(lock);
+    reported.add(report, now);
+}
+
 void Cell::publish(Instant now) noexcept {
     Instant until = results.ejected_until;
     std::uint32_t era = 0;

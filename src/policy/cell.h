@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 
+#include "balance/measured_weights.h"
 #include "balance/peak_ewma.h"
 #include "policy/spin_lock.h"
 #include "policy/worker.h"
@@ -71,6 +72,8 @@ struct Cell {
         return record_locked(permit, outcome, latency, policy, now, noted);
     }
 
+    void report_load(const LoadReport& report, Instant now) noexcept;
+
     // Takes over what outlier ejection decided on a copy of `results`.
     void eject(const resilience::OutlierStats& judged, Instant now) noexcept;
 
@@ -87,6 +90,8 @@ struct Cell {
     std::uint64_t successes = 0;     // without those that are noted
     std::uint64_t failures = 0;
 
+    balance::LoadHistory reported;  // under `lock`
+
     const ServiceEndpoint endpoint;  // health and last_check as when first seen
     const std::string address;
     const std::uint64_t key;  // core::hash64 of the endpoint's id
@@ -95,6 +100,12 @@ struct Cell {
     Health health = Health::passing;
     std::uint32_t retirements = 0;  // tables that listed it and may still be read
     bool is_listed = true;
+    Instant fresh_since = kNever;  // slow start began; kNever = it is not in it
+    // For Adaptive, over its interval: sums of samples, and what was counted when it began.
+    double sampled_in_flight = 0;
+    double sampled_latency_ns = 0;
+    std::uint64_t calls_before = 0;
+    std::uint64_t failures_before = 0;
     std::string ejected_for;  // of the last ejection; empty = its end has been told
 
   private:

@@ -16,7 +16,11 @@ ServiceCollector::ServiceCollector(
       healthy_(registry.gauge(names::kEndpointsHealthy, {service})),
       ejected_(registry.gauge(names::kEndpointsEjected, {service})),
       limit_(registry.gauge(names::kLimit, {service})),
-      waiting_(registry.gauge(names::kPending, {service})) {
+      waiting_(registry.gauge(names::kPending, {service})),
+      called_(registry.gauge(names::kEndpointsCalled, {service})),
+      panic_(registry.gauge(names::kPanic, {service})),
+      other_zone_(registry.counter(names::kAttemptsSpilled, {service, "zone"})),
+      later_priority_(registry.counter(names::kAttemptsSpilled, {service, "priority"})) {
     if (refusals == Refusals::here) {
         for (std::size_t i = 0; i < kReasons; ++i) {
             const auto reason = static_cast<NoEndpoint::Reason>(i);
@@ -44,6 +48,8 @@ void ServiceCollector::update(const ServicePolicies& policies, Instant now) {
     for (std::size_t i = 0; i < kReasons; ++i) {
         refused_[i].add(totals.refused[i] - counted_.refused[i]);
     }
+    other_zone_.add(totals.other_zone - counted_.other_zone);
+    later_priority_.add(totals.later_priority - counted_.later_priority);
     counted_ = totals;
     const ServiceView view = policies.view(now);
     limit_.set(view.limit);
@@ -76,6 +82,8 @@ void ServiceCollector::update_endpoints(const ServiceView& view) {
     known_.set(static_cast<double>(known));
     healthy_.set(static_cast<double>(healthy));
     ejected_.set(static_cast<double>(ejected));
+    called_.set(view.called);
+    panic_.set(view.is_panic ? 1 : 0);
 }
 
 void ServiceCollector::count(std::span<const PolicyEvent> events) {
@@ -84,6 +92,8 @@ void ServiceCollector::count(std::span<const PolicyEvent> events) {
             registry_.counter(names::kEjections, {service_, event.label}).add();
         } else if (event.what.starts_with("breaker ")) {
             registry_.counter(names::kBreakerTransitions, {service_, event.label}).add();
+        } else if (event.what.starts_with("balanced by ")) {
+            registry_.counter(names::kAlgorithmChanges, {service_, event.label}).add();
         }
     }
 }

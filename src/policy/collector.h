@@ -50,6 +50,10 @@ class ServiceCollector {
     metrics::Gauge ejected_;
     metrics::Gauge limit_;
     metrics::Gauge waiting_;
+    metrics::Gauge called_;
+    metrics::Gauge panic_;
+    metrics::Counter other_zone_;
+    metrics::Counter later_priority_;
     std::map<std::string, metrics::Gauge, std::less<>> breakers_;  // by endpoint id
 };
 

@@ -112,6 +112,7 @@ void ServicePolicies::tick(Instant now) {
         eject_suspects(now);
     }
     tell_returns(now);
+    refresh_weights(now);
     collect();
 }
 

@@ -48,6 +48,7 @@ void ServicePolicies::update(const EndpointSet& set, Instant now) {
     listed.reserve(set.endpoints.size());
     std::size_t old = 0;
     std::uint32_t outside = 0;
+    const bool starts_slowly = policy_.slow_start.window > Duration::zero() && !cells_.empty();
     // Both are sorted by id: one walk finds who stays, who leaves and who is new.
     for (const ServiceEndpoint& endpoint : set.endpoints) {
         if (!policy_.subset.matches(endpoint)) {
@@ -64,6 +65,9 @@ void ServicePolicies::update(const EndpointSet& set, Instant now) {
         }
         const bool is_new = cell == nullptr;
         if (is_new) cell = cell_for(endpoint, now);
+        // Also who was critical begins slowly; but nobody does in a service that begins itself.
+        const bool is_fresh = is_new || (cell->health == Health::critical && endpoint.healthy());
+        if (is_fresh && starts_slowly) cell->fresh_since = now;
         if (is_new || cell->health != endpoint.health) {
             cell->health = endpoint.health;
             const std::lock_guard cell_guard(cell->lock);
@@ -85,39 +89,9 @@ void ServicePolicies::update(const EndpointSet& set, Instant now) {
     std::sort(leaving_.begin(), leaving_.end(), [](const auto& a, const auto& b) {
         return a->endpoint.id < b->endpoint.id;
     });
-    publish_table(std::move(gone), outside);
+    outside_ = outside;
+    publish_table(std::move(gone), now);
     collect();
-}
-
-void ServicePolicies::publish_table(std::vector<Cell*> unlisted, std::uint32_t outside) {
-    std::vector<Cell*> usable;
-    usable.reserve(cells_.size());
-    for (const auto& cell : cells_) {
-        if (cell->health != Health::critical) usable.push_back(cell.get());
-    }
-    const auto critical = static_cast<std::uint32_t>(cells_.size() - usable.size());
-    if (usable.empty()) {
-        for (const auto& cell : cells_) usable.push_back(cell.get());
-    }
-    std::vector<balance::Candidate> candidates;
-    candidates.reserve(usable.size());
-    for (const Cell* cell : usable) {
-        const std::uint32_t weight = std::max<std::uint32_t>(1, cell->endpoint.weight);
-        candidates.push_back({.load = &cell->load, .weight = weight, .key = cell->key});
-    }
-    auto table = std::make_unique<Table>(Table{
-        .cells = std::move(usable),
-        .balancer = balance::Balancer(policy_.balance, std::move(candidates)),
-        .known = static_cast<std::uint32_t>(cells_.size()),
-        .critical = critical,
-        .outside = outside,
-    });
-    const Table* old = table_.exchange(table.release(), std::memory_order_acq_rel);
-    // Tables go in order of age: once this one is gone, nobody can find the unlisted any more.
-    retired_.add([old, unlisted = std::move(unlisted)] {
-        for (Cell* cell : unlisted) --cell->retirements;
-        delete old;
-    });
 }
 
 void ServicePolicies::collect() {

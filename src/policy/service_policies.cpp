@@ -42,9 +42,10 @@ ServicePolicies::ServicePolicies(std::string name, const ServicePolicy& policy, 
     : name_(std::move(name)),
       policy_(policy),
       call_policy_{.outlier = policy.outlier, .averaging = averaging_of(policy.balance)},
+      rules_(balance::rules_of(policy, seed)),
       budget_(policy.retry.budget),
       workers_(seed),
-      admission_(policy.limits, workers_) {}
+      admission_(policy.limits, workers_, seed) {}
 
 ServicePolicies::~ServicePolicies() {
     delete table_.load();
@@ -98,6 +99,11 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(CallState& cal
             if (++worker->deposits >= kDepositsMax) deposit(worker.get(), now);
         }
         call.add_tried(&cell.load);
+        if (!table->spills.empty()) {
+            const Spill spill = table->spills[*index];
+            if (spill == Spill::zone) worker->other_zone.add();
+            if (spill == Spill::priority) worker->later_priority.add();
+        }
         return HeldEndpoint(*this, cell, permit, now);
     }
     const NoEndpoint why = explain(table);
@@ -124,6 +130,9 @@ void ServicePolicies::finish(HeldEndpoint& attempt, resilience::Outcome outcome,
         const WorkerUse worker(workers_);
         worker->finished.add();
         worker->outcomes[static_cast<std::size_t>(outcome)].add();
+        if (outcome == resilience::Outcome::success && now > attempt.begun_) {
+            worker->success_ns.add(static_cast<std::uint64_t>((now - attempt.begun_).count()));
+        }
         NotedSuccesses* noted = cell.slot == kNoSlot ? nullptr : &worker->noted[cell.slot];
         change =
             cell.record(attempt.permit_, outcome, now - attempt.begun_, call_policy_, now, noted);
@@ -133,6 +142,12 @@ void ServicePolicies::finish(HeldEndpoint& attempt, resilience::Outcome outcome,
     admission_.finished(now);
     // The last touch: an unlisted cell without calls in flight is freed.
     cell.load.in_flight.fetch_sub(1, std::memory_order_release);
+}
+
+void ServicePolicies::report_load(
+    const HeldEndpoint& attempt, const LoadReport& report, Instant now
+) noexcept {
+    if (wants_load_reports()) attempt.cell_->report_load(report, now);
 }
 
 resilience::RetryDecision ServicePolicies::after_attempt(
@@ -202,6 +217,14 @@ ServiceView ServicePolicies::view(Instant now) const {
         .limit = admission_.limit(),
         .waiting = admission_.waiting()
     };
+    if (const Table* table = table_.load()) {
+        view.called = table->called;
+        view.is_panic = table->is_panic;
+    }
+    if (std::holds_alternative<Adaptive>(policy_.balance)) {
+        view.algorithm = to_string(chooser_.choice());
+        view.algorithm_why = chooser_.why();
+    }
     const auto add = [&](const Cell& cell) {
         EndpointView seen{
             .id = cell.endpoint.id,
@@ -241,6 +264,8 @@ ServiceTotals ServicePolicies::totals() const noexcept {
         totals.attempts -= worker.unused.load();
         for (std::size_t i = 0; i < kReasons; ++i) totals.refused[i] += worker.refused[i].load();
         totals.abandoned += worker.abandoned.load();
+        totals.other_zone += worker.other_zone.load();
+        totals.later_priority += worker.later_priority.load();
         for (std::size_t i = 0; i < kOutcomes; ++i) {
             totals.outcomes[i] += worker.outcomes[i].load();
             totals.retries_after[i] += worker.retries[i].load();

@@ -12,10 +12,9 @@
 //   control thread: update(set) on every change of membership; tick() about once a second
 //
 // Who is left out of a pick: endpoints outside of the policy's subset; endpoints that the registry
-// calls critical, unless it calls all of them so (then its checks are more likely broken than the
-// whole service); ejected ones; those whose breaker is open or has all its probes out; those this
-// call has tried, while another is left. Outlier ejection never takes the last usable one; a
-// breaker may: then calls fail at once and say why.
+// calls critical, but in panic (PanicConfig); ejected ones; those whose breaker is open or has all
+// its probes out; those this call has tried, while another is left. Outlier ejection never takes
+// the last usable one; a breaker may: then calls fail at once and say why.
 //
 // Threads: everything may be called from any thread. begin, finish and after take no lock that is
 // shared between endpoints, copy no shared_ptr and allocate nothing (but on errors, events, and a
@@ -41,7 +40,9 @@
 #include <variant>
 #include <vector>
 
-#include "balance/balancer.h"
+#include "balance/adaptive.h"
+#include "balance/grouped_balancer.h"
+#include "balance/spread.h"
 #include "core/epoch.h"
 #include "policy/admission.h"
 #include "policy/call.h"
@@ -100,9 +101,18 @@ class ServicePolicies {
     ServicePolicies(const ServicePolicies&) = delete;
     ServicePolicies& operator=(const ServicePolicies&) = delete;
 
+    // What the endpoint said of its own load, before the attempt is finished; forgotten unless
+    // ReportedLoad balances.
+    void report_load(const HeldEndpoint& attempt, const LoadReport& report, Instant now) noexcept;
+
+    bool wants_load_reports() const noexcept {
+        return std::holds_alternative<ReportedLoad>(policy_.balance);
+    }
+
     // A new set of endpoints. O(n), a few tens of ns each if nothing else changed.
     void update(const EndpointSet& set, Instant now);
-    // Outlier sweep when due, ends of ejections, memory that is free by now. About once a second.
+    // Outlier sweep when due, ends of ejections, weights that change with time, memory that is free
+    // by now. About once a second.
     void tick(Instant now);
 
     // CallState::can_wait: the caller knows how to wait for a place (NoEndpoint::may_wait).
@@ -128,12 +138,18 @@ class ServicePolicies {
     const ServicePolicy& policy() const noexcept { return policy_; }
 
   private:
+    // Whether a pick went elsewhere than where calls go first.
+    enum class Spill : std::uint8_t { none, zone, priority };
+
     struct Table {
         std::vector<Cell*> cells;  // by the balancer's index
-        balance::Balancer balancer;
+        balance::GroupedBalancer balancer;
+        std::vector<Spill> spills;  // by the same index; empty if there are none
         std::uint32_t known = 0;
         std::uint32_t critical = 0;
         std::uint32_t outside = 0;
+        std::uint32_t called = 0;  // of the groups that get calls
+        bool is_panic = false;
     };
 
     friend class HeldEndpoint;
@@ -148,7 +164,17 @@ class ServicePolicies {
 
     // Writer, under mutex_: endpoint_table.cpp and ejection.cpp.
     std::unique_ptr<Cell> cell_for(const ServiceEndpoint& endpoint, Instant now);
-    void publish_table(std::vector<Cell*> unlisted, std::uint32_t outside);
+    void publish_table(std::vector<Cell*> unlisted, Instant now);
+    // Writer, under mutex_: weighting.cpp.
+    struct Weighting;
+    Weighting weighting(Instant now);
+    void weigh_by_measure(Weighting& weighting, Instant now);
+    void weigh_slow_start(Weighting& weighting, Instant now);
+    std::vector<balance::SpreadMember> spread_members(Instant now) const;
+    std::uint64_t availability(Instant now) const noexcept;
+    void refresh_weights(Instant now);
+    bool judge_algorithm(Instant now);
+    void tell_panic(const std::vector<balance::SpreadGroup>& groups, Instant now);
     void collect();
     struct ResultsCopy;
     ResultsCopy copy_results(bool starts_interval);
@@ -163,6 +189,7 @@ class ServicePolicies {
     const std::string name_;
     const ServicePolicy policy_;
     const CallPolicy call_policy_;
+    const balance::SpreadRules rules_;
     resilience::RetryBudget budget_;
     WorkerTable workers_;
     Admission admission_;
@@ -174,6 +201,13 @@ class ServicePolicies {
     std::vector<std::unique_ptr<Cell>> cells_;    // sorted by endpoint id
     std::vector<std::unique_ptr<Cell>> leaving_;  // unlisted; calls may be in flight
     std::optional<Instant> next_sweep_;
+    std::uint32_t outside_ = 0;  // of the policy's subset, in the last set
+    bool is_ramping_ = false;    // some endpoint is in slow start
+    bool is_panic_ = false;
+    std::uint64_t availability_ = 0;  // who was available when the table was made
+    balance::AdaptiveChooser chooser_;
+    std::uint32_t samples_ = 0;  // of the cells' qualities
+    Instant next_judgement_ = kNever;
     std::uint32_t last_number_ = 0;  // of cells made
     std::bitset<kNotedSlots> slots_taken_;
     core::RetiredList retired_;

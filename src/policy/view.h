@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "policy/worker.h"
@@ -36,8 +37,12 @@ struct ServiceView {
     std::string service;
     std::vector<EndpointView> endpoints;  // sorted by id, leaving ones last
     double retry_tokens = 0;
-    std::uint32_t limit = 0;    // of attempts in flight, in force now
-    std::uint32_t waiting = 0;  // for a place
+    std::uint32_t limit = 0;       // of attempts in flight, in force now
+    std::uint32_t waiting = 0;     // for a place
+    std::uint32_t called = 0;      // endpoints that calls go to: of the own subset, zone, priority
+    bool is_panic = false;         // checks are disregarded
+    std::string_view algorithm{};  // that Adaptive has chosen; else empty
+    std::string algorithm_why{};
 };
 
 // Since the start; monotonic but for in_flight.
@@ -46,10 +51,12 @@ struct ServiceTotals {
     std::uint64_t attempts = 0;
     std::uint64_t in_flight = 0;
     std::uint64_t retries = 0;
-    std::uint64_t retries_refused = 0;                     // by the budget
-    std::array<std::uint64_t, kReasons> refused{};         // attempts, by NoEndpoint::Reason
-    std::uint64_t abandoned = 0;                           // attempts dropped without a report
-    std::array<std::uint64_t, kOutcomes> outcomes{};       // by Outcome
+    std::uint64_t retries_refused = 0;                // by the budget
+    std::array<std::uint64_t, kReasons> refused{};    // attempts, by NoEndpoint::Reason
+    std::uint64_t abandoned = 0;                      // attempts dropped without a report
+    std::uint64_t other_zone = 0;                     // attempts outside of the own zone
+    std::uint64_t later_priority = 0;                 // attempts at endpoints of a later priority
+    std::array<std::uint64_t, kOutcomes> outcomes{};  // by Outcome
     std::array<std::uint64_t, kOutcomes> retries_after{};  // `retries` by what was retried
 };
 

@@ -113,7 +113,10 @@ struct Worker {
     OwnedCounter unused;           // of `begun` and `finished`: places that no attempt began with
     std::array<OwnedCounter, kReasons> refused;  // attempts, by NoEndpoint::Reason
     OwnedCounter abandoned;                      // attempts dropped without a report
+    OwnedCounter other_zone;                     // attempts outside of the own zone
+    OwnedCounter later_priority;                 // attempts at endpoints of a later priority
     std::array<OwnedCounter, kOutcomes> outcomes;
+    OwnedCounter success_ns;                        // latencies of the successes, summed up
     std::array<OwnedCounter, kOutcomes> retries;    // allowed, by the outcome that was retried
     std::array<NotedSuccesses, kNotedSlots> noted;  // by Cell::slot
     SpinLock shared_lock;  // taken only if several threads share this worker

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include "core/strings.h"
 #include "proxy/exchange.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream_pool.h"
 #include "resilience/retry_after.h"
+#include "wire/load_report.h"
 
 namespace datapunk::mesh::proxy {
 
@@ -28,6 +30,23 @@ io::Task<void> connect_into(
     auto connected = co_await std::move(connecting);
     out->emplace(std::move(connected));
     done->set();
+}
+
+// What the endpoint says of its own load is for who balances: our caller would take it for ours. A
+// report that cannot be read is none.
+void take_load_report(
+    policy::ServicePolicies& service,
+    const policy::HeldEndpoint& at,
+    wire::http1::ResponseHead& answer,
+    Instant now
+) {
+    std::erase_if(answer.fields, [&](const wire::http1::Field& field) {
+        if (!core::equals_ignoring_case(field.name, wire::kLoadReportHeader)) return false;
+        if (const auto report = wire::parse_load_report(field.value)) {
+            service.report_load(at, *report, now);
+        }
+        return true;
+    });
 }
 
 }  // namespace
@@ -177,6 +196,7 @@ Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::Held
     for (const std::string& name : retry.on_headers) {
         if (answer_.find(std::string_view(name)) != nullptr) result.has_named_header = true;
     }
+    if (service_->wants_load_reports()) take_load_report(*service_, at, answer_, now());
     result.outcome = resilience::outcome_of_status(answer_.status);
     if (result.outcome != Outcome::success || resilience::may_retry_answers(retry)) {
         const std::string_view after = answer_.value(Header::retry_after);

@@ -45,6 +45,8 @@ class DATAPUNK_MESH_API Lease {
     const std::string& address() const noexcept;  // "host:port", IPv6 in brackets
     // Ends the lease; once. `latency` zero: the time since it was taken.
     void report(Outcome outcome, Duration latency = Duration::zero()) noexcept;
+    // What the endpoint said of its own load; before report(). For ReportedLoad.
+    void report_load(const LoadReport& load) noexcept;
 
     bool is_held() const noexcept { return is_held_; }
 
@@ -88,6 +90,9 @@ class DATAPUNK_MESH_API Attempt {
     // The endpoint asked to be left alone for that long (Retry-After).
     void retry_after(Duration wait) noexcept { retry_after_ = wait; }
 
+    // What the endpoint said of its own load, for ReportedLoad.
+    void report_load(const LoadReport& load) noexcept { load_ = load; }
+
   private:
     friend class internal::MeshCore;
 
@@ -101,8 +106,14 @@ class DATAPUNK_MESH_API Attempt {
     int status_ = 0;  // 0 = not told
     std::optional<bool> worth_retrying_;
     std::optional<Duration> retry_after_;
+    std::optional<LoadReport> load_;
     bool is_sent_ = true;
 };
+
+// The value of an answer's header `endpoint-load-metrics` ("TEXT cpu_utilization=0.3,
+// rps_fractional=120" or the same as JSON), for report_load(). The error says what is wrong with
+// it.
+DATAPUNK_MESH_API Result<LoadReport> parse_load_report(std::string_view header_value);
 
 // How an attempt ended, for CallOptions::is_failure.
 struct EndedAttempt {

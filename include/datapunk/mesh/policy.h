@@ -28,6 +28,11 @@ enum class EndpointProtocol : std::uint8_t {
 struct ServicePolicy {
     BalanceConfig balance{};
     AffinityConfig affinity{};
+    SlowStartConfig slow_start{};
+    ZonesConfig zones{};
+    FailoverConfig failover{};
+    PanicConfig panic{};
+    SubsettingConfig subsetting{};
     CircuitBreakerConfig breaker{};  // of each endpoint
     // Of the service as a whole, over the attempts at all its endpoints.
     CircuitBreakerConfig service_breaker{
