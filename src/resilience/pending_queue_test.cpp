@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <deque>
 #include <memory>
-#include <random>
 #include <vector>
 
 #include "core/rng.h"
@@ -145,8 +144,7 @@ struct Model {
 
 TEST(PendingQueue, DoesWhatANaiveModelDoes) {
     const char* given = std::getenv("SEED");
-    const std::uint64_t seed =
-        given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
+    const std::uint64_t seed = given != nullptr ? std::strtoull(given, nullptr, 10) : 20261121;
     SCOPED_TRACE(testing::Message() << "SEED=" << seed);
     core::Rng rng(seed);
     for (int round = 0; round < 50; ++round) {
