@@ -113,7 +113,7 @@ void Admission::grant_locked(Instant now) noexcept {
         if (wait.until > now) WorkerUse(workers_)->begun.add();
         wait.tell(wait.until > now ? PlaceWait::State::granted : PlaceWait::State::expired);
     }
-    waiting_.store(queue_.size(), std::memory_order_relaxed);
+    publish_queue();
 }
 
 void Admission::end_window(Instant now) noexcept {
@@ -151,13 +151,18 @@ void Admission::end_window(Instant now) noexcept {
     window_ends_.store(now + limiter_->window(), std::memory_order_relaxed);
 }
 
+void Admission::publish_queue() noexcept {
+    highest_waiting_.store(queue_.highest(), std::memory_order_relaxed);
+    waiting_.store(queue_.size(), std::memory_order_relaxed);
+}
+
 void Admission::close() noexcept {
     const std::lock_guard lock(mutex_);
     is_closed_ = true;
-    while (auto* next = queue_.pop(CallPriority::bulk, Instant::max(), Instant::min())) {
+    while (auto* next = queue_.pop(CallPriority::bulk, kNever, Instant{})) {
         static_cast<PlaceWait&>(*next).tell(PlaceWait::State::closed);
     }
-    waiting_.store(0, std::memory_order_relaxed);
+    publish_queue();
 }
 
 PlaceWait::PlaceWait(Admission& admission, core::UniqueFunction<void()> wake)
@@ -172,7 +177,7 @@ PlaceWait::~PlaceWait() {
         has_place = state == State::granted;
         if (state == State::waiting) {
             admission_.queue_.remove(*this);
-            admission_.waiting_.store(admission_.queue_.size(), std::memory_order_relaxed);
+            admission_.publish_queue();
         }
     }
     if (has_place) admission_.give_back(since);
@@ -197,7 +202,7 @@ std::optional<NoEndpoint> PlaceWait::join(const CallState& call, Instant now) {
     if (out != nullptr) static_cast<PlaceWait*>(out)->tell(State::evicted);
     // From the first that waits on, whoever finishes sees it or is seen by the sum.
     const bool is_first = admission_.waiting_.load(std::memory_order_relaxed) == 0;
-    admission_.waiting_.store(admission_.queue_.size(), std::memory_order_relaxed);
+    admission_.publish_queue();
     if (is_first) core::heavy_barrier();
     admission_.grant_locked(now);
     return std::nullopt;
@@ -208,7 +213,7 @@ std::optional<NoEndpoint> PlaceWait::end(CallState& call, Instant now) {
     const State state = state_.load(std::memory_order_relaxed);
     if (state == State::waiting) {
         admission_.queue_.remove(*this);
-        admission_.waiting_.store(admission_.queue_.size(), std::memory_order_relaxed);
+        admission_.publish_queue();
     }
     state_.store(State::out, std::memory_order_relaxed);
     if (state == State::granted) {

@@ -9,8 +9,8 @@
 //                                         full: refused   └──────── grant() ◄───────────────┘
 //
 // Attempts are counted as worker.h says. A place that the queue gives counts as begun from that
-// moment. Nobody overtakes those that wait. With classes (PriorityConfig) the lower ones may use a
-// part of the limit only; the last places are for the higher ones. No class starves: without a
+// moment. Nobody overtakes those of its class. With classes (PriorityConfig) the lower ones may use
+// a part of the limit only; the last places are for the higher ones. No class starves: without a
 // queue every kShedPasses-th call of a class that would be shed passes while a place is free, and
 // in the queue whoever has waited half the time there is goes by its age alone.
 //
@@ -18,8 +18,8 @@
 // counters: whoever ends an attempt after a window's end sums them up.
 //
 // Invariants: what threads begin at the same time exceeds the limit by at most half of the headroom
-// there was (worker.h), and where calls wait, by nothing; a place that is free and allowed is never
-// left unused while a call waits, but for the tick that lets classes age.
+// there was (worker.h), and the places that the queue gives never exceed it; a place that is free
+// and allowed is never left unused while a call waits, but for the tick that lets classes age.
 //
 // Threads: any. Far below the limit and with nobody waiting: two loads of a line that nobody
 // writes.
@@ -49,7 +49,9 @@ class Admission {
 
     // Whether a place is free. The caller begins, and uses up worker.allowance, or does not.
     bool within_limit(Worker& worker, CallPriority priority, Instant now) noexcept {
-        if (waiting_.load(std::memory_order_relaxed) > 0) return false;
+        if (waiting_.load(std::memory_order_relaxed) > 0) {
+            return is_above_those_that_wait(priority) && sum_up(worker, priority, now);
+        }
         return (worker.allowance > 0 && now < worker.allowance_until) ||
                sum_up(worker, priority, now);
     }
@@ -80,15 +82,22 @@ class Admission {
   private:
     friend class PlaceWait;
 
+    bool is_above_those_that_wait(CallPriority priority) const noexcept {
+        return has_classes_.load(std::memory_order_relaxed) &&
+               priority < highest_waiting_.load(std::memory_order_relaxed);
+    }
+
     bool sum_up(Worker& worker, CallPriority priority, Instant now) noexcept;
     void grant_locked(Instant now) noexcept;
     void end_window(Instant now) noexcept;
+    void publish_queue() noexcept;
     CallPriority class_of(const CallState& call) const noexcept;
 
     WorkerTable& workers_;
 
     // Read by every call, written rarely.
     alignas(balance::kCacheLineBytes) std::atomic<std::uint32_t> waiting_{0};
+    std::atomic<CallPriority> highest_waiting_{CallPriority::bulk};
     std::atomic<std::uint32_t> limit_;
     std::atomic<bool> has_classes_;
     std::atomic<bool> has_queue_;

@@ -271,6 +271,21 @@ TEST(Priorities, InTheQueueTheHigherClassGoesFirstAndTheLowerOnceItIsOld) {
     EXPECT_TRUE(bulk.woken);
 }
 
+TEST(Priorities, ALowerClassThatWaitsForItsPartDoesNotKeepAHigherOneOut) {
+    ServicePolicy policy = queueing(10, 10);
+    policy.limits.priority.enabled = true;
+    Service service(policy);
+    const Instant now = at(milliseconds(0));
+    for (int i = 0; i < 5; ++i) ASSERT_TRUE(service.hold(now, CallPriority::bulk));
+    Waiter bulk(service, CallPriority::bulk);
+    ASSERT_FALSE(bulk.wait.join(bulk.call, now));
+    EXPECT_FALSE(bulk.woken);
+    EXPECT_FALSE(service.hold(now, CallPriority::bulk)) << "nobody of its class overtakes it";
+    EXPECT_TRUE(service.hold(now, CallPriority::low));
+    EXPECT_TRUE(service.hold(now, CallPriority::critical));
+    EXPECT_FALSE(bulk.woken);
+}
+
 // Answers take 10 ms with up to eight calls at once, and wait for each other beyond.
 TEST(AdaptiveAdmission, TheLimitFollowsWhatTheServiceCanTake) {
     for (const AdaptiveLimit kind : {AdaptiveLimit::gradient, AdaptiveLimit::vegas}) {

@@ -40,6 +40,12 @@ PendingCall* PendingQueue::pop(CallPriority lowest, Instant old, Instant now) no
     return &next;
 }
 
+CallPriority PendingQueue::highest() const noexcept {
+    std::size_t i = 0;
+    while (i + 1 < kPriorities && lists_[i].empty()) ++i;
+    return static_cast<CallPriority>(i);
+}
+
 void PendingQueue::remove(PendingCall& call) noexcept {
     call.unlink();
     --size_;

@@ -65,6 +65,9 @@ class PendingQueue {
 
     std::uint32_t size() const noexcept { return size_; }
 
+    // Of those that wait; bulk if nobody does.
+    CallPriority highest() const noexcept;
+
   private:
     using List = core::IntrusiveList<PendingCall>;
 
