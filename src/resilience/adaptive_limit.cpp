@@ -34,13 +34,6 @@ AdaptiveLimiter::AdaptiveLimiter(
       limit_(std::clamp<double>(kInitial, min, max)),
       until_probe_(kFirstProbe) {}
 
-void AdaptiveLimiter::configure(AdaptiveLimit kind, std::uint32_t min, std::uint32_t max) noexcept {
-    kind_ = kind;
-    min_ = min;
-    max_ = max;
-    limit_ = clamped(limit_);
-}
-
 double AdaptiveLimiter::clamped(double limit) const noexcept {
     return std::clamp(limit, min_, max_);
 }

@@ -7,12 +7,12 @@
 //   R    mean latency of the window, smoothed: R <- R + 0.3 (window - R)
 //   base latency without load: see below
 //
-//   gradient  g = clamp(2 x base / R, 0.5, 1)  ;  aim = limit x g + sqrt(limit)
+//   gradient  g = clamp(2 x base / R, 0.5, 1);  aim = limit x g + sqrt(limit)
 //             below the limit: limit <- limit + 0.2 (aim - limit); above: limit <- aim
 //   vegas     queue = limit x (1 - base / R), the calls that must be waiting over there;
 //             l = max(1, log10 limit);  queue <= l: + 6 l;  < 3 l: + l;  > 6 l: - l
-//   both      a window with calls dropped (timed out, refused for overload): limit x (1 - share /
-//   2)
+//   both      a window with calls dropped (timed out, or refused for overload) multiplies the
+//             limit by 1 - share / 2, and does not let it grow;
 //             no growth while less than half of the limit is used (Little: sum of latencies / time)
 //
 // `base` follows the windows that are clearly faster, or use little of the limit; and probes: about
@@ -67,9 +67,6 @@ class AdaptiveLimiter {
     // 1 <= min <= max.
     AdaptiveLimiter(AdaptiveLimit kind, std::uint32_t min, std::uint32_t max, std::uint64_t seed);
 
-    // Of other bounds, or another kind: what was learned stays.
-    void configure(AdaptiveLimit kind, std::uint32_t min, std::uint32_t max) noexcept;
-
     // In force now; lower during a probe.
     std::uint32_t limit() const noexcept;
 
@@ -91,9 +88,9 @@ class AdaptiveLimiter {
     void probe(double latency, double answers, Duration length) noexcept;
     double clamped(double limit) const noexcept;
 
-    AdaptiveLimit kind_;
-    double min_;
-    double max_;
+    const AdaptiveLimit kind_;
+    const double min_;
+    const double max_;
     core::Rng rng_;
     double limit_;
     double base_ = 0;     // nanoseconds
