@@ -125,6 +125,7 @@ Result<> Agent::start(io::HandoverClient* predecessor) {
     if (predecessor != nullptr && is_embedded) {  // one process has the state, and its DNS port
         if (auto released = predecessor->release(); !released) return released;
     }
+    if (auto shared = start_sharing(); !shared) return shared;
     if (auto registry = start_registry(); !registry) return registry;
     if (predecessor != nullptr) {
         if (auto known = wait_for_services(); !known) return known;
@@ -175,6 +176,15 @@ Result<> Agent::make_services() {
             service.update(fixed_set(name, section->second.endpoints), loop_.now());
         }
     }
+    return Ok{};
+}
+
+Result<> Agent::start_sharing() {
+    const SharedCacheConfig redis = discovery_of(config()).shared_cache;
+    if (redis.host.empty()) return Ok{};
+    auto shared = internal::SharedBreakers::create(network_, redis, log_);
+    if (!shared) return std::move(shared).error();
+    shared_breakers_ = *std::move(shared);
     return Ok{};
 }
 
@@ -394,6 +404,13 @@ void Agent::add_pages() {
         "what happened lately: ejections, breakers, registry, drain",
         [this](const http::Request&) { return http::json_response(200, events_json(events_)); }
     );
+    admin_.add_action(
+        "/breaker",
+        "?service=NAME[&endpoint=ID]&force=open|closed|none: an operator's word",
+        [this](const http::Request& request) {
+            return force_breaker(services_, request.query(), loop_.now());
+        }
+    );
     if (config().metrics.enabled) {
         admin_.add(
             "/metrics",
@@ -448,7 +465,13 @@ void Agent::note_event(policy::PolicyEvent event) {
 io::Task<void> Agent::tick_loop() {
     for (;;) {
         co_await io::sleep_for(loop_, kTick);
-        services_.for_each([this](policy::ServicePolicies& service) { service.tick(loop_.now()); });
+        std::vector<policy::ServicePolicies*> all;
+        services_.for_each([&](policy::ServicePolicies& service) {
+            service.tick(loop_.now());
+            all.push_back(&service);
+        });
+        policy::update_dependencies(all, loop_.now());
+        if (shared_breakers_ != nullptr) shared_breakers_->tick(all);
         collect();
         note_registry();
     }

@@ -66,6 +66,8 @@ void Control::add_cache_levels(io::Network* network, const ServiceDiscoveryConfi
     }
     shared_cache_ = *std::move(shared);
     discovery_.use(*shared_cache_);
+    auto breakers = SharedBreakers::create(*network, config.shared_cache, log_);
+    if (breakers) shared_breakers_ = *std::move(breakers);
 }
 
 void Control::start() {
@@ -76,7 +78,13 @@ void Control::start() {
 io::Task<void> Control::tick_each_second() {
     for (;;) {
         co_await io::sleep_for(loop_, kTickInterval);
-        services_.for_each([this](ServiceState& service) { tick(service); });
+        std::vector<policy::ServicePolicies*> all;
+        services_.for_each([&](ServiceState& service) {
+            tick(service);
+            all.push_back(&service.policies);
+        });
+        policy::update_dependencies(all, loop_.now());
+        if (shared_breakers_ != nullptr) shared_breakers_->tick(all);
         discovery_collector_.update(discovery_);
     }
 }

@@ -29,6 +29,7 @@
 #include "mesh/own_writes.h"
 #include "mesh/registrar.h"
 #include "mesh/service_table.h"
+#include "mesh/shared_breakers.h"
 #include "mesh/watch_state.h"
 #include "metrics/metric_registry.h"
 #include "registry/breaker_backend.h"
@@ -124,6 +125,7 @@ class Control {
     registry::BreakerBackend backend_;
     io::KernelFiles files_;
     std::unique_ptr<discovery::SharedCache> shared_cache_;  // null: none
+    std::unique_ptr<SharedBreakers> shared_breakers_;       // null: no Redis
     discovery::ServiceDiscovery discovery_;
     discovery::DiscoveryCollector discovery_collector_;
     OwnWrites own_writes_;

@@ -112,6 +112,8 @@ class MeshCore {
     Result<> run(std::string_view name, const CallOptions& options, const AttemptFunction& attempt);
     Result<> run(ServiceState& service, const CallOptions& options, const AttemptFunction& attempt);
 
+    Result<> force_breaker(ServiceState& service, BreakerForce how, std::string_view endpoint);
+
     Result<> readiness() const;
     std::string metrics_text();
 

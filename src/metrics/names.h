@@ -26,6 +26,12 @@ inline constexpr MetricFamily kRetryBudgetExhausted{"mesh_retry_budget_exhausted
 // --- failure handling
 inline constexpr MetricFamily kBreakerState{"mesh_breaker_state", gauge, "", "Circuit breaker: 0 closed, 1 half-open, 2 open.", {"service", "endpoint"}, kEndpointSeriesMax};
 inline constexpr MetricFamily kBreakerTransitions{"mesh_breaker_transitions_total", counter, "", "Changes of circuit breaker state, by the new state.", {"service", "to"}};
+inline constexpr MetricFamily kServiceBreakerState{"mesh_service_breaker_state", gauge, "", "Circuit breaker of a service as a whole: 0 closed, 1 half-open, 2 open.", {"service"}};
+inline constexpr MetricFamily kServiceBreakerTransitions{"mesh_service_breaker_transitions_total", counter, "", "Changes of the circuit breaker of a service as a whole, by the new state.", {"service", "to"}};
+inline constexpr MetricFamily kBreakersForced{"mesh_breakers_forced", gauge, "", "Circuit breakers, of endpoints and the service, that an operator holds open or closed.", {"service"}};
+inline constexpr MetricFamily kServiceDegraded{"mesh_service_degraded", gauge, "", "1 while a service that this one depends on fails.", {"service"}};
+inline constexpr MetricFamily kEndpointLatencyForecast{"mesh_endpoint_forecast_latency_seconds", gauge, "seconds", "Where an endpoint's latency is heading: expected after forecast.horizon.", {"service", "endpoint"}, kEndpointSeriesMax};
+inline constexpr MetricFamily kEndpointInFlightForecast{"mesh_endpoint_forecast_in_flight", gauge, "", "Where an endpoint's calls in flight are heading: expected after forecast.horizon.", {"service", "endpoint"}, kEndpointSeriesMax};
 inline constexpr MetricFamily kEjections{"mesh_ejections_total", counter, "", "Endpoints left out because real calls failed, by the rule that found it.", {"service", "reason"}};
 inline constexpr MetricFamily kEndpointsEjected{"mesh_endpoints_ejected", gauge, "", "Endpoints left out at present.", {"service"}};
 // --- limits
@@ -104,6 +110,12 @@ inline constexpr const MetricFamily* kAll[] = {
     &kRetryBudgetExhausted,
     &kBreakerState,
     &kBreakerTransitions,
+    &kServiceBreakerState,
+    &kServiceBreakerTransitions,
+    &kBreakersForced,
+    &kServiceDegraded,
+    &kEndpointLatencyForecast,
+    &kEndpointInFlightForecast,
     &kEjections,
     &kEndpointsEjected,
     &kLimit,

@@ -41,9 +41,9 @@ class CallState {
         if (tried_count_ < kTriedMax) tried_[tried_count_++] = load;
     }
 
-  private:
     static constexpr std::size_t kTriedMax = 10;
 
+  private:
     std::array<const balance::EndpointLoad*, kTriedMax> tried_;
     std::size_t tried_count_ = 0;
 };
@@ -53,6 +53,8 @@ struct NoEndpoint {
     enum class Reason : std::uint8_t {
         unknown_service,
         none_available,
+        breaker_open,
+        dependency,
         deadline,
         limited,          // all places of the limit are taken, and of the queue if there is one
         pending_timeout,  // waited long enough for a place

@@ -69,9 +69,10 @@ class NotedSuccesses {
     }
 
     // Those of an endpoint that had the slot before are forgotten: it is gone.
-    void add(std::uint32_t cell, std::uint32_t era) noexcept {
+    void add(std::uint32_t cell, std::uint32_t era, Instant now) noexcept {
         store(cell, of(cell) + 1);
         era_ = era;
+        last_ = now;
     }
 
     std::uint32_t of(std::uint32_t cell) const noexcept {
@@ -83,6 +84,9 @@ class NotedSuccesses {
     // Of the breaker's era in which they were noted.
     std::uint32_t era() const noexcept { return era_; }
 
+    // When the last of them was noted. Handed in, all count as of then.
+    Instant last() const noexcept { return last_; }
+
     void clear(std::uint32_t cell) noexcept { store(cell, 0); }
 
   private:
@@ -92,6 +96,7 @@ class NotedSuccesses {
 
     std::atomic<std::uint64_t> word_{0};  // the cell's number, the count
     std::uint32_t era_ = 0;
+    Instant last_{};
 };
 
 struct Worker {
@@ -119,6 +124,7 @@ struct Worker {
     OwnedCounter success_ns;                        // latencies of the successes, summed up
     std::array<OwnedCounter, kOutcomes> retries;    // allowed, by the outcome that was retried
     std::array<NotedSuccesses, kNotedSlots> noted;  // by Cell::slot
+    NotedSuccesses service_noted;                   // for the service's breaker
     SpinLock shared_lock;  // taken only if several threads share this worker
 };
 

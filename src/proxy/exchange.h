@@ -47,6 +47,7 @@ class Exchange {
     io::Task<void> dispatch();
     void enter(Proxy::Routed& routed);
     io::Task<void> serve();
+    std::optional<bool> judged(resilience::Outcome ended, int status) const;
     io::Task<void> give_answer(policy::HeldEndpoint at);
     io::Task<void> answer_without_endpoint(policy::NoEndpoint why);
     io::Task<void> answer_failure(const AttemptResult& failed);

@@ -22,6 +22,10 @@ std::string_view to_string(ReplyReason reason) noexcept {
             return "unknown_service";
         case ReplyReason::no_endpoint:
             return "no_endpoint";
+        case ReplyReason::breaker_open:
+            return "breaker_open";
+        case ReplyReason::dependency:
+            return "dependency";
         case ReplyReason::limit:
             return "limit";
         case ReplyReason::pending_timeout:
@@ -63,6 +67,8 @@ int status_of(ReplyReason reason) noexcept {
             return 504;
         case ReplyReason::unknown_service:
         case ReplyReason::no_endpoint:
+        case ReplyReason::breaker_open:
+        case ReplyReason::dependency:
         case ReplyReason::limit:
         case ReplyReason::pending_timeout:
         case ReplyReason::shed:
@@ -86,6 +92,10 @@ ReplyReason reason_of(policy::NoEndpoint::Reason why) noexcept {
             return ReplyReason::shed;
         case Reason::unknown_service:
             return ReplyReason::unknown_service;
+        case Reason::breaker_open:
+            return ReplyReason::breaker_open;
+        case Reason::dependency:
+            return ReplyReason::dependency;
         case Reason::none_available:
             break;
     }

@@ -21,6 +21,8 @@ enum class ReplyReason : std::uint8_t {
     no_route,            // 404
     unknown_service,     // 503: nothing was ever discovered by that name
     no_endpoint,         // 503: all known ones are critical, ejected or open
+    breaker_open,        // 503: the circuit breaker of the service as a whole
+    dependency,          // 503: one that it depends on fails, and the policy says fail fast
     limit,               // 503: concurrency limit of the service
     pending_timeout,     // 503: waited long enough for a place of that limit
     shed,                // 503: what is left of it is for calls of a higher class

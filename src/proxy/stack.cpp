@@ -160,7 +160,12 @@ io::Task<void> Exchange::serve() {
         }
         if (result.has_answer) co_await discard_answer(at);
         drop_upstream();
-        service_->finish_attempt(std::move(at), result.outcome, now());
+        service_->finish_attempt(
+            std::move(at),
+            result.outcome,
+            now(),
+            result.has_answer ? judged(result.outcome, answer_.status) : std::nullopt
+        );
         if (client_gone_) co_return;
         if (!again) {
             co_await answer_failure(result);
@@ -171,9 +176,15 @@ io::Task<void> Exchange::serve() {
     }
 }
 
+// Does an answer speak against its endpoint? If it came whole, its status says so.
+std::optional<bool> Exchange::judged(Outcome ended, int status) const {
+    if (ended != Outcome::success && ended != Outcome::server_error) return std::nullopt;
+    return service_->policy().failure_statuses.contains(status);
+}
+
 io::Task<void> Exchange::give_answer(policy::HeldEndpoint at) {
     const Outcome ended = co_await forward_answer(at);
-    service_->finish_attempt(std::move(at), ended, answered_at_);
+    service_->finish_attempt(std::move(at), ended, answered_at_, judged(ended, answer_.status));
     // Nothing of it has left yet if its first bytes were malformed: then there is a better answer.
     if (ended == Outcome::success || head_sent_ || client_gone_) co_return;
     AttemptResult malformed;
@@ -191,7 +202,7 @@ io::Task<bool> Exchange::wait_before_retry(Duration wait) {
 }
 
 io::Task<void> Exchange::answer_without_endpoint(policy::NoEndpoint why) {
-    const std::string text = policy::to_error(why, service_->name(), now()).what;
+    const std::string text = service_->to_error(why, now()).what;
     const ReplyReason reason = reason_of(why.reason);
     co_await reply(status_of(reason), reason, text);
 }

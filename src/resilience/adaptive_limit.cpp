@@ -12,15 +12,15 @@ constexpr double kSmoothing = 0.2;  // of falling limits
 constexpr double kLatencySmoothing = 0.3;
 constexpr double kProbeShare = 0.75;  // of the calls in flight that the throughput needs
 constexpr Duration kFirstProbe = std::chrono::seconds(2);  // it may begin in an overload
-constexpr double kProbeAnswers = 50;                       // to believe a probe
+constexpr double kProbeAnswers = 100;                      // to believe a probe
 constexpr int kProbeWindows = 10;                          // to wait for them
-constexpr double kStillFalling = 0.8;  // of the base before a probe: another may find less
-constexpr double kMuchMore = 2.2;      // than base: a queue that gradient and vegas would not leave
-constexpr double kLowAnswers = 100;    // at half the limit before base is doubted
-constexpr double kClearlyLess = 0.7;   // than base: more than chance
-constexpr double kNoise = 1.15;        // times base: may be chance, and is followed
-constexpr double kTracking = 0.1;      // how closely
-constexpr double kSameLatency = 0.8;   // of that at twice the limit; 0.5 = all of it queueing
+constexpr double kStillFalling = 0.85;  // of the base before a probe: another may find less
+constexpr double kMuchMore = 2.2;     // than base: a queue that gradient and vegas would not leave
+constexpr double kLowAnswers = 100;   // at half the limit before base is doubted
+constexpr double kClearlyLess = 0.7;  // than base: more than chance
+constexpr double kNoise = 1.15;       // times base: may be chance, and is followed
+constexpr double kTracking = 0.1;     // how closely
+constexpr double kSameLatency = 0.8;  // of that at twice the limit; 0.5 = all of it queueing
 
 }  // namespace
 
@@ -90,7 +90,7 @@ void AdaptiveLimiter::learn(double latency, double answers, bool is_used) noexce
         base_ = first_answers_ > 0 ? first_sum_ / first_answers_ : latency;
         return;
     }
-    if (latency < kClearlyLess * base_ && answers >= kProbeAnswers) {
+    if (latency < kClearlyLess * base_ && answers >= kProbeAnswers / 2) {
         base_ += kSmoothing * (latency - base_);
     } else if (!is_used && latency < kNoise * base_) {
         base_ += kTracking * (latency - base_);

@@ -202,8 +202,8 @@ TEST_P(Adaptive, FindsWhatServersOfAnySizeCanTake) {
         SCOPED_TRACE(workers);
         Simulation sim(GetParam(), workers, 1);
         sim.rate = steady(2 * sim.capacity());
-        sim.run(seconds(60));
-        const Summary found = sim.run(minutes(2));
+        sim.run(seconds(workers > 50 ? 30 : 90));
+        const Summary found = sim.run(seconds(workers > 50 ? 30 : 90));
         EXPECT_GE(found.calls_per_second, 0.93 * sim.capacity());
         // Without a limit half of the calls would time out. The queue that is kept is short.
         const double queue = found.latency_ms / sim.service_ms;
@@ -215,8 +215,8 @@ TEST_P(Adaptive, FindsWhatServersOfAnySizeCanTake) {
 TEST_P(Adaptive, GoesBelowItsFirstLimitAndNotBelowTheLeast) {
     Simulation sim(GetParam(), 2, 4);
     sim.rate = steady(10 * sim.capacity());
-    sim.run(seconds(60));
-    const Summary found = sim.run(minutes(1));
+    sim.run(minutes(3));
+    const Summary found = sim.run(minutes(2));
     EXPECT_LT(found.limit, AdaptiveLimiter::kInitial);
     EXPECT_GE(found.limit_max, 4);
 }
@@ -256,11 +256,11 @@ TEST_P(Adaptive, BurstsDoNotCollapseTheLimit) {
 
 // The trap of a long average: under steady overload the queue becomes the normal state.
 TEST_P(Adaptive, TheBaselineDoesNotDriftUnderSteadyOverload) {
-    Simulation sim(GetParam(), 20);
-    sim.rate = steady(3 * sim.capacity());
+    Simulation sim(GetParam(), 10);
+    sim.rate = steady(2 * sim.capacity());
     sim.run(seconds(60));
     const Summary early = sim.run(minutes(2));
-    sim.run(minutes(20));
+    sim.run(minutes(15));
     const Summary late = sim.run(minutes(2));
     EXPECT_LE(late.latency_ms, 1.25 * early.latency_ms);
     EXPECT_LE(in_ms(sim.limiter().base()), 1.6 * sim.service_ms);
@@ -326,8 +326,8 @@ TEST_P(Adaptive, FastFailuresAreNotTakenForSpeed) {
 TEST(AdaptiveVegas, SeveralCallersShareAndDoNotPushEachOtherOut) {
     Simulation sim(AdaptiveLimit::vegas, 40, 4, 4);
     sim.rate = steady(2 * sim.capacity());
-    sim.run(minutes(10));
-    const Summary found = sim.run(minutes(3));
+    sim.run(minutes(6));
+    const Summary found = sim.run(minutes(2));
     EXPECT_GE(found.calls_per_second, 0.93 * sim.capacity());
     EXPECT_LE(found.latency_ms, 3.5 * sim.service_ms);
     EXPECT_GE(found.limit, 40.0 / 4 / 3) << "of the first of the four";
