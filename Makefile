@@ -46,6 +46,7 @@ lint: deps-test ## House rules, their tests, and the format check
 	@python3 tools/lint_test.py
 	@python3 tools/lint.py
 	@python3 tools/check_docs_test.py
+	@python3 tools/plot_balance_test.py
 	@python3 tools/check_docs.py
 	@clang-format-19 --dry-run --Werror $(SOURCES)
 
@@ -81,10 +82,11 @@ strictness: build-test ## Send malformed and odd requests through dpmesh, HAProx
 	@python3 bench/strictness.py --build $(RELEASE)
 
 .PHONY: sim-balance
-sim-balance: deps-test ## Compare the balancing algorithms in virtual time, beside an oracle
+sim-balance: deps-test ## Compare the balancing algorithms in virtual time, beside an oracle; draws docs/plots
 	@cmake --preset release -DMESH_TESTS=ON -DMESH_BENCH=ON --log-level=WARNING >/dev/null
 	@cmake --build $(RELEASE) -j $(JOBS) --target sim_balance
-	@$(RELEASE)/bench/sim_balance bench/balance/scenarios/*.txt
+	@$(RELEASE)/bench/sim_balance --csv $(RELEASE)/sim_balance.csv bench/balance/scenarios/*.txt
+	@python3 tools/plot_balance.py $(RELEASE)/sim_balance.csv docs/plots
 
 .PHONY: fuzz
 fuzz: deps-test ## Run every fuzzer for FUZZ_SECONDS (30) each

@@ -31,12 +31,23 @@ bool names_this_machine(std::string_view host) {
     return address && address->is_loopback();
 }
 
+// Sent by a browser on behalf of a page that is not from here.
+bool is_foreign(const http::Request& request) {
+    const std::string_view origin = request.header("origin");
+    return !origin.empty() && origin != "http://" + request.host &&
+           origin != "https://" + request.host;
+}
+
 }  // namespace
 
 AdminHandler::AdminHandler(std::string token) : token_(std::move(token)) {}
 
 void AdminHandler::add(std::string path, std::string description, Page page) {
     pages_[std::move(path)] = {std::move(description), std::move(page)};
+}
+
+void AdminHandler::add_action(std::string path, std::string description, Page page) {
+    pages_[std::move(path)] = {std::move(description), std::move(page), true};
 }
 
 io::Task<http::Response> AdminHandler::handle(http::Request request) {
@@ -63,15 +74,24 @@ http::Response AdminHandler::answer(const http::Request& request) const {
         denied.headers.push_back({"WWW-Authenticate", "Bearer"});
         return denied;
     }
-    if (request.method != "GET" && request.method != "HEAD") {
+    const auto page = pages_.find(request.path());
+    const bool is_action = page != pages_.end() && page->second.is_action;
+    if (is_action ? request.method != "PUT" : request.method != "GET" && request.method != "HEAD") {
         http::Response wrong = http::text_response(
-            405, fmt::format("{} is not allowed here; pages are read with GET\n", request.method)
+            405,
+            fmt::format(
+                "{} is not allowed here; {}\n",
+                request.method.substr(0, 32),
+                is_action ? "this is done with PUT" : "pages are read with GET"
+            )
         );
-        wrong.headers.push_back({"Allow", "GET, HEAD"});
+        wrong.headers.push_back({"Allow", is_action ? "PUT" : "GET, HEAD"});
         return wrong;
     }
+    if (is_action && is_foreign(request)) {
+        return http::text_response(403, "A page from elsewhere may not change anything here.\n");
+    }
     if (request.path() == "/") return index();
-    const auto page = pages_.find(request.path());
     if (page == pages_.end()) {
         return http::text_response(
             404, fmt::format("There is no page {}; / lists all.\n", request.path().substr(0, 200))
@@ -86,7 +106,8 @@ http::Response AdminHandler::answer(const http::Request& request) const {
 http::Response AdminHandler::index() const {
     std::string text = "dpmesh admin\n\n";
     for (const auto& [path, entry] : pages_) {
-        fmt::format_to(std::back_inserter(text), "{:<14} {}\n", path, entry.description);
+        const std::string_view how = entry.is_action ? "PUT: " : "";
+        fmt::format_to(std::back_inserter(text), "{:<14} {}{}\n", path, how, entry.description);
     }
     return http::text_response(200, text);
 }

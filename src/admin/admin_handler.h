@@ -1,7 +1,10 @@
 #pragma once
 
 // AdminHandler: the pages of the admin API: each a path and a function that makes a response now.
-// Who has the data registers the page; this room knows nothing of it. Read-only: GET and HEAD.
+// Who has the data registers the page; this room knows nothing of it. Pages are read-only: GET and
+// HEAD. The few that change something are actions: PUT, and only from programs or our own pages. A
+// foreign web page cannot send PUT without asking first (CORS), which nobody answers here; and what
+// names another Origin is refused.
 //
 // Defences: a token, if one is set, in `Authorization: Bearer`; without one, requests must name
 // this machine (localhost or a loopback address) in Host, so that a web page cannot reach the API
@@ -25,12 +28,16 @@ class AdminHandler final : public http::Handler {
     // `description` is shown on the index page "/".
     void add(std::string path, std::string description, Page page);
 
+    // The same for something that PUT changes.
+    void add_action(std::string path, std::string description, Page page);
+
     io::Task<http::Response> handle(http::Request request) override;
 
   private:
     struct Entry {
         std::string description;
         Page page;
+        bool is_action = false;
     };
 
     http::Response answer(const http::Request& request) const;

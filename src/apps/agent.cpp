@@ -6,6 +6,7 @@
 
 #include "apps/build_info.h"
 #include "apps/discovery_settings.h"
+#include "apps/endpoint_query.h"
 #include "config/effective.h"
 
 namespace datapunk::mesh::apps {
@@ -25,6 +26,7 @@ proxy::ListenerConfig listener_of(
         .connections_max = section.limits.connections_max,
         .head_bytes_max = section.limits.head_bytes_max,
         .body_bytes_max = section.limits.body_bytes_max,
+        .streams_max = section.limits.streams_max,
         .idle_timeout = section.idle_timeout,
         .head_timeout = section.head_timeout,
         .body_timeout = section.body_timeout,
@@ -124,6 +126,7 @@ Result<> Agent::start(io::HandoverClient* predecessor) {
     if (predecessor != nullptr && is_embedded) {  // one process has the state, and its DNS port
         if (auto released = predecessor->release(); !released) return released;
     }
+    if (auto shared = start_sharing(); !shared) return shared;
     if (auto registry = start_registry(); !registry) return registry;
     if (predecessor != nullptr) {
         if (auto known = wait_for_services(); !known) return known;
@@ -177,6 +180,15 @@ Result<> Agent::make_services() {
     return Ok{};
 }
 
+Result<> Agent::start_sharing() {
+    const SharedCacheConfig redis = discovery_of(config()).shared_cache;
+    if (redis.host.empty()) return Ok{};
+    auto shared = internal::SharedBreakers::create(network_, redis, log_);
+    if (!shared) return std::move(shared).error();
+    shared_breakers_ = *std::move(shared);
+    return Ok{};
+}
+
 Result<> Agent::start_registry() {
     if (config().registry.kind == config::RegistryKind::fixed) return Ok{};
     auto backend = connect_registry(config().registry.kind);
@@ -189,6 +201,7 @@ Result<> Agent::start_registry() {
         loop_, std::move(observed), discovery.registry_breaker, metrics_, log_
     );
     discovery_ = std::make_unique<discovery::ServiceDiscovery>(loop_, *backend_, discovery, log_);
+    backend_->on_closed([this] { discovery_->note_registry_is_back(); });
     if (!discovery.shared_cache.host.empty()) {
         auto shared =
             discovery::SharedCache::create(network_, discovery.shared_cache, metrics_, log_);
@@ -206,6 +219,7 @@ Result<> Agent::start_registry() {
         .log = log_,
         .metrics = metrics_,
         .timeout = std::chrono::seconds(5),
+        .drain_delay = config().drain_delay,
         .on_announced = [this](
                             ServiceConfig config, Instant deadline
                         ) { return own_writes_->see_registered(std::move(config), deadline); },
@@ -348,6 +362,20 @@ Result<> Agent::start_admin() {
     return Ok{};
 }
 
+http::Response Agent::endpoints_page(const http::Request& request) const {
+    auto query = parse_endpoint_query(request.query());
+    if (!query) return http::text_response(400, query.error().what + "\n");
+    std::vector<policy::ServiceView> views;
+    services_.for_each([&](const policy::ServicePolicies& service) {
+        views.push_back(service.view(loop_.now()));
+    });
+    const auto known = [this](std::string_view service) {
+        return discovery_ == nullptr ? nullptr : discovery_->known(service);
+    };
+    views = select(std::move(views), *query, known);
+    return http::json_response(200, endpoints_json(views, loop_.now()));
+}
+
 void Agent::add_pages() {
     admin_.add("/live", "200 while the control loop turns", [](const http::Request&) {
         return http::json_response(200, "{\"live\": true}\n");
@@ -369,19 +397,20 @@ void Agent::add_pages() {
     );
     admin_.add(
         "/endpoints",
-        "services and endpoints: health, breaker, ejection, load",
-        [this](const http::Request&) {
-            std::vector<policy::ServiceView> views;
-            services_.for_each([&](const policy::ServicePolicies& service) {
-                views.push_back(service.view(loop_.now()));
-            });
-            return http::json_response(200, endpoints_json(views, loop_.now()));
-        }
+        "services and endpoints: health, breaker, ejection, load; ?service= &tag= &meta= &zone= …",
+        [this](const http::Request& request) { return endpoints_page(request); }
     );
     admin_.add(
         "/events",
         "what happened lately: ejections, breakers, registry, drain",
         [this](const http::Request&) { return http::json_response(200, events_json(events_)); }
+    );
+    admin_.add_action(
+        "/breaker",
+        "?service=NAME[&endpoint=ID]&force=open|closed|none: an operator's word",
+        [this](const http::Request& request) {
+            return force_breaker(services_, request.query(), loop_.now());
+        }
     );
     if (config().metrics.enabled) {
         admin_.add(
@@ -437,7 +466,13 @@ void Agent::note_event(policy::PolicyEvent event) {
 io::Task<void> Agent::tick_loop() {
     for (;;) {
         co_await io::sleep_for(loop_, kTick);
-        services_.for_each([this](policy::ServicePolicies& service) { service.tick(loop_.now()); });
+        std::vector<policy::ServicePolicies*> all;
+        services_.for_each([&](policy::ServicePolicies& service) {
+            service.tick(loop_.now());
+            all.push_back(&service);
+        });
+        policy::update_dependencies(all, loop_.now());
+        if (shared_breakers_ != nullptr) shared_breakers_->tick(all);
         collect();
         note_registry();
     }
@@ -451,10 +486,12 @@ io::Task<void> Agent::stop() {
         "draining",
         {{"timeout_seconds", std::chrono::duration<double>(config().drain_timeout).count()}}
     );
-    const Instant deadline = loop_.now() + config().drain_timeout;
     // First out of the registry, so that callers stop coming; then what is in flight.
-    if (registrar_ != nullptr && !is_handed_over_)
-        co_await registrar_->withdraw_all(loop_.now() + std::chrono::seconds(5));
+    if (registrar_ != nullptr && !is_handed_over_) {
+        const Duration drain = config().drain_delay * 5 / 4;
+        co_await registrar_->withdraw_all(loop_.now() + drain + std::chrono::seconds(5));
+    }
+    const Instant deadline = loop_.now() + config().drain_timeout;
     co_await workers_->drain(deadline);
     watches_.clear();
     if (local_registry_ != nullptr)

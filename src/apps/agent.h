@@ -31,6 +31,7 @@
 #include "mesh/observed_backend.h"
 #include "mesh/own_writes.h"
 #include "mesh/registrar.h"
+#include "mesh/shared_breakers.h"
 #include "metrics/metric_registry.h"
 #include "policy/collector.h"
 #include "proxy/upstream_service.h"
@@ -82,6 +83,7 @@ class Agent {
     Result<> make_services();
     Result<> start_workers();
     Result<> start_admin();
+    Result<> start_sharing();
     Result<> start_registry();
     Result<std::unique_ptr<registry::Backend>> connect_registry(config::RegistryKind kind);
     Result<std::unique_ptr<registry::Backend>> connect_merged();
@@ -92,6 +94,7 @@ class Agent {
     io::Task<void> announce(ServiceConfig registration);
     void collect();
     void add_pages();
+    http::Response endpoints_page(const http::Request& request) const;
     io::Task<void> tick_loop();
     void note_registry();
     void note_event(policy::PolicyEvent event);
@@ -109,6 +112,7 @@ class Agent {
     Certificates certificates_;
     proxy::UpstreamServices services_;
     std::vector<std::unique_ptr<policy::ServiceCollector>> collectors_;  // in services_' order
+    std::unique_ptr<internal::SharedBreakers> shared_breakers_;          // null: no Redis
     std::unique_ptr<LocalRegistry> local_registry_;
     std::unique_ptr<registry::BreakerBackend> backend_;     // null: fixed endpoints only
     internal::ObservedBackend* observed_ = nullptr;         // behind the breaker

@@ -8,10 +8,10 @@
 #include "apps/agent.h"
 #include "apps/build_info.h"
 #include "apps/commands.h"
-#include "apps/environment.h"
 #include "apps/registry_session.h"
 #include "config/document.h"
 #include "config/sources.h"
+#include "io/environment.h"
 #include "io/handover.h"
 #include "io/listening_sockets.h"
 #include "io/log_sink.h"
@@ -38,7 +38,7 @@ config::Loaded load_config(const std::vector<std::string>& paths, Result<>& read
     }
     return config::load(
         {.files = std::move(files),
-         .environment = process_environment(),
+         .environment = io::process_environment(),
          .read_secret_file = config::read_secret_file}
     );
 }
@@ -112,7 +112,7 @@ Result<std::optional<io::HandoverClient>> find_predecessor(
 
 int run_agent(const AgentCommand& command) {
     std::vector<std::string> paths = command.config;
-    const auto environment = process_environment();
+    const auto environment = io::process_environment();
     if (const auto from = environment.find("MESH_CONFIG");
         paths.empty() && from != environment.end()) {
         paths.push_back(from->second);

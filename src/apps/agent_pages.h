@@ -4,10 +4,13 @@
 
 #include <deque>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "http/message.h"
 #include "policy/events.h"
 #include "policy/view.h"
+#include "proxy/upstream_service.h"
 
 namespace datapunk::mesh::apps {
 
@@ -24,6 +27,11 @@ struct TimedEvent {
 
 std::string ready_json(const std::vector<Unready>& reasons);
 std::string endpoints_json(const std::vector<policy::ServiceView>& services, Instant now);
+// PUT /breaker: what `query` says, done.
+http::Response force_breaker(
+    const proxy::UpstreamServices& services, std::string_view query, Instant now
+);
+
 std::string events_json(const std::deque<TimedEvent>& events);
 
 }  // namespace datapunk::mesh::apps

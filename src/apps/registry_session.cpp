@@ -4,15 +4,14 @@
 
 #include <cstdio>
 
-#include "apps/environment.h"
 #include "http/client.h"
+#include "io/environment.h"
 #include "wire/url.h"
 
 namespace datapunk::mesh::apps {
 
 Result<std::unique_ptr<RegistrySession>> RegistrySession::open(const RegistryAccess& access) {
-    registry::consul::Environment environment;
-    for (auto& [name, value] : process_environment()) environment.emplace(name, value);
+    registry::consul::Environment environment = io::process_environment();
     // The command line beats the environment.
     if (!access.address.empty()) environment["CONSUL_HTTP_ADDR"] = access.address;
     if (!access.token.empty()) environment["CONSUL_HTTP_TOKEN"] = access.token;

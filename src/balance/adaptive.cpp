@@ -66,6 +66,31 @@ std::string text_of(const char* format, double value) {
     return {text.data(), static_cast<std::size_t>(std::clamp(length, 0, 95))};
 }
 
+// What differs so much calls for which choice?
+struct Thresholds {
+    double latency;
+    double failures;
+    double in_flight;
+};
+
+constexpr Thresholds kApart{kLatencyApart, kFailuresApart, kInFlightApart};
+constexpr Thresholds kAlike{kLatencyAlike, kFailuresAlike, kInFlightAlike};
+
+Choice level_of(const Differences& found, const Thresholds& limits) {
+    if (found.latency >= limits.latency || found.failures >= limits.failures) {
+        return Choice::peak_ewma;
+    }
+    return found.in_flight >= limits.in_flight ? Choice::least_request : Choice::round_robin;
+}
+
+std::string reason_of(const Differences& found) {
+    if (found.latency >= kLatencyApart) return text_of("latencies differ %.1f-fold", found.latency);
+    if (found.failures >= kFailuresApart) {
+        return text_of("failure rates differ by %.1f %%", found.failures * 100);
+    }
+    return text_of("one has %.1f times the calls in flight", found.in_flight);
+}
+
 }  // namespace
 
 std::string_view to_string(Choice choice) noexcept {
@@ -80,24 +105,19 @@ std::string_view to_string(Choice choice) noexcept {
     return "";
 }
 
+bool AdaptiveChooser::become_careful(Choice needed, const std::string& why) {
+    if (needed <= choice_) return false;
+    choice_ = needed;
+    quiet_ = 0;
+    why_ = why;
+    return true;
+}
+
 bool AdaptiveChooser::judge(std::span<const EndpointQuality> endpoints) {
     if (endpoints.size() < 2) return false;
     const Differences found = differences_of(endpoints);
-    const auto level = [&](double latency, double failures, double in_flight) {
-        if (found.latency >= latency || found.failures >= failures) return Choice::peak_ewma;
-        return found.in_flight >= in_flight ? Choice::least_request : Choice::round_robin;
-    };
-    const Choice needed = level(kLatencyApart, kFailuresApart, kInFlightApart);
-    const Choice enough = level(kLatencyAlike, kFailuresAlike, kInFlightAlike);
-    if (needed > choice_) {
-        choice_ = needed;
-        quiet_ = 0;
-        why_ = found.latency >= kLatencyApart ? text_of("latencies differ %.1f-fold", found.latency)
-               : found.failures >= kFailuresApart
-                   ? text_of("failure rates differ by %.1f %%", found.failures * 100)
-                   : text_of("one has %.1f times the calls in flight", found.in_flight);
-        return true;
-    }
+    if (become_careful(level_of(found, kApart), reason_of(found))) return true;
+    const Choice enough = level_of(found, kAlike);
     if (enough >= choice_ || found.is_uncertain) {
         quiet_ = 0;
         return false;
@@ -107,6 +127,12 @@ bool AdaptiveChooser::judge(std::span<const EndpointQuality> endpoints) {
     choice_ = enough;
     why_ = text_of("endpoints have been alike for %.0f intervals", kQuietIntervals);
     return true;
+}
+
+bool AdaptiveChooser::watch(std::span<const EndpointQuality> endpoints) {
+    if (endpoints.size() < 2) return false;
+    const Differences found = differences_of(endpoints);
+    return become_careful(level_of(found, kApart), reason_of(found));
 }
 
 BalanceConfig AdaptiveChooser::config() const {

@@ -1,17 +1,18 @@
 #pragma once
 
-// AdaptiveChooser: which algorithm a service needs, judged once an interval by how its endpoints
-// differ. From the plainest to the most careful:
+// AdaptiveChooser: which algorithm a service needs, judged by how its endpoints differ. From the
+// plainest to the most careful:
 //
 //   round_robin (weighted)   nothing differs: exactly equal shares at the least cost
 //   least_request            calls in flight pile up at some: kInFlightApart x the mean
 //   peak_ewma                latencies differ kLatencyApart-fold, or failure rates by
 //   kFailuresApart
 //
-// Hysteresis: it becomes more careful at once, and plainer only after kQuietIntervals in which even
-// the lower thresholds were not reached; what cannot be judged (an endpoint that hardly anybody
-// asked) keeps what there is. It begins with the most careful. The trap of the naive kind is to try
-// a worse algorithm in order to measure it; here nothing is tried, endpoints are compared.
+// Hysteresis: it becomes more careful at once (watched every second), and plainer only after
+// kQuietIntervals in which even the lower thresholds were not reached; what cannot be judged (an
+// endpoint that hardly anybody asked) keeps what there is. It begins with the most careful. The
+// trap of the naive kind is to try a worse algorithm in order to measure it; here nothing is tried,
+// endpoints are compared.
 //
 // Invariants: never plainer within kQuietIntervals judgements of the last reason to be careful; the
 // same judgements give the same choices.
@@ -50,8 +51,10 @@ class AdaptiveChooser {
   public:
     enum class Choice : std::uint8_t { round_robin, least_request, peak_ewma };
 
-    // Whether the choice has changed. why() says what was decisive.
+    // At the end of an interval. Whether the choice has changed; why() says what was decisive.
     bool judge(std::span<const EndpointQuality> endpoints);
+    // Within one: becomes more careful if it must, never plainer.
+    bool watch(std::span<const EndpointQuality> endpoints);
 
     Choice choice() const noexcept { return choice_; }
 
@@ -62,6 +65,8 @@ class AdaptiveChooser {
     BalanceConfig config() const;
 
   private:
+    bool become_careful(Choice needed, const std::string& why);
+
     Choice choice_ = Choice::peak_ewma;
     int quiet_ = 0;
     std::string why_ = "nothing is known yet";

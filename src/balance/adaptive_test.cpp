@@ -104,6 +104,18 @@ TEST(Adaptive, KeepsWhatThereIsWhileAnEndpointCannotBeJudged) {
     EXPECT_EQ(chooser.choice(), Choice::peak_ewma);
 }
 
+TEST(Adaptive, WatchedItBecomesCarefulAndNeverPlain) {
+    AdaptiveChooser chooser;
+    for (int i = 0; i < 10; ++i) EXPECT_FALSE(chooser.watch(alike(5)));
+    EXPECT_EQ(chooser.choice(), Choice::peak_ewma);
+    be_quiet(chooser, 3);
+    EXPECT_EQ(chooser.choice(), Choice::round_robin);
+    auto one_slow = alike(5);
+    one_slow[1].latency = milliseconds(30);
+    EXPECT_TRUE(chooser.watch(one_slow));
+    EXPECT_EQ(chooser.choice(), Choice::peak_ewma);
+}
+
 TEST(Adaptive, OneEndpointOrNoneIsNoReasonForAnything) {
     AdaptiveChooser chooser;
     for (int i = 0; i < 5; ++i) {

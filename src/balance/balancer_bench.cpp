@@ -2,7 +2,7 @@
 
 #include <benchmark/benchmark.h>
 
-#include "balance/balancer.h"
+#include "balance/grouped_balancer.h"
 #include "balance/peak_ewma.h"
 #include "balance/test_fleet.h"
 
@@ -36,7 +36,26 @@ BENCHMARK_CAPTURE(pick, weighted_round_robin, WeightedRoundRobin{}, true)
     ->Arg(10)
     ->Arg(1000)
     ->Arg(10000);
+BENCHMARK_CAPTURE(pick, static_stride, StaticStride{}, true)->Arg(10)->Arg(1000)->Arg(10000);
 BENCHMARK_CAPTURE(pick, random_weighted, Random{}, true)->Arg(10)->Arg(1000)->Arg(10000);
+
+// Own zone, other zone, and those that nobody asks.
+void pick_in_groups(benchmark::State& bench, const BalanceConfig& config) {
+    const TestFleet fleet(300);
+    std::vector<GroupedBalancer::Group> groups(3);
+    for (std::size_t i = 0; i < 300; ++i) {
+        groups[i / 100].candidates.push_back(fleet.candidates()[i]);
+    }
+    groups[0].share = 0.7;
+    groups[1].share = 0.3;
+    groups[2].share = 0;
+    const GroupedBalancer balancer(config, std::move(groups));
+    PickState state(2);
+    const PickQuery query{.now = at_ms(100)};
+    for (auto _ : bench) benchmark::DoNotOptimize(balancer.pick(query, state));
+}
+
+BENCHMARK_CAPTURE(pick_in_groups, peak_ewma, PeakEwma{});
 
 void build(benchmark::State& bench, const BalanceConfig& config) {
     std::vector<std::uint32_t> weights(static_cast<std::size_t>(bench.range(0)));

@@ -38,6 +38,7 @@ struct EndpointLoad {
     // Written by peak_ewma's record_answer(). 0 = has not answered yet.
     std::atomic<double> latency_ns{0};
     std::atomic<std::int64_t> latency_at{0};
+    std::atomic<float> usual_calls{1};  // in flight with those answers, themselves included
     // The owner's: kept on this line because whoever picks the endpoint reads it next. Not read
     // here.
     std::atomic<std::uint32_t> owner_word{0};

@@ -26,14 +26,14 @@ class GroupedBalancer {
     GroupedBalancer(const BalanceConfig& config, std::vector<Group> groups);
 
     std::optional<std::uint32_t> pick(const PickQuery& query, PickState& state) const noexcept {
-        if (built_.size() == 1) [[likely]]
-            return built_[0].balancer.pick(query, state);
+        if (places_.size() == 1) [[likely]] {
+            return first_.pick(query, state);
+        }
         return pick_group(query, state);
     }
 
   private:
-    struct Built {
-        Balancer balancer;
+    struct Place {
         std::uint32_t offset = 0;
         double until = 0;  // sum of the shares up to and with this one
         double share = 0;
@@ -45,7 +45,9 @@ class GroupedBalancer {
         std::size_t group, const PickQuery& query, PickState& state
     ) const noexcept;
 
-    std::vector<Built> built_;
+    Balancer first_;  // here, so that the usual pick has no further to go
+    std::vector<Balancer> others_;
+    std::vector<Place> places_;  // of all groups
 };
 
 }  // namespace datapunk::mesh::balance

@@ -47,6 +47,8 @@ void record_answer(
     if (failed) sample = std::max({sample, ns(kFailureLatencyMin), 2 * average});
     sample = std::min(sample, ns(kLatencyMax));
 
+    const double calls = std::max<double>(1, load.in_flight.load(std::memory_order_relaxed));
+    double usual = calls;
     double updated = sample;
     if (average > 0) {
         const double keep = decay_factor(elapsed_ns(load, now) / ns(config.decay));
@@ -54,7 +56,12 @@ void record_answer(
         const double peak =
             std::min(std::min(ns(latency), ns(kLatencyMax)), average * kPeakRiseMax);
         updated = std::max(averaged, peak);
+        // A peak is of the calls that there were with it.
+        if (averaged >= peak) {
+            usual = load.usual_calls.load(std::memory_order_relaxed) * keep + calls * (1 - keep);
+        }
     }
+    load.usual_calls.store(static_cast<float>(usual), std::memory_order_relaxed);
     load.latency_ns.store(updated, std::memory_order_relaxed);
     load.latency_at.store(now.time_since_epoch().count(), std::memory_order_relaxed);
 }
@@ -78,59 +85,64 @@ PeakEwmaPicker::PeakEwmaPicker(const PeakEwma& config, std::vector<Candidate> ca
     mean_weight_ = sum / static_cast<double>(candidates_.size());
 }
 
-double PeakEwmaPicker::decayed_latency(const EndpointLoad& load, Instant now) const noexcept {
+PeakEwmaPicker::Seen PeakEwmaPicker::see(const Candidate& candidate, Instant now) const noexcept {
+    const EndpointLoad& load = *candidate.load;
     const double average = load.latency_ns.load(std::memory_order_relaxed);
-    return average == 0 ? 0 : average * decay_factor(elapsed_ns(load, now) * per_decay_);
+    return {
+        .latency = average == 0 ? 0 : average * decay_factor(elapsed_ns(load, now) * per_decay_),
+        .usual_calls = load.usual_calls.load(std::memory_order_relaxed),
+        .in_flight = load.in_flight.load(std::memory_order_relaxed),
+        .weight = candidate.weight
+    };
 }
 
-double PeakEwmaPicker::weighted_cost(const Candidate& candidate, double latency) const noexcept {
-    const auto in_flight =
-        static_cast<double>(candidate.load->in_flight.load(std::memory_order_relaxed));
-    const double calls = in_flight * mean_weight_ + candidate.weight;
-    if (latency == 0) return in_flight == 0 ? 0 : kProbedCost * calls;
-    return latency * calls;
-}
-
-double PeakEwmaPicker::cost_of(const Candidate& candidate, Instant now) const noexcept {
-    return weighted_cost(candidate, decayed_latency(*candidate.load, now)) / candidate.weight;
+// In flight is counted per weight. With no more calls than its average is of, an endpoint is as
+// fast as that says; with more, slower in proportion.
+double PeakEwmaPicker::cost(const Seen& seen) const noexcept {
+    const double in_flight = seen.in_flight;
+    if (seen.latency == 0) return seen.in_flight == 0 ? 0 : kProbedCost * (1 + in_flight);
+    if (in_flight + 1 <= seen.usual_calls) return seen.latency;
+    const double weight = seen.weight;
+    return seen.latency * (in_flight * mean_weight_ + weight) /
+           ((seen.usual_calls - 1) * mean_weight_ + weight);
 }
 
 // Within kLatencyTolerance of each other latencies say nothing, and the fewer calls in flight win.
-bool PeakEwmaPicker::is_better(const Candidate& a, const Candidate& b, Instant now) const noexcept {
-    const double latency_a = decayed_latency(*a.load, now);
-    const double latency_b = decayed_latency(*b.load, now);
-    if (latency_a > 0 && latency_b > 0 && latency_a < kLatencyTolerance * latency_b &&
-        latency_b < kLatencyTolerance * latency_a) {
-        const auto calls = [](const Candidate& c) {
-            return std::uint64_t{c.load->in_flight.load(std::memory_order_relaxed)};
-        };
-        return calls(a) * b.weight < calls(b) * a.weight;
+bool PeakEwmaPicker::is_better(const Seen& a, const Seen& b) const noexcept {
+    if (a.latency > 0 && b.latency > 0 && a.latency < kLatencyTolerance * b.latency &&
+        b.latency < kLatencyTolerance * a.latency) {
+        return std::uint64_t{a.in_flight} * b.weight < std::uint64_t{b.in_flight} * a.weight;
     }
-    return weighted_cost(a, latency_a) * b.weight < weighted_cost(b, latency_b) * a.weight;
+    return cost(a) < cost(b);
+}
+
+std::optional<std::uint32_t> PeakEwmaPicker::best_of_drawn(
+    std::uint32_t choices, const PickQuery& query, PickState& state
+) const noexcept {
+    const auto better = [&](const Candidate& a, const Candidate& b) {
+        return is_better(see(a, query.now), see(b, query.now));
+    };
+    return best_of(candidates_, draw_, choices, query, state.rng, better);
 }
 
 std::optional<std::uint32_t> PeakEwmaPicker::pick(const PickQuery& query, PickState& state)
     const noexcept {
-    const auto better = [&](const Candidate& a, const Candidate& b) {
-        return is_better(a, b, query.now);
-    };
-    auto best = best_of(candidates_, draw_, choices_, query, state.rng, better);
+    auto best = best_of_drawn(choices_, query, state);
     if (!best) return best;
-    double cost = cost_of(candidates_[*best], query.now);
-    if (state.typical_cost > 0 && cost > kSuspiciousCost * state.typical_cost &&
+    const Seen seen = see(candidates_[*best], query.now);
+    double best_cost = cost(seen);
+    if (state.typical_cost > 0 && best_cost > kSuspiciousCost * state.typical_cost &&
         candidates_.size() > choices_) {
-        const auto more =
-            static_cast<std::uint32_t>(std::min<std::size_t>(candidates_.size(), kMoreChoices));
-        const auto other = best_of_many(candidates_, draw_, more, query, state.rng, better);
-        if (other && better(candidates_[*other], candidates_[*best])) {
+        const auto other = best_of_drawn(std::max(choices_, kMoreChoices), query, state);
+        if (other && is_better(see(candidates_[*other], query.now), seen)) {
             best = other;
-            cost = cost_of(candidates_[*best], query.now);
+            best_cost = cost(see(candidates_[*best], query.now));
         }
     }
-    if (cost > 0 && cost < kProbedCost) {
+    if (best_cost > 0 && best_cost < kProbedCost) {
         const double most = kSuspiciousCost * state.typical_cost;
-        if (state.typical_cost == 0) state.typical_cost = cost;
-        state.typical_cost += (std::min(cost, most) - state.typical_cost) * kTypicalGain;
+        if (state.typical_cost == 0) state.typical_cost = best_cost;
+        state.typical_cost += (std::min(best_cost, most) - state.typical_cost) * kTypicalGain;
     }
     return best;
 }

@@ -20,6 +20,11 @@
 //   flight
 //             per weight win. Averages that ride on peaks differ that much among equals, and one
 //             endpoint would get a tenth more than another
+//   queue     an average of 10 ms taken with five calls in flight is 10 ms for a sixth of five
+//   more,
+//             not 60: the average counts x (in-flight + 1) / (calls in flight that it is of), from
+//             that on. Else a busy fast endpoint's queue, which its latencies have in them already,
+//             would be counted twice, and slow idle ones would get calls that it could take
 //   all bad   when the best of the drawn costs more than twice what this thread's picks cost
 //   lately,
 //             up to six are drawn anew: with half of four slow, two choices see slow ones only in
@@ -59,10 +64,20 @@ class PeakEwmaPicker {
     std::optional<std::uint32_t> pick(const PickQuery& query, PickState& state) const noexcept;
 
   private:
-    double decayed_latency(const EndpointLoad& load, Instant now) const noexcept;
-    double weighted_cost(const Candidate& candidate, double latency) const noexcept;
-    double cost_of(const Candidate& candidate, Instant now) const noexcept;
-    bool is_better(const Candidate& a, const Candidate& b, Instant now) const noexcept;
+    // What decides about a candidate, read once.
+    struct Seen {
+        double latency = 0;  // decayed; 0 = unknown
+        double usual_calls = 1;
+        std::uint32_t in_flight = 0;
+        std::uint32_t weight = 1;
+    };
+
+    Seen see(const Candidate& candidate, Instant now) const noexcept;
+    double cost(const Seen& seen) const noexcept;
+    bool is_better(const Seen& a, const Seen& b) const noexcept;
+    std::optional<std::uint32_t> best_of_drawn(
+        std::uint32_t choices, const PickQuery& query, PickState& state
+    ) const noexcept;
 
     double per_decay_;  // 1 / ns
     std::uint32_t choices_;

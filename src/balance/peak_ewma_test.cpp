@@ -84,6 +84,34 @@ TEST(PeakEwmaPicker, PrefersTheFasterAndNoticesTheHanging) {
     EXPECT_EQ(count_picks(picker, 2, 100, 1, {.now = at_ms(1)})[1], 100);
 }
 
+// Its latencies have the queue in them already: 8 ms with five calls in flight are 16 ms with ten,
+// not 80, and the slow idle one must wait until they are more than its 50.
+TEST(PeakEwmaPicker, ABusyEndpointsQueueIsNotCountedTwice) {
+    TestFleet fleet(2);
+    fleet[0].in_flight = 5;
+    record_answer(fleet[0], kConfig, milliseconds(8), false, at_ms(0));
+    record_answer(fleet[1], kConfig, milliseconds(50), false, at_ms(0));
+    const PeakEwmaPicker picker(kConfig, fleet.candidates());
+    fleet[0].in_flight = 9;
+    EXPECT_EQ(count_picks(picker, 2, 100, 1, {.now = at_ms(0)})[0], 100);
+    fleet[0].in_flight = 30;
+    EXPECT_EQ(count_picks(picker, 2, 100, 1, {.now = at_ms(0)})[0], 100);
+    fleet[0].in_flight = 31;
+    EXPECT_EQ(count_picks(picker, 2, 100, 1, {.now = at_ms(0)})[1], 100);
+}
+
+TEST(PeakEwmaAverage, APeakIsOfTheCallsThatThereWereWithIt) {
+    EndpointLoad load;
+    load.in_flight = 10;
+    record_answer(load, kConfig, milliseconds(10), false, at_ms(0));
+    EXPECT_EQ(load.usual_calls.load(), 10);
+    load.in_flight = 1;
+    record_answer(load, kConfig, milliseconds(5), false, at_ms(10'000));
+    EXPECT_NEAR(load.usual_calls.load(), 1 + 9 / 2.718281828, 0.01);
+    record_answer(load, kConfig, milliseconds(100), false, at_ms(10'000));
+    EXPECT_EQ(load.usual_calls.load(), 1);
+}
+
 TEST(PeakEwmaPicker, ProbesTheUnknownOneAtATime) {
     TestFleet fleet(2);
     record_answer(fleet[0], kConfig, microseconds(10), false, at_ms(0));

@@ -1,4 +1,4 @@
-// The table of HealthCheck, a line a field.
+// The tables of HealthCheck and Readiness, a line a field.
 
 #include "config/codecs.h"
 
@@ -40,6 +40,17 @@ const Table& table_of<CheckTls>() {
             .field("ca", &T::ca, "Who may have signed it: a file, or a directory of them; empty = the system's roots.")
             .field("certificate", &T::certificate, "Ours, for a target that asks for one; needs `private_key`.")
             .secret("private_key", &T::private_key, "Its key.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<Readiness>() {
+    using R = Readiness;
+    static const Table table =
+        TableOf<R>("ready", "When a registered service is announced; by default at once.")
+            .field("check_passes", &R::check_passes, "When its own check, run from here, has passed once: callers do not meet a service that is still starting. Not for the kinds none, ttl and alias.")
+            .field("timeout", &R::timeout, "After so long without it a warning says why, and it is tried again.", between(10ms, 1h))
             .table();
     return table;
 }

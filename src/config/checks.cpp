@@ -304,6 +304,8 @@ class Checks {
     void policy(const ServicePolicy& one, const std::string& path) {
         const Result<> verdict = check(config_.in_own_zone(one));
         if (!verdict) fail(path, verdict.error().what);
+        if (one.share_breakers && !config_.redis.enabled)
+            fail(path + ".share_breakers", "needs Redis", "set redis.enabled");
     }
 
     struct Door {

@@ -265,6 +265,7 @@ struct Config {
     RedisSection redis;
     std::uint32_t workers = 1;
     Duration drain_timeout = std::chrono::seconds(30);
+    Duration drain_delay{};
     std::vector<ListenerSection> listeners;
     std::vector<RouteSection> routes;
     std::vector<ServiceConfig> registrations;  // key: register

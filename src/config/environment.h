@@ -20,7 +20,7 @@
 
 namespace datapunk::mesh::config {
 
-using Environment = std::map<std::string, std::string>;
+using Environment = std::map<std::string, std::string, std::less<>>;
 
 // Variables that begin with MESH_ and are not configuration: the file to read, and whether tests
 // may start other programs.

@@ -318,6 +318,13 @@ TEST(Load, PoliciesAndRegistrationsAreCheckedByTheirOwnRules) {
         problems_of("services: {a: {policy: {breaker: {min_calls: 200}}}}"),
         HasSubstr("mesh.yaml:1:24: services.a.policy: ")
     );
+    EXPECT_THAT(
+        problems_of("defaults: {policy: {share_breakers: true}}"),
+        HasSubstr("defaults.policy.share_breakers: needs Redis (set redis.enabled)")
+    );
+    EXPECT_EQ(
+        problems_of("defaults: {policy: {share_breakers: true}}\nredis: {enabled: true}"), ""
+    );
     EXPECT_THAT(problems_of("services: {Api: {}}"), HasSubstr("mesh.yaml:1:17: services.Api: "));
     EXPECT_EQ(problems_of("register: [{name: a, host: h, port: 1}]"), "");
     EXPECT_THAT(

@@ -11,6 +11,8 @@ namespace datapunk::mesh::config {
 // In check_tables.cpp.
 template <>
 const Table& table_of<HealthCheck>();
+template <>
+const Table& table_of<Readiness>();
 
 namespace {
 
@@ -94,6 +96,7 @@ const Table& table_of<ServiceConfig>() {
             .field("capabilities", &S::capabilities, "What it can do, as words to select by.")
             .field("dependencies", &S::dependencies, "Services that it calls.")
             .field("check", &S::check, "Its health check.")
+            .field("ready", &S::ready, "When it is announced.")
             .table();
     return table;
 }

@@ -86,7 +86,7 @@ std::string limits_text(const ValueRange& limits, Shape::Kind kind);
 
 // Where secrets may be read from. Only load() has one.
 struct SecretSources {
-    const std::map<std::string, std::string>* environment = nullptr;
+    const std::map<std::string, std::string, std::less<>>* environment = nullptr;
     std::function<Result<std::string>(const std::string& path)> read_file;
 };
 

@@ -419,6 +419,7 @@ const Table& table_of<ListenerLimits>() {
             .field("head_bytes_max", &L::head_bytes_max, "Bytes of a request's head. 64 KiB hold the largest cookies in use.", between(1024, 16 << 20))
             .field("body_bytes_max", &L::body_bytes_max, "Bytes of a request's body; 0 = no limit, since bodies are streamed.", between(0, 1e15))
             .field("connections_max", &L::connections_max, "Open connections; more are refused.", between(1, 1'000'000))
+            .field("streams_max", &L::streams_max, "Requests at a time on one connection of HTTP/2; more are refused there. 100: what RFC 9113 asks for at least.", between(1, 10'000))
             .table();
     return table;
 }
@@ -496,6 +497,7 @@ const Table& table_of<Config>() {
             .field("discovery", &C::discovery, "Discovery.")
             .field("redis", &C::redis, "Shared cache.")
             .field("workers", &C::workers, "Worker threads, each with an event loop of its own. One serves tens of thousands of requests a second.", between(1, 64))
+            .field("drain_delay", &C::drain_delay, "On shutdown what `register` announced is first critical for so long, for callers everywhere to hear of it while it still answers, and then deregistered. Zero: at once; a few seconds where callers find services by DNS.", between(0s, 5min))
             .field("drain_timeout", &C::drain_timeout, "How long calls in flight may take to end on shutdown. The time an orchestrator gives before it kills.", between(0s, 1h))
             .field("listeners", &C::listeners, "Where callers connect.")
             .field("routes", &C::routes, "Which request goes where.")

@@ -189,6 +189,18 @@ Result<ServiceConfig> checked(ServiceConfig config) {
             key.substr(0, 80)
         );
     }
+    const Readiness& ready = config.ready;
+    problems.need(
+        ready.timeout >= std::chrono::milliseconds(10) && ready.timeout <= std::chrono::hours(1),
+        "ready.timeout must be 10ms..1h"
+    );
+    using Kind = HealthCheck::Kind;
+    const bool has_probe = config.check.kind != Kind::none && config.check.kind != Kind::ttl &&
+                           config.check.kind != Kind::alias;
+    problems.need(
+        !ready.check_passes || has_probe,
+        "ready.check_passes needs a check that can be run: not none, ttl or alias"
+    );
     const std::string check_problems = core::problems_of(config.check);
     problems.need(check_problems.empty(), "{}", check_problems);
     if (config.id.empty())

@@ -49,6 +49,32 @@ void OneOfManyChanged(benchmark::State& state) {
 
 BENCHMARK(OneOfManyChanged)->Arg(10)->Arg(1'000)->Arg(10'000);
 
+// The same when no id has come or gone: one walk.
+void OneOfManyChangedInPlace(benchmark::State& state) {
+    const auto before = endpoints(state.range(0));
+    auto fresh = before;
+    fresh[fresh.size() / 2].weight = 7;
+    for (auto _ : state) {
+        const auto places = changed_places(before, fresh);
+        benchmark::DoNotOptimize(places->size());
+    }
+}
+
+BENCHMARK(OneOfManyChangedInPlace)->Arg(10)->Arg(1'000)->Arg(10'000);
+
+// What nobody can spare: the set that is not current any more is given back to the heap.
+void FreeASet(benchmark::State& state) {
+    const auto all = endpoints(state.range(0));
+    for (auto _ : state) {
+        state.PauseTiming();
+        auto old = std::make_unique<std::vector<ServiceEndpoint>>(all);
+        state.ResumeTiming();
+        old.reset();
+    }
+}
+
+BENCHMARK(FreeASet)->Arg(10'000);
+
 // A registry in a variable: `change` moves the index and one endpoint's weight.
 class Variable final : public registry::ReadOnlyBackend {
   public:

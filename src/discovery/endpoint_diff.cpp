@@ -26,6 +26,19 @@ bool is_same(
     return std::equal(a.begin(), a.end(), b.begin(), b.end(), same);
 }
 
+std::optional<std::vector<std::uint32_t>> changed_places(
+    const std::vector<ServiceEndpoint>& before, const std::vector<ServiceEndpoint>& after
+) {
+    if (before.size() != after.size()) return std::nullopt;
+    std::vector<std::uint32_t> places;
+    for (std::size_t i = 0; i < after.size(); ++i) {
+        if (is_same(before[i], after[i])) continue;
+        if (before[i].id != after[i].id) return std::nullopt;
+        places.push_back(static_cast<std::uint32_t>(i));
+    }
+    return places;
+}
+
 EndpointChange difference(const EndpointSet* before, const EndpointSetPtr& after) {
     EndpointChange change{.all = after};
     if (before == nullptr) {

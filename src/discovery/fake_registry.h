@@ -75,14 +75,7 @@ class FakeRegistry final : public registry::Backend {
             co_await changed_.wait(end);
         }
         if (is_silent) co_await io::sleep_until(loop_, deadline);
-        if (is_silent || is_down) {
-            co_return Error{
-                .code = is_silent ? Code::timeout : Code::unavailable,
-                .what = "the fake registry is away",
-                .source = Source::registry,
-                .retryable = true
-            };
-        }
+        if (is_silent || is_down) co_return away();
         registry::Answer answer{.endpoints = of(service), .index = index_of(service)};
         if (is_lying) answer.endpoints.clear();
         co_return std::move(answer);
@@ -92,7 +85,10 @@ class FakeRegistry final : public registry::Backend {
 
     io::Task<Result<>> deregister_service(std::string, Instant) override { co_return Ok{}; }
 
-    io::Task<Result<bool>> has_service(std::string, Instant) override { co_return true; }
+    io::Task<Result<bool>> has_service(std::string, Instant) override {
+        if (is_silent || is_down) co_return away();
+        co_return true;
+    }
 
     io::Task<Result<>> heartbeat(std::string, Health, std::string, Instant) override {
         co_return Ok{};
@@ -117,6 +113,7 @@ class FakeRegistry final : public registry::Backend {
     std::uint64_t index = 100;
     registry::Capabilities can{};
     Duration latency = std::chrono::milliseconds(2);
+    Duration retry_after{};  // asked for while it is down
     bool is_down = false;
     bool is_silent = false;
     bool is_lying = false;      // says that there is nothing
@@ -126,6 +123,16 @@ class FakeRegistry final : public registry::Backend {
     std::vector<std::string> trace;
 
   private:
+    Error away() const {
+        return {
+            .code = is_silent ? Code::timeout : Code::unavailable,
+            .what = "the fake registry is away",
+            .source = Source::registry,
+            .retryable = true,
+            .retry_after = retry_after
+        };
+    }
+
     struct Out {
         Out(FakeRegistry& fake, const std::string& service) : count(fake.out_[service]) {
             fake.most_at_once = std::max(fake.most_at_once, ++count);

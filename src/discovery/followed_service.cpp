@@ -9,6 +9,7 @@
 #include "discovery/endpoint_diff.h"
 #include "discovery/shared_cache.h"
 #include "discovery/subscriber.h"
+#include "registry/left_alone.h"
 #include "resilience/backoff.h"
 
 namespace datapunk::mesh::discovery {
@@ -34,14 +35,18 @@ void DiscoveryContext::note_outcome(const Error* error) {
     stats.registry_up = is_up;
     if (is_up) {
         log.info("the registry answers again", {{"registry", backend.kind()}});
-        is_back.set();
-        is_back.clear();
+        call_back();
     } else {
         log.warn(
             "the registry fails, serving what is known",
             {{"registry", backend.kind()}, {"error", error->what}}
         );
     }
+}
+
+void DiscoveryContext::call_back() {
+    is_back.set();
+    is_back.clear();
 }
 
 void FollowedService::Alarm::on_fire(io::Timer& timer) {
@@ -104,6 +109,11 @@ io::Task<Result<EndpointSetPtr>> FollowedService::ask(bool use_cache, Instant de
         if (is_negative) ++context_.stats.negative_hits;
         if (!has_set()) co_return *error_;
         if (error_) ++context_.stats.stale_served;
+        co_return from_cache();
+    }
+    if (must_leave_alone()) {
+        if (!use_cache || !has_set()) co_return *error_;
+        ++context_.stats.stale_served;
         co_return from_cache();
     }
     ++context_.stats.misses;
@@ -216,6 +226,7 @@ io::Task<void> FollowedService::run() {
     }
     while (is_wanted) {
         is_asking_ = after_ == 0;
+        if (must_leave_alone()) co_await io::sleep_until(loop, not_before_);
         while (!pace_.try_acquire(loop.now())) {
             const Instant next = loop.now() + pace_.retry_in(loop.now());
             const bool is_hurried = co_await hurried_.wait(next);
@@ -244,7 +255,7 @@ io::Task<void> FollowedService::run() {
             const std::uint32_t retry = failures_ - 1;
             if (retry == 0) pause = Duration::zero();
             pause = resilience::backoff(context_.config.reconnect, retry, pause, context_.rng);
-            resume += pause;
+            resume = std::max(resume, not_before_) + pause;
         }
         if (is_wanted) co_await pause_until(resume);
         is_wanted = is_wanted && (is_followed() || hold_.confirm_at().has_value());
@@ -267,7 +278,8 @@ io::Task<void> FollowedService::pause_until(Instant resume) {
         std::max(base, std::chrono::duration_cast<Duration>(kReturnPace * context_.services));
     const Duration stagger =
         resilience::full_jitter({.base = spread, .max = spread}, 0, context_.rng);
-    co_await io::sleep_until(loop, std::min(resume, loop.now() + stagger));
+    const Instant soon = std::min(resume, loop.now() + stagger);
+    co_await io::sleep_until(loop, std::max(soon, not_before_));
 }
 
 void FollowedService::on_answer(registry::Answer answer) {
@@ -301,9 +313,17 @@ void FollowedService::on_answer(registry::Answer answer) {
     const auto& current = latest_ == nullptr ? kNone : latest_->endpoints;
     const std::uint64_t held_before = hold_.held_total();
     auto set = std::make_shared<EndpointSet>();
-    set->endpoints = hold_.settle(current, std::move(answer.endpoints), at);
+    std::optional<std::vector<std::uint32_t>> places;
+    if (hold_.is_idle()) places = changed_places(current, answer.endpoints);
+    bool is_changed = latest_ == nullptr;
+    if (places) {
+        set->endpoints = std::move(answer.endpoints);
+        is_changed = is_changed || !places->empty();
+    } else {
+        set->endpoints = hold_.settle(current, std::move(answer.endpoints), at);
+        is_changed = is_changed || !is_same(current, set->endpoints);
+    }
     context_.stats.held_back += hold_.held_total() - held_before;
-    const bool is_changed = latest_ == nullptr || !is_same(current, set->endpoints);
     set->service = name_;
     set->index = index;
     set->generation = (latest_ == nullptr ? 0 : latest_->generation) + (is_changed ? 1 : 0);
@@ -315,6 +335,8 @@ void FollowedService::on_answer(registry::Answer answer) {
     const Duration ttl = context_.config.cache_ttl;
     fresh_until_ = at + (is_negative ? std::min(ttl, context_.config.negative_ttl) : jittered(ttl));
     if (is_changed) {
+        changed_places_ = std::move(places);
+        places_of_ = latest_->generation;
         ++context_.stats.changes;
         if (context_.on_news) context_.on_news();
         for (const auto& subscriber : subscribers_) context_.loop.make_ready(*subscriber);
@@ -323,11 +345,23 @@ void FollowedService::on_answer(registry::Answer answer) {
     end_round();
 }
 
+EndpointChange FollowedService::change_since(const EndpointSet* told) const {
+    const std::uint64_t generation = latest_->generation;
+    const bool is_next = told != nullptr && told->generation + 1 == generation;
+    if (!is_next || places_of_ != generation || !changed_places_) return difference(told, latest_);
+    EndpointChange change{.all = latest_};
+    for (const std::uint32_t at : *changed_places_) {
+        change.changed.push_back(latest_->endpoints[at]);
+    }
+    return change;
+}
+
 void FollowedService::on_failure(Error error) {
     context_.note_outcome(&error);
     ++failures_;
     error_ = std::move(error);
-    retry_at_ = now() + context_.config.negative_ttl;
+    not_before_ = now() + std::min(error_->retry_after, registry::kLeftAloneMax);
+    retry_at_ = std::max(now() + context_.config.negative_ttl, not_before_);
     after_ = 0;
     hold_.start_over();
     const bool is_borrowed = has_set() && latest_->origin != Origin::registry;

@@ -53,6 +53,8 @@ struct DiscoveryContext {
     io::Event is_back;                // set for a moment when the registry answers after failures
 
     void note_outcome(const Error* error);  // null: it worked
+    // Services that wait to try again do so now.
+    void call_back();
 };
 
 class Subscriber;
@@ -80,6 +82,9 @@ class FollowedService {
 
     // As last answered; null before the first answer.
     const EndpointSetPtr& latest() const noexcept { return latest_; }
+
+    // From what somebody was told to latest(); null: nothing.
+    EndpointChange change_since(const EndpointSet* told) const;
 
     // The same as a cache gives it: with its origin, and stale if the registry cannot be asked.
     EndpointSetPtr from_cache();
@@ -112,6 +117,8 @@ class FollowedService {
 
     io::Task<void> run();
     io::Task<void> pause_until(Instant resume);
+    // Whether the registry asked to be left alone, and that is not over.
+    bool must_leave_alone() const noexcept { return error_.has_value() && now() < not_before_; }
     io::Task<bool> consult_shared();
     io::Task<void> find_fallback();
     void keep_spare(AgedSet found);
@@ -145,16 +152,20 @@ class FollowedService {
 
     EndpointSetPtr latest_;
     EndpointSetPtr cached_view_;  // of latest_, made when first wanted
+    // Where the set of generation places_of_ differs from the one before; unset: not in place only.
+    std::optional<std::vector<std::uint32_t>> changed_places_;
+    std::uint64_t places_of_ = 0;
     Instant fresh_until_ = Instant::min();
     Instant last_used_;
     RemovalHold hold_;
 
     std::optional<Error> error_;  // of the last question, if it failed
     Instant retry_at_ = Instant::min();
-    std::uint32_t failures_ = 0;  // in a row
-    std::uint64_t after_ = 0;     // what the next question waits for a change of; 0 = do not wait
-    std::uint64_t index_ = 0;     // of the last answer
-    std::uint64_t rounds_ = 0;    // questions that have ended
+    Instant not_before_ = Instant::min();  // the registry asked for it (Error::retry_after)
+    std::uint32_t failures_ = 0;           // in a row
+    std::uint64_t after_ = 0;   // what the next question waits for a change of; 0 = do not wait
+    std::uint64_t index_ = 0;   // of the last answer
+    std::uint64_t rounds_ = 0;  // questions that have ended
     std::uint64_t invalidated_ = 0;  // times that refresh() was called
     std::uint64_t adopted_ = 0;      // sets that did not come from the registry
     std::optional<AgedSet> spare_;   // what the shared cache had, too old to be used without need

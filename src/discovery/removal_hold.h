@@ -49,6 +49,9 @@ class RemovalHold {
     // When the next answer should be had; nothing if nothing is held.
     std::optional<Instant> confirm_at() const noexcept;
 
+    // Whether settle() would take an answer with the same ids as it is.
+    bool is_idle() const noexcept { return held_.empty() && expected_.empty(); }
+
     std::size_t held() const noexcept { return held_.size(); }
 
     std::uint64_t held_total() const noexcept { return held_total_; }

@@ -8,7 +8,8 @@
 // * Watchers hear of real changes only; the differences are those to what each heard last. They are
 //   called one by one, later in the turn; one that throws is counted and hurts nobody.
 // * Indexes: one that goes backwards starts over from 0. After failures: exponential backoff with
-//   full jitter, then everything is read anew.
+//   full jitter, no sooner than the registry asks for (Error::retry_after), then everything is
+//   read anew.
 // * Removals that look wrong are confirmed by a second answer first: removal_hold.h.
 //
 // One loop's object (the control loop): everything, Watch::stop() included, on its thread. It must
@@ -67,6 +68,10 @@ class ServiceDiscovery {
 
     // Whether anybody has asked about it here, so that there may be an answer that is old.
     bool knows(std::string_view name) const { return services_.find(name) != services_.end(); }
+
+    // Somebody else has found out that the registry answers again: what waits to try again does so
+    // now, one service after the other.
+    void note_registry_is_back() { context_.call_back(); }
 
     // The next question about it need not keep the pace: we have changed it ourselves.
     void hurry(std::string_view name);

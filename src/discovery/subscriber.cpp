@@ -2,8 +2,6 @@
 
 #include <exception>
 
-#include "discovery/endpoint_diff.h"
-
 namespace datapunk::mesh::discovery {
 
 void Subscriber::orphan() noexcept {
@@ -24,7 +22,7 @@ void Subscriber::run() {
     const EndpointSetPtr now = service_->latest();
     if (told_ != nullptr && told_->generation == now->generation) return;
     const bool is_first = told_ == nullptr;
-    const EndpointChange change = difference(told_.get(), now);
+    const EndpointChange change = service_->change_since(told_.get());
     told_ = now;
     if (!is_first && change.added.empty() && change.removed.empty() && change.changed.empty()) {
         return;  // there and back again since the last call

@@ -66,8 +66,17 @@ Error file_too_large(const std::string& path, std::size_t bytes_max) {
 }
 
 Result<std::string> KernelFiles::read(const std::string& path, std::size_t bytes_max) {
-    const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    // Without O_NONBLOCK, opening a FIFO waits for somebody to write to it.
+    const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     if (fd.get() < 0) return file_error("read", path, errno);
+    struct stat about{};
+    if (::fstat(fd.get(), &about) != 0) return file_error("read", path, errno);
+    if (S_ISDIR(about.st_mode)) return file_error("read", path, EISDIR);
+    if (!S_ISREG(about.st_mode)) {
+        return Error{
+            .code = Code::invalid, .what = fmt::format("read {}: it is not a regular file", path)
+        };
+    }
     std::string bytes;
     char buffer[16'384];
     for (;;) {

@@ -51,6 +51,25 @@ TEST_P(FilesTest, ReadsWhatWasWrittenAndReplacesIt) {
     EXPECT_EQ(files().read(path, 0).value(), "");
 }
 
+TEST(KernelFilesTest, RefusesAtOnceWhatIsNoRegularFile) {
+    const std::string directory = make_directory();
+    const std::string fifo = directory + "/fifo";
+    ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+    KernelFiles files;
+    for (const std::string& path : {fifo, std::string("/dev/zero"), std::string("/dev/null")}) {
+        const auto read = files.read(path, 100);
+        ASSERT_FALSE(read.ok()) << path;
+        EXPECT_EQ(read.error().code, Code::invalid);
+        EXPECT_EQ(read.error().what, "read " + path + ": it is not a regular file");
+    }
+    EXPECT_THAT(files.read(directory, 100).error().what, HasSubstr("directory"));
+    const std::string link = directory + "/link";
+    ASSERT_TRUE(files.write_atomic(directory + "/file", "text").ok());
+    std::filesystem::create_symlink(directory + "/file", link);
+    EXPECT_EQ(files.read(link, 100).value(), "text");
+    std::filesystem::remove_all(directory);
+}
+
 TEST_P(FilesTest, RefusesToReadMoreThanAllowed) {
     const std::string path = directory + "/a";
     ASSERT_TRUE(files().write_atomic(path, "four").ok());

@@ -1,16 +1,14 @@
 #include "io/signals.h"
 
 #include <fmt/format.h>
-#include <pthread.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <csignal>
 #include <cstring>
+#include <utility>
 
 #include "io/epoll_loop.h"
+#include "io/signal_fd.h"
 
 namespace datapunk::mesh::io {
 
@@ -34,42 +32,33 @@ void Signals::deliver(int signal) {
 }
 
 struct KernelSignals::Source final : FdHandler {
-    Source(EpollLoop& l, int descriptor, const sigset_t& m) : loop(l), fd(descriptor), mask(m) {}
+    Source(EpollLoop& l, int descriptor, std::vector<int> signals)
+        : loop(l), fd(descriptor), blocked(std::move(signals)) {}
 
     ~Source() {
         loop.remove(fd, *this);
         ::close(fd);
-        pthread_sigmask(SIG_UNBLOCK, &mask, nullptr);
+        unblock_signals(blocked);
     }
 
     void on_events(std::uint32_t /*events*/) override {
-        signalfd_siginfo info{};
-        while (::read(fd, &info, sizeof info) == sizeof info) {
-            owner->deliver(static_cast<int>(info.ssi_signo));
-        }
+        while (const auto signal = read_signal(fd)) owner->deliver(*signal);
     }
 
     EpollLoop& loop;
     int fd;
-    sigset_t mask;
+    std::vector<int> blocked;
     KernelSignals* owner = nullptr;
 };
 
 Result<std::unique_ptr<KernelSignals>> KernelSignals::create(
     EpollLoop& loop, const std::vector<int>& signals
 ) {
-    sigset_t mask;
-    sigemptyset(&mask);
-    for (const int signal : signals) sigaddset(&mask, signal);
-    const int fd = signalfd(-1, &mask, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (fd < 0) {
-        return Error{
-            .code = Code::exhausted, .what = fmt::format("signalfd: {}", std::strerror(errno))
-        };
-    }
-    pthread_sigmask(SIG_BLOCK, &mask, nullptr);
-    auto source = std::make_unique<Source>(loop, fd, mask);
-    if (const int error = loop.add(fd, *source); error != 0) {
+    auto fd = open_signal_fd(signals);
+    if (!fd) return std::move(fd).error();
+    (void)block_signals(signals);
+    auto source = std::make_unique<Source>(loop, *fd, signals);
+    if (const int error = loop.add(*fd, *source); error != 0) {
         return Error{
             .code = Code::exhausted, .what = fmt::format("signals: {}", std::strerror(error))
         };

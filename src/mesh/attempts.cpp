@@ -30,6 +30,18 @@ Outcome outcome_of(const Error& error) {
     return Outcome::server_error;
 }
 
+struct Ended {
+    Outcome outcome = Outcome::success;
+    bool by_status = false;  // nobody said how it ended, but what the endpoint answered
+};
+
+// What the function said; else the status it told; else its Error.
+Ended ended_as(std::optional<Outcome> told, int status, const Result<>& result) {
+    if (told) return {.outcome = *told};
+    if (status != 0) return {.outcome = resilience::outcome_of_status(status), .by_status = true};
+    return {.outcome = result ? Outcome::success : outcome_of(result.error())};
+}
+
 // "connection refused (api_service at 10.0.0.7:80, attempt 3; no other: attempts used)"
 Error with_history(
     Error error,
@@ -96,7 +108,7 @@ Result<> MeshCore::attempts(
         Instant now = world_.clock->now();
         auto begun = policies.begin_attempt(call, now);
         if (const auto* nobody = std::get_if<policy::NoEndpoint>(&begun)) {
-            Error error = to_error(*nobody, policies.name(), now);
+            Error error = policies.to_error(*nobody, now);
             if (last) error.what += fmt::format("; before: {}", last->what);
             return error;
         }
@@ -112,11 +124,18 @@ Result<> MeshCore::attempts(
         Result<> result = attempt(held.endpoint(), told);
         now = world_.clock->now();
 
-        const Outcome outcome =
-            told.outcome_.value_or(result ? Outcome::success : outcome_of(result.error()));
+        const Ended ended = ended_as(told.outcome_, told.status_, result);
+        const Outcome outcome = ended.outcome;
+        std::optional<bool> is_failure;
+        if (ended.by_status) is_failure = policies.policy().failure_statuses.contains(told.status_);
+        if (options.is_failure && outcome != Outcome::cancelled) {
+            is_failure = options.is_failure(
+                {.outcome = outcome, .status = told.status_, .latency = now - held.begun()}
+            );
+        }
         const std::string address = result ? std::string() : held.address();
         if (told.load_) policies.report_load(held, *told.load_, now);
-        policies.finish_attempt(std::move(held), outcome, now);
+        policies.finish_attempt(std::move(held), outcome, now, is_failure);
         if (result && outcome == Outcome::success && !told.worth_retrying_.value_or(false)) {
             return result;
         }
@@ -146,6 +165,12 @@ bool MeshCore::sleep_until(Instant until) {
         world_.clock->wait(lock, woken_, until);
     }
     return false;
+}
+
+Result<> MeshCore::force_breaker(
+    ServiceState& service, BreakerForce how, std::string_view endpoint
+) {
+    return service.policies.force_breaker(how, endpoint, world_.clock->now());
 }
 
 Result<Lease> MeshCore::lease(std::string_view name) {
@@ -178,7 +203,7 @@ Result<Lease> MeshCore::lease(ServiceState& service) {
             .clock = world_.clock.get()
         });
     }
-    return to_error(std::get<policy::NoEndpoint>(begun), service.policies.name(), now);
+    return service.policies.to_error(std::get<policy::NoEndpoint>(begun), now);
 }
 
 }  // namespace datapunk::mesh::internal

@@ -1,12 +1,12 @@
 #include "mesh/connect.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <utility>
 
+#include "io/environment.h"
 #include "io/file_watch.h"
 #include "io/files.h"
 #include "mesh/custom_backend.h"
@@ -58,17 +58,6 @@ Result<Place> place_of(std::string_view kind, const std::string& text, std::uint
     return place;
 }
 
-registry::consul::Environment environment() {
-    registry::consul::Environment all;
-    for (char** at = environ; at != nullptr && *at != nullptr; ++at) {
-        const std::string_view entry(*at);
-        const std::size_t equals = entry.find('=');
-        if (equals == std::string_view::npos) continue;
-        all.emplace(entry.substr(0, equals), entry.substr(equals + 1));
-    }
-    return all;
-}
-
 io::TlsClientConfig tls_of(const RegistryTls& tls) {
     return {
         .ca = tls.ca,
@@ -115,7 +104,8 @@ Connected connect(const ConnectParts& parts, const Consul& choice) {
         config.node_address = choice.catalog_address;
     }
     if (choice.use_environment) {
-        auto changed = registry::consul::with_environment(std::move(config), environment());
+        auto changed =
+            registry::consul::with_environment(std::move(config), io::process_environment());
         if (!changed) return std::move(changed).error();
         config = *std::move(changed);
     }

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "discovery/endpoint_diff.h"
-
 namespace datapunk::mesh::internal {
 
 namespace {
@@ -24,6 +22,8 @@ Control::Control(ControlParts parts)
       services_(parts.services),
       collect_mutex_(parts.collect_mutex),
       timeout_(parts.timeout),
+      drain_delay_(parts.drain_delay),
+      elsewhere_(parts.elsewhere),
       metrics_(parts.metrics),
       observed_(new ObservedBackend(parts.loop, std::move(parts.backend), parts.metrics)),
       backend_(
@@ -42,13 +42,16 @@ Control::Control(ControlParts parts)
           .log = parts.log,
           .metrics = parts.metrics,
           .timeout = parts.timeout,
+          .drain_delay = parts.drain_delay,
           .on_announced = [this](
                               ServiceConfig config, Instant deadline
                           ) { return own_writes_.see_registered(std::move(config), deadline); },
           .on_withdrawn = [this](ServiceConfig config) { return see_gone(std::move(config)); },
           .who = parts.who,
           .network = parts.network,
+          .elsewhere = parts.elsewhere,
       }) {
+    backend_.on_closed([this] { discovery_.note_registry_is_back(); });
     add_cache_levels(parts.network, parts.discovery);
 }
 
@@ -63,6 +66,8 @@ void Control::add_cache_levels(io::Network* network, const ServiceDiscoveryConfi
     }
     shared_cache_ = *std::move(shared);
     discovery_.use(*shared_cache_);
+    auto breakers = SharedBreakers::create(*network, config.shared_cache, log_);
+    if (breakers) shared_breakers_ = *std::move(breakers);
 }
 
 void Control::start() {
@@ -73,7 +78,13 @@ void Control::start() {
 io::Task<void> Control::tick_each_second() {
     for (;;) {
         co_await io::sleep_for(loop_, kTickInterval);
-        services_.for_each([this](ServiceState& service) { tick(service); });
+        std::vector<policy::ServicePolicies*> all;
+        services_.for_each([&](ServiceState& service) {
+            tick(service);
+            all.push_back(&service.policies);
+        });
+        policy::update_dependencies(all, loop_.now());
+        if (shared_breakers_ != nullptr) shared_breakers_->tick(all);
         discovery_collector_.update(discovery_);
     }
 }
@@ -154,19 +165,28 @@ Result<> Control::watch(
     const std::string& name, const DiscoveryFilter& filter, const std::shared_ptr<WatchState>& watch
 ) {
     if (is_stopping_) return stopping_error();
-    auto tell = [this, watch, filter, told = EndpointSetPtr()](const EndpointChange& change
-                ) mutable {
-        if (filter.empty()) return watch->call(change);
-        const EndpointSetPtr now = select(change.all, filter);
-        const EndpointSetPtr before = std::exchange(told, now);
-        const EndpointChange seen = discovery::difference(before.get(), now);
-        const bool is_news = !seen.added.empty() || !seen.removed.empty() || !seen.changed.empty();
-        if (is_news || before == nullptr) watch->call(seen);
+    auto tell = [this, watch, filter](const EndpointChange& change) {
+        const bool is_all = filter.empty();
+        const EndpointSetPtr seen = is_all ? change.all : select(change.all, filter);
+        if (watch->offer(seen, is_all ? &change : nullptr)) deliver(elsewhere_, watch);
     };
     auto begun = discovery_.watch(name, std::move(tell));
     if (!begun) return std::move(begun).error();
     watches_.emplace(watch.get(), *std::move(begun));
     return Ok{};
+}
+
+void Control::deliver(const Elsewhere& elsewhere, const std::shared_ptr<WatchState>& watch) {
+    auto work = [elsewhere, watch] {
+        const WatchState::Delivered done = watch->deliver();
+        if (done.again) deliver(elsewhere, watch);  // behind the others
+        if (done.thrown) std::rethrow_exception(done.thrown);
+    };
+    if (elsewhere) {
+        elsewhere(std::move(work));
+    } else {
+        work();
+    }
 }
 
 void Control::unwatch(const WatchState* watch) {
@@ -213,7 +233,7 @@ void Control::withdraw(Registrar::Ticket ticket, Done<Ok> done) {
 }
 
 io::Task<void> Control::answer_withdraw(Registrar::Ticket ticket, Done<Ok> done) {
-    const Instant latest = deadline();
+    const Instant latest = withdrawal_deadline();
     auto gone = co_await registrar_.withdraw(ticket, latest);
     done(std::move(gone));
 }
@@ -224,7 +244,7 @@ void Control::withdraw_id(std::string id, Done<Ok> done) {
 }
 
 io::Task<void> Control::answer_withdraw_id(std::string id, Done<Ok> done) {
-    const Instant latest = deadline();
+    const Instant latest = withdrawal_deadline();
     // Somebody else's: callers here may know it all the same.
     const std::vector<std::string> services = own_writes_.services_with(id);
     std::string asked = id;

@@ -9,6 +9,7 @@
 #include <datapunk/mesh/registration.h>
 #include <datapunk/mesh/result.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -28,6 +29,7 @@
 #include "mesh/own_writes.h"
 #include "mesh/registrar.h"
 #include "mesh/service_table.h"
+#include "mesh/shared_breakers.h"
 #include "mesh/watch_state.h"
 #include "metrics/metric_registry.h"
 #include "registry/breaker_backend.h"
@@ -43,7 +45,10 @@ struct ControlParts {
     std::mutex& collect_mutex;  // guards the services' collectors
     const ServiceDiscoveryConfig& discovery;
     Duration timeout;
+    Duration drain_delay{};
     Ownership who{};
+    // As RegistrarParts::elsewhere.
+    Elsewhere elsewhere{};
     io::Network* network = nullptr;  // for the shared cache; null: none
 };
 
@@ -100,20 +105,27 @@ class Control {
     io::Task<void> answer_stop(Instant deadline, Done<Ok> done);
 
     void tick(ServiceState& service);
+    static void deliver(const Elsewhere& elsewhere, const std::shared_ptr<WatchState>& watch);
     void add_cache_levels(io::Network* network, const ServiceDiscoveryConfig& config);
 
     Instant deadline() const { return loop_.now() + timeout_; }
+
+    // A withdrawal may drain first.
+    Instant withdrawal_deadline() const { return loop_.now() + timeout_ + drain_delay_ * 5 / 4; }
 
     io::Loop& loop_;
     core::Logger log_;
     ServiceTable& services_;
     std::mutex& collect_mutex_;
     Duration timeout_;
+    Duration drain_delay_;
+    Elsewhere elsewhere_;
     metrics::MetricRegistry& metrics_;
     ObservedBackend* observed_;  // behind the breaker
     registry::BreakerBackend backend_;
     io::KernelFiles files_;
     std::unique_ptr<discovery::SharedCache> shared_cache_;  // null: none
+    std::unique_ptr<SharedBreakers> shared_breakers_;       // null: no Redis
     discovery::ServiceDiscovery discovery_;
     discovery::DiscoveryCollector discovery_collector_;
     OwnWrites own_writes_;

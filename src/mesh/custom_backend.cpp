@@ -8,6 +8,8 @@
 #include <tuple>
 #include <utility>
 
+#include "registry/left_alone.h"
+
 namespace datapunk::mesh::internal {
 
 namespace {
@@ -144,6 +146,8 @@ io::Task<std::optional<Result<T>>> CustomBackend::ask(Start start, Instant deadl
     if (result && !*result) {
         Error error = result->error();
         error.source = Source::registry;
+        error.retry_after =
+            std::clamp(error.retry_after, Duration::zero(), registry::kLeftAloneMax);
         result.emplace(std::move(error));
     }
     co_return result;

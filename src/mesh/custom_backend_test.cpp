@@ -152,6 +152,22 @@ TEST_F(CustomBackendTest, AnExceptionIsAnError) {
     EXPECT_THAT(removed.error().what, HasSubstr("no luck"));
 }
 
+TEST_F(CustomBackendTest, MaySayForHowLongItWantsToBeLeftAlone) {
+    Duration wish{};
+    registry_->on_write = [&](const Reply<Ok>& reply) {
+        reply(Error{.code = Code::unavailable, .what = "busy", .retry_after = wish});
+    };
+    const auto backend = this->backend();
+    for (const auto& [said, taken] : {
+             std::pair<Duration, Duration>(seconds(7), seconds(7)),
+             {Duration::max(), seconds(60)},
+             {seconds(-1), seconds(0)},
+         }) {
+        wish = said;
+        EXPECT_EQ(remove(*backend).error().retry_after, taken);
+    }
+}
+
 TEST_F(CustomBackendTest, ARegistryThatNeverSpeaksUpIsAskedAnewAfterTheWait) {
     std::vector<Reply<RegistryAnswer>> kept;
     registry_->on_wait = [&](const Reply<RegistryAnswer>& reply) {

@@ -145,6 +145,14 @@ const ServicePolicy& Service::policy() const noexcept {
     return state_->policies.policy();
 }
 
+Result<> Service::force_breaker(BreakerForce how, std::string_view endpoint) const {
+    return core_->force_breaker(*state_, how, endpoint);
+}
+
+std::string Service::degraded_because() const {
+    return state_->policies.degraded_because();
+}
+
 Result<Lease> Service::get_service_instance() const {
     return core_->lease(*state_);
 }

@@ -5,6 +5,7 @@
 #include "core/assert.h"
 #include "io/epoll_loop.h"
 #include "io/process_usage.h"
+#include "io/signal_fd.h"
 #include "mesh/log_function.h"
 #include "metrics/exposition.h"
 #include "metrics/names.h"
@@ -26,6 +27,7 @@ MeshCore::MeshCore(World world, MeshOptions options)
     : options_(std::move(options)),
       process_id_(io::process_id()),
       log_(make_logger(options_.log_level, options_.log)),
+      delivery_(metrics_, log_),
       world_(std::move(world)),
       process_metrics_(metrics_, kBuild) {
     link_->core = this;
@@ -38,9 +40,12 @@ MeshCore::MeshCore(World world, MeshOptions options)
         .collect_mutex = collect_mutex_,
         .discovery = options_.discovery,
         .timeout = options_.timeout,
+        .drain_delay = options_.drain_delay,
         .who = Ownership::of_this_process(options_.owner),
+        .elsewhere = [this](std::function<void()> work) { delivery_.post(std::move(work)); },
         .network = world_.network.get(),
     });
+    const io::AllSignalsBlocked blocked;  // its handlers are the program's, not this thread's
     thread_ = std::thread([this] {
         control_->start();
         world_.loop->run();
@@ -61,7 +66,7 @@ bool MeshCore::is_own_thread() const noexcept {
 }
 
 bool MeshCore::stop() {
-    MESH_ASSERT(!is_own_thread());  // it cannot wait for itself
+    MESH_ASSERT(!is_own_thread() && !delivery_.is_own_thread());  // it cannot wait for itself
     const Instant deadline = world_.clock->now() + options_.stop_timeout;
     {
         const std::lock_guard lock(link_->mutex);
@@ -98,7 +103,11 @@ bool MeshCore::stop() {
     }
     world_.loop->stop();
     thread_.join();
-    return is_empty;
+    const bool is_delivered = delivery_.stop(*world_.clock, deadline);
+    if (!is_delivered) {
+        log_.error("callbacks run longer than stop_timeout; what they use is left behind");
+    }
+    return is_empty && is_delivered;
 }
 
 bool MeshCore::drain(Instant deadline) {
@@ -141,7 +150,9 @@ Result<> MeshCore::may_ask() const {
     if (is_own_thread()) {
         return Error{
             .code = Code::invalid,
-            .what = "a function that waits was called from a callback; use its _async form there"
+            .what =
+                "a function that waits was called on the mesh's own thread (from a check or a "
+                "registry of yours); use its _async form there"
         };
     }
     return Ok{};
@@ -173,6 +184,15 @@ Result<T> MeshCore::ask(Start start) {
     return *std::move(answer->result);
 }
 
+template <class T>
+Done<T> MeshCore::delivered(std::function<void(Result<T>)> callback) {
+    return Done<T>([this, callback = std::move(callback)](Result<T> result) {
+        delivery_.post([callback, result = std::move(result)]() mutable {
+            callback(std::move(result));
+        });
+    });
+}
+
 Result<ServiceRegistration> MeshCore::register_service(ServiceConfig config) {
     auto good = checked(std::move(config));
     if (!good) return std::move(good).error();
@@ -196,10 +216,10 @@ void MeshCore::register_service_async(
         callback(ServiceRegistration(std::make_shared<RegistrationState>(link, announced, *ticket))
         );
     };
-    // Errors come on the mesh's thread, too.
+    // Errors come on another thread, too.
     world_.loop->post([this,
                        good = std::move(good),
-                       done = Done<Registrar::Ticket>(std::move(answer))]() mutable {
+                       done = delivered<Registrar::Ticket>(std::move(answer))]() mutable {
         if (!good) return done(std::move(good).error());
         control_->register_service(*std::move(good), std::move(done));
     });
@@ -243,7 +263,7 @@ void MeshCore::discover_service_async(
 ) {
     const Gate::Pass pass(gate_);
     world_.loop->post(
-        [this, copy = std::string(name), done = Done<EndpointSetPtr>(std::move(callback))](
+        [this, copy = std::string(name), done = delivered<EndpointSetPtr>(std::move(callback))](
         ) mutable { control_->discover(std::move(copy), {}, true, std::move(done)); }
     );
 }

@@ -7,9 +7,11 @@
 //      │                                                       once a service is known
 //      └─ Done ── post ──► control thread: Control (discovery, registrations, watches, ticks)
 //
+// The user's functions run on delivery threads (delivery.h), not on the control thread.
+//
 // stop(): no new calls; sleepers and waiters leave with Code::aborted; registrations are withdrawn;
-// calls and leases that are out are waited for, up to stop_timeout; the thread ends. If some are
-// out even then, the owner must leave this object behind rather than free it under them.
+// calls, leases and callbacks that are out are waited for, up to stop_timeout; the thread ends. If
+// some are out even then, the owner must leave this object behind rather than free it under them.
 //
 // Threads: any, but the destructor.
 
@@ -26,6 +28,7 @@
 
 #include "core/log.h"
 #include "mesh/control.h"
+#include "mesh/delivery.h"
 #include "mesh/done.h"
 #include "mesh/gate.h"
 #include "mesh/registrar.h"
@@ -109,6 +112,8 @@ class MeshCore {
     Result<> run(std::string_view name, const CallOptions& options, const AttemptFunction& attempt);
     Result<> run(ServiceState& service, const CallOptions& options, const AttemptFunction& attempt);
 
+    Result<> force_breaker(ServiceState& service, BreakerForce how, std::string_view endpoint);
+
     Result<> readiness() const;
     std::string metrics_text();
 
@@ -136,13 +141,17 @@ class MeshCore {
     bool sleep_until(Instant until);
     bool drain(Instant deadline);
     bool is_own_thread() const noexcept;
+    // `callback` for an answer of the control loop, called on a delivery thread.
+    template <class T>
+    Done<T> delivered(std::function<void(Result<T>)> callback);
     void unlink_watch(const std::shared_ptr<WatchState>& watch);
 
     const MeshOptions options_;
     const int process_id_;
     core::Logger log_;
-    World world_;
     metrics::MetricRegistry metrics_;
+    Delivery delivery_;  // before what may still answer when it is destroyed
+    World world_;
     metrics::ProcessMetrics process_metrics_;
     ServiceTable services_;
     std::mutex collect_mutex_;

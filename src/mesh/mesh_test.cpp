@@ -343,13 +343,28 @@ TEST(ServiceMesh, NoCallbackRunsAfterStopHasReturned) {
     }
 }
 
-TEST(ServiceMesh, FunctionsThatWaitAreRefusedInCallbacks) {
+TEST(ServiceMesh, FunctionsThatWaitMayBeCalledInCallbacks) {
     ServiceMesh mesh = fixed_mesh();
     std::promise<Result<EndpointSetPtr>> inner;
     mesh.discover_service_async("api_service", [&](const Result<EndpointSetPtr>& set) {
         EXPECT_TRUE(set);
         inner.set_value(mesh.discover_service("api_service"));
     });
+    EXPECT_TRUE(inner.get_future().get());
+}
+
+TEST(ServiceMesh, FunctionsThatWaitAreRefusedOnTheMeshsOwnThread) {
+    std::optional<ServiceMesh> mesh = *ServiceMesh::create({.registry = Embedded{}});
+    std::promise<Result<EndpointSetPtr>> inner;
+    bool is_first = true;
+    ServiceConfig config{.name = "web", .host = "127.0.0.1", .port = 80};
+    config.check = HealthCheck::calling([&]() -> CheckResult {
+        if (std::exchange(is_first, false)) inner.set_value(mesh->discover_service("web"));
+        return {};
+    });
+    config.check.interval = std::chrono::seconds(1);
+    const auto me = mesh->register_service(config);
+    ASSERT_TRUE(me) << me.error().what;
     const auto refused = inner.get_future().get();
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, Code::invalid);

@@ -73,6 +73,14 @@ io::Task<Result<bool>> ObservedBackend::has_service(std::string id, Instant dead
     co_return noted("has", begun, std::move(result));
 }
 
+io::Task<Result<std::optional<Metadata>>> ObservedBackend::metadata_of(
+    std::string id, Instant deadline
+) {
+    const Instant begun = loop_.now();
+    auto result = co_await backend_->metadata_of(std::move(id), deadline);
+    co_return noted("has", begun, std::move(result));
+}
+
 io::Task<Result<>> ObservedBackend::heartbeat(
     std::string id, Health health, std::string note_text, Instant deadline
 ) {

@@ -33,6 +33,8 @@ class ObservedBackend final : public registry::Backend {
     io::Task<Result<>> register_service(ServiceConfig config, Instant deadline) override;
     io::Task<Result<>> deregister_service(std::string id, Instant deadline) override;
     io::Task<Result<bool>> has_service(std::string id, Instant deadline) override;
+    io::Task<Result<std::optional<Metadata>>> metadata_of(std::string id, Instant deadline)
+        override;
     io::Task<Result<>> heartbeat(std::string id, Health health, std::string note, Instant deadline)
         override;
     io::Task<Result<registry::Answer>> wait(

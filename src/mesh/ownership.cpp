@@ -21,6 +21,19 @@ Metadata Ownership::marks() const {
     };
 }
 
+bool Ownership::is_another(const Metadata& metadata) const {
+    const auto differs = [&](std::string_view key, const std::string& ours) {
+        const auto at = metadata.find(key);
+        return at != metadata.end() && at->second != ours;
+    };
+    if (owner.empty()) return false;
+    return differs(meta_key::incarnation, incarnation) || differs(meta_key::owner, owner);
+}
+
+bool Ownership::is_this(const Metadata& metadata) const {
+    return !owner.empty() && metadata.contains(meta_key::incarnation) && !is_another(metadata);
+}
+
 bool Ownership::is_orphan(const ServiceEndpoint& endpoint) const {
     const std::string_view run = endpoint.meta(meta_key::incarnation);
     if (owner.empty() || endpoint.meta(meta_key::owner) != owner) return false;

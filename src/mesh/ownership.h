@@ -27,6 +27,10 @@ struct Ownership {
     static Ownership of_this_process(const std::string& configured);
 
     Metadata marks() const;
+    // Whether metadata that stands in a registry has another run's marks, or this one's. Without
+    // marks: neither.
+    bool is_another(const Metadata& metadata) const;
+    bool is_this(const Metadata& metadata) const;
     bool is_orphan(const ServiceEndpoint& endpoint) const;
 };
 

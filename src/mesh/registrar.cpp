@@ -20,6 +20,8 @@ constexpr Duration kBackoffFirst = milliseconds(50);
 constexpr Duration kBackoffMax = seconds(1);
 // Withdrawing is tried so often while somebody waits; what stays behind then is owed.
 constexpr int kWithdrawTries = 3;
+// A drain may use all but one part in so many of the time that there is.
+constexpr int kDrainShare = 5;
 
 bool may_pass(const Error& error) {
     return error.retryable || error.code == Code::unavailable || error.code == Code::timeout;
@@ -96,6 +98,19 @@ Registrar::Registrar(RegistrarParts parts)
             parts_.processes
         );
     }
+    if (parts_.network != nullptr) {
+        ready_checker_ = std::make_unique<registry::SelfChecker>(
+            *parts_.network,
+            [this](const std::string& id, Health health, std::string note) {
+                const auto at = getting_ready_.find(id);
+                if (at == getting_ready_.end()) return;
+                at->second->is_ready = health != Health::critical;
+                at->second->note = std::move(note);
+                at->second->changed.set();
+            },
+            parts_.processes
+        );
+    }
     keepers_.spawn(pay_debts());
     if (!parts_.who.owner.empty()) keepers_.spawn(reap());
 }
@@ -105,13 +120,23 @@ Registrar::Registrar(RegistrarParts parts)
 io::Task<Result<Registrar::Ticket>> Registrar::announce(ServiceConfig config, Instant deadline) {
     std::string id = config.id;
     interrupt(id);
-    auto turn = co_await turns_.take(id, deadline);
-    if (!turn) co_return busy(id);
+    if (const EntryPtr leaving = kept(id)) leaving->rushed.set();
     const auto entry =
         std::make_shared<RegistrationEntry>(std::move(config), next_ticket_++, parts_.loop);
+    entry->deadline = deadline;
+    // Before its turn: what is announced under the id must be renewed meanwhile.
+    auto ready = co_await await_ready(entry);
+    if (!ready) {
+        count("register", ready);
+        Error error = std::move(ready).error();
+        error.what = fmt::format("register {} failed at ready: {}", id, error.what);
+        co_return error;
+    }
+    auto turn = co_await turns_.take(id, entry->deadline);
+    if (!turn) co_return busy(id);
     entry->replaces = kept(id);
     UnderWay under_way(*this, entry);
-    std::vector<SagaStep> steps = steps_of(entry, deadline);
+    std::vector<SagaStep> steps = steps_of(entry);
     std::string what = fmt::format("register {}", id);
     auto done = co_await run_saga(std::move(what), std::move(steps));
     count("register", done);
@@ -125,26 +150,26 @@ io::Task<Result<Registrar::Ticket>> Registrar::announce(ServiceConfig config, In
     co_return entry->ticket;
 }
 
-std::vector<SagaStep> Registrar::steps_of(const EntryPtr& entry, Instant deadline) {
+std::vector<SagaStep> Registrar::steps_of(const EntryPtr& entry) {
     return {
         {.name = "validate", .run = [this, entry] { return validate(entry); }},
         {.name = "registry",
          .run =
-             [this, entry, deadline] {
-                 return patiently(entry, deadline, [this, entry, deadline] {
-                     return write_and_read_back(entry, deadline);
+             [this, entry] {
+                 return patiently(entry, entry->deadline, [this, entry] {
+                     return write_and_read_back(entry, entry->deadline);
                  });
              },
          .undo = [this, entry] { return unwrite(entry); }},
         {.name = "health check",
          .run =
-             [this, entry, deadline] {
-                 return patiently(entry, deadline, [this, entry, deadline] {
-                     return report_health(entry, deadline);
+             [this, entry] {
+                 return patiently(entry, entry->deadline, [this, entry] {
+                     return report_health(entry, entry->deadline);
                  });
              }},
         {.name = "balancer",
-         .run = [this, entry, deadline] { return tell_balancer(entry, deadline); },
+         .run = [this, entry] { return tell_balancer(entry, entry->deadline); },
          .undo = [this, entry] { return untell_balancer(entry); }},
         {.name = "metrics",
          .run = [this, entry] { return show(entry); },
@@ -203,7 +228,9 @@ io::Task<Result<>> Registrar::patiently(EntryPtr entry, Instant deadline, Try at
             co_return Error{.code = Code::aborted, .what = "withdrawn before it was announced"};
         }
         if (done || !may_pass(done.error())) co_return done;
-        const Instant again = parts_.loop.now() + backoff(tries, parts_.loop.rng());
+        const Duration pause =
+            std::max(backoff(tries, parts_.loop.rng()), done.error().retry_after);
+        const Instant again = parts_.loop.now() + pause;
         if (again >= deadline) {
             Error error = std::move(done).error();
             error.what += fmt::format(" ({} tries)", tries + 1);
@@ -335,10 +362,55 @@ io::Task<Result<>> Registrar::withdraw_id(std::string id, Instant deadline) {
 
 io::Task<Result<>> Registrar::withdraw_kept(EntryPtr entry, Instant deadline) {
     std::string id = entry->config.id;
-    auto done = co_await remove(std::move(id), deadline);
+    auto taken = co_await is_taken(id, deadline);
+    const bool is_others = taken ? *taken : entry->is_displaced;
+    if (is_others) note_displaced(entry, true);
+    Result<> done = Ok{};
+    if (!is_others) {
+        co_await drain(entry, deadline);
+        done = co_await remove(std::move(id), deadline);
+    }
     count("deregister", done);
     if (done) co_await drop(entry);
     co_return done;
+}
+
+io::Task<Result<bool>> Registrar::is_taken(std::string id, Instant deadline) {
+    if (parts_.who.owner.empty()) co_return false;
+    auto found = co_await parts_.backend.metadata_of(std::move(id), deadline);
+    if (!found) co_return std::move(found).error();
+    co_return found->has_value() && parts_.who.is_another(**found);
+}
+
+// Callers hear that it leaves, while it still answers them.
+io::Task<void> Registrar::drain(EntryPtr entry, Instant deadline) {
+    io::Loop& loop = parts_.loop;
+    const Instant begun = loop.now();
+    if (parts_.drain_delay <= Duration::zero() || deadline <= begun) co_return;
+    if (turns_.length(entry->config.id) > 1) co_return;  // somebody wants the id
+    entry->rushed.clear();
+    std::string id = entry->config.id;
+    ServiceConfig config = registry::as_leaving(entry->config);
+    auto told = co_await parts_.backend.register_service(std::move(config), deadline);
+    // Consul keeps the status of a check that it had.
+    if (told) {
+        std::string note = "it is about to leave";
+        auto beaten = co_await parts_.backend.heartbeat(
+            std::move(id), Health::critical, std::move(note), deadline
+        );
+        told = std::move(beaten);
+    }
+    if (!told) {
+        // Nobody has heard of it: then there is nothing to wait for.
+        parts_.log.info(
+            "deregistering without a drain",
+            {{"id", entry->config.id}, {"error", told.error().what}}
+        );
+        co_return;
+    }
+    // Some of the time is for the deregistration itself.
+    const Instant latest = begun + (deadline - begun) / kDrainShare * (kDrainShare - 1);
+    co_await entry->rushed.wait(std::min(loop.now() + parts_.drain_delay, latest));
 }
 
 io::Task<Result<>> Registrar::remove(std::string id, Instant deadline) {
@@ -363,6 +435,7 @@ io::Task<void> Registrar::withdraw_quietly(std::string id, Instant deadline) {
 io::Task<void> Registrar::withdraw_all(Instant deadline) {
     io::TaskGroup all;
     std::vector<std::string> ids;
+    for (const auto& [key, entry] : getting_ready_) entry->leave();
     for (const auto& [id, entry] : kept_) ids.push_back(id);
     for (const auto& [id, entry] : under_way_) {
         if (!kept_.contains(id)) ids.push_back(id);
@@ -380,6 +453,12 @@ Result<> Registrar::set_health(Ticket ticket, Health health, std::string note) {
     const EntryPtr entry = find(ticket);
     if (entry == nullptr || entry->is_leaving) {
         return Error{.code = Code::not_found, .what = "this registration is over"};
+    }
+    if (entry->is_displaced) {
+        return Error{
+            .code = Code::conflict,
+            .what = fmt::format("{}: another process has registered this id", entry->config.id)
+        };
     }
     if (!entry->is_ttl() || entry->runs_here) {
         return Error{
@@ -445,6 +524,9 @@ Registrar::EntryPtr Registrar::find(Ticket ticket) const {
 void Registrar::interrupt(const std::string& id) {
     const auto at = under_way_.find(id);
     if (at != under_way_.end()) at->second->leave();
+    for (const auto& [key, entry] : getting_ready_) {
+        if (entry->config.id == id) entry->leave();
+    }
 }
 
 io::Task<void> Registrar::drop(EntryPtr entry) {

@@ -2,12 +2,13 @@
 
 // Registrar: keeps this process's services announced in a registry.
 //
-//   announce ─► validate ─► registry ─► health check ─► balancer ─► metrics ─► kept
-//                              │ written and read back      │ a step fails: it and those before it
-//                              ◄────────────────────────────┘ are undone, in reverse; error
+//   announce ─► ready ─► validate ─► registry ─► health check ─► balancer ─► metrics ─► kept
+//               (waits)                 │ written and read back      │ a step fails: it and those
+//                                       ◄────────────────────────────┘ before it are undone, in
+//                                                                      reverse; error
 //   kept ─► renewed (ttl: a heartbeat every ttl/3), made again when the registry lost it;
 //           its check is run here if the registry cannot (self_checker.h)
-//   withdraw ─► deregister ─► gone
+//   withdraw ─► drain (critical, for drain_delay) ─► deregister ─► gone
 //
 // * The steps are a saga (saga.h). While the registry is down a step is tried again until the
 //   deadline. Undoing a replacement announces the earlier registration again.
@@ -15,6 +16,8 @@
 //   An announcement that is under way gives up when another operation on its id arrives.
 // * What could not be undone, or was cancelled half-way, is owed: removed as soon as the registry
 //   answers, unless it has become somebody else's meanwhile.
+// * The id that another live process has registered is that one's: the last writer has it. We say
+//   so, renew nothing, do not deregister it, and take it again only when it has gone.
 // * What an earlier run of the same owner left behind is removed once after the start
 //   (ownership.h).
 // * A kept registration survives outages of the registry. The same id again replaces: the old
@@ -47,12 +50,16 @@ namespace datapunk::mesh::internal {
 
 struct RegistrationEntry;
 
+// Runs what may take its time on another thread; empty: here and now. May be called there, too.
+using Elsewhere = std::function<void(std::function<void()>)>;
+
 struct RegistrarParts {
     io::Loop& loop;
     registry::Backend& backend;
     core::Logger log;
     metrics::MetricRegistry& metrics;
-    Duration timeout;  // of one request of a keeper
+    Duration timeout;        // of one request of a keeper
+    Duration drain_delay{};  // between "critical" and the deregistration
     // The balancer's step: when it has succeeded, callers in this process see the service.
     std::function<io::Task<Result<>>(ServiceConfig, Instant deadline)> on_announced{};
     // Told of every withdrawal that the registry has confirmed.
@@ -63,6 +70,7 @@ struct RegistrarParts {
     // without processes those whose check is a program.
     io::Network* network = nullptr;
     io::Processes* processes = nullptr;
+    Elsewhere elsewhere{};
 };
 
 class Registrar {
@@ -100,7 +108,10 @@ class Registrar {
     using EntryPtr = std::shared_ptr<RegistrationEntry>;
     using Try = std::function<io::Task<Result<>>()>;
 
-    std::vector<SagaStep> steps_of(const EntryPtr& entry, Instant deadline);
+    std::vector<SagaStep> steps_of(const EntryPtr& entry);
+    io::Task<Result<>> await_ready(EntryPtr entry);
+    Result<> start_ready_check(const RegistrationEntry& entry, std::string key);
+    void ask_whether_ready(const EntryPtr& entry);
     io::Task<Result<>> validate(EntryPtr entry);
     Result<> prepare_check(RegistrationEntry& entry) const;
     // What a check that runs here came to.
@@ -124,6 +135,10 @@ class Registrar {
     io::Task<Result<>> renew_in_turn(EntryPtr entry, Instant deadline);
 
     io::Task<Result<>> remove(std::string id, Instant deadline);
+    // Whether the id is in the registry as another process's. An error: it does not say.
+    io::Task<Result<bool>> is_taken(std::string id, Instant deadline);
+    void note_displaced(const EntryPtr& entry, bool is_displaced);
+    io::Task<void> drain(EntryPtr entry, Instant deadline);
     io::Task<Result<>> withdraw_kept(EntryPtr entry, Instant deadline);
     io::Task<void> withdraw_quietly(std::string id, Instant deadline);
 
@@ -150,12 +165,14 @@ class Registrar {
     std::map<std::string, EntryPtr, std::less<>> kept_;  // by id
     std::unordered_map<Ticket, EntryPtr> by_ticket_;     // of kept_
     std::map<std::string, EntryPtr> under_way_;          // announcements that have their turn
+    std::map<std::string, EntryPtr> getting_ready_;      // by id and ticket
     std::map<std::string, EntryPtr> owed_;
     io::Event owes_;  // set while it does
     Ticket next_ticket_ = 1;
     metrics::Gauge active_;
-    std::unique_ptr<registry::SelfChecker> checker_;  // null: no network
-    io::TaskGroup keepers_;                           // last: destroyed first
+    std::unique_ptr<registry::SelfChecker> checker_;        // null: no network
+    std::unique_ptr<registry::SelfChecker> ready_checker_;  // of what is not announced yet
+    io::TaskGroup keepers_;                                 // last: destroyed first
 };
 
 }  // namespace datapunk::mesh::internal

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "mesh/registration_entry.h"
+#include "metrics/names.h"
 
 namespace datapunk::mesh::internal {
 
@@ -65,11 +66,14 @@ io::Task<void> Registrar::renew(EntryPtr entry) {
     }
     const Instant now = parts_.loop.now();
     const Duration beat = entry->config.check.ttl / 3;
+    // What the registry asks for is respected, but not at the price of the registration.
+    const Duration wanted = done ? Duration::zero() : done.error().retry_after;
+    const Duration pause = std::max(kRetryInterval, std::min(wanted, kReadBackInterval));
     if (entry->is_ttl() && now >= entry->next_heartbeat) {
-        entry->next_heartbeat = now + (done ? beat : std::min(beat, kRetryInterval));
+        entry->next_heartbeat = now + (done ? beat : std::min(beat, pause));
     }
     if (!done) {
-        entry->next_read_back = now + jittered(kRetryInterval);
+        entry->next_read_back = now + jittered(pause);
     } else if (now >= entry->next_read_back) {
         entry->next_read_back = now + jittered(kReadBackInterval);
     }
@@ -86,15 +90,26 @@ io::Task<void> Registrar::renew(EntryPtr entry) {
 
 io::Task<Result<>> Registrar::renew_in_turn(EntryPtr entry, Instant deadline) {
     Result<> done = Ok{};
-    if (!entry->is_lost && parts_.loop.now() >= entry->next_heartbeat) {
+    const bool beats = !entry->is_lost && !entry->is_displaced;
+    if (beats && parts_.loop.now() >= entry->next_heartbeat) {
         done = co_await report_health(entry, deadline);
         entry->is_lost = !done && done.error().code == Code::not_found;
+        const bool is_conflict = !done && done.error().code == Code::conflict;
+        if (is_conflict) {
+            note_displaced(entry, true);
+            done = Ok{};
+        }
     }
     if (!entry->is_lost && parts_.loop.now() >= entry->next_read_back) {
         std::string id = entry->config.id;
-        auto has = co_await parts_.backend.has_service(std::move(id), deadline);
-        entry->is_lost = has && !*has;
-        if (!has) done = std::move(has).error();
+        auto found = co_await parts_.backend.metadata_of(std::move(id), deadline);
+        if (found) {
+            entry->is_lost = !*found;
+            if (*found && parts_.who.is_another(**found)) note_displaced(entry, true);
+            if (*found && parts_.who.is_this(**found)) note_displaced(entry, false);
+        } else {
+            done = std::move(found).error();
+        }
     }
     if (entry->is_lost && !entry->is_leaving) {
         done = co_await rewrite(entry, deadline);
@@ -111,8 +126,31 @@ io::Task<Result<>> Registrar::renew_in_turn(EntryPtr entry, Instant deadline) {
 io::Task<Result<>> Registrar::rewrite(EntryPtr entry, Instant deadline) {
     auto done = co_await write(entry, deadline);
     if (done) done = co_await report_health(entry, deadline);
-    if (done) entry->is_lost = false;
+    if (!done) co_return done;
+    entry->is_lost = false;
+    note_displaced(entry, false);
     co_return done;
+}
+
+// The last writer has the id, as with Consul. Two that fought for it would take it from each other
+// for ever, and callers would be sent here and there.
+void Registrar::note_displaced(const EntryPtr& entry, bool is_displaced) {
+    if (std::exchange(entry->is_displaced, is_displaced) == is_displaced) return;
+    if (!is_displaced) {
+        parts_.log.warn("a registration is ours again", {{"id", entry->config.id}});
+        const bool is_kept = kept(entry->config.id) == entry && !entry->is_leaving;
+        if (entry->runs_here && is_kept) (void)checker_->start(entry->config);
+        return;
+    }
+    parts_.metrics.counter(metrics::names::kRegistrationConflicts, {}).add();
+    parts_.log.error(
+        "another live process has registered this id: it is that one's now; give each its own",
+        {{"id", entry->config.id},
+         {"service", entry->config.name},
+         {"ours", parts_.who.incarnation},
+         {"owner", parts_.who.owner}}
+    );
+    if (entry->runs_here) checker_->stop(entry->config.id);
 }
 
 // --- what is owed

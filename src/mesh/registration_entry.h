@@ -12,7 +12,7 @@ namespace datapunk::mesh::internal {
 
 struct RegistrationEntry {
     RegistrationEntry(ServiceConfig the_config, Registrar::Ticket the_ticket, io::Loop& loop)
-        : config(std::move(the_config)), ticket(the_ticket), changed(loop) {}
+        : config(std::move(the_config)), ticket(the_ticket), changed(loop), rushed(loop) {}
 
     // Whether the registry waits for heartbeats: it was told of a ttl check.
     bool is_ttl() const { return runs_here || config.check.kind == HealthCheck::Kind::ttl; }
@@ -37,7 +37,13 @@ struct RegistrationEntry {
     bool is_shown = false;
     Instant next_heartbeat = kNever;
     Instant next_read_back = kNever;
-    io::Event changed;  // health, or leaving
+    io::Event changed;          // health, or leaving
+    io::Event rushed;           // somebody wants the id while it drains
+    Instant deadline = kNever;  // of announcing; moves with the wait for readiness
+    bool is_ready = false;      // its check has passed
+    bool is_asking = false;     // whether it is ready, on another thread
+    bool has_said_yes = false;  // to that
+    bool is_displaced = false;  // another process has registered its id
 };
 
 }  // namespace datapunk::mesh::internal

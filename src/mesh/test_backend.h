@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -76,6 +77,15 @@ class TestBackend final : public registry::Backend {
         auto verdict = answer(arrived);
         if (!verdict) co_return std::move(verdict).error();
         co_return state_.services.contains(id);
+    }
+
+    io::Task<Result<std::optional<Metadata>>> metadata_of(std::string id, Instant deadline)
+        override {
+        auto has = co_await has_service(id, deadline);
+        if (!has) co_return std::move(has).error();
+        std::optional<Metadata> found;
+        if (*has) found = state_.services[id].meta;
+        co_return found;
     }
 
     io::Task<Result<>> heartbeat(std::string id, Health health, std::string, Instant deadline)

@@ -94,6 +94,9 @@ Result<> check(const MeshOptions& options) {
     };
     add_time("timeout", options.timeout);
     add_time("stop_timeout", options.stop_timeout);
+    if (options.drain_delay < Duration::zero() || options.drain_delay > std::chrono::minutes(5)) {
+        add("drain_delay", Error{.what = "must be 0..5min"});
+    }
     if (problems.empty()) return Ok{};
     return Error{.code = Code::invalid, .what = "mesh options: " + problems};
 }

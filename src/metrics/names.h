@@ -23,9 +23,16 @@ inline constexpr MetricFamily kRequestsRejected{"mesh_requests_rejected_total", 
 inline constexpr MetricFamily kAttempts{"mesh_attempts_total", counter, "", "Attempts at single endpoints, by how they ended.", {"service", "outcome"}};
 inline constexpr MetricFamily kRetries{"mesh_retries_total", counter, "", "Attempts after the first, by the reason for trying again.", {"service", "reason"}};
 inline constexpr MetricFamily kRetryBudgetExhausted{"mesh_retry_budget_exhausted_total", counter, "", "Retries not made because the retry budget was used up.", {"service"}};
+inline constexpr MetricFamily kGrpcRequests{"mesh_grpc_requests_total", counter, "", "Calls of gRPC by method and status; methods that the endpoints do not have, and calls that none answered, are \"-\".", {"service", "method", "status"}, 2000};
 // --- failure handling
 inline constexpr MetricFamily kBreakerState{"mesh_breaker_state", gauge, "", "Circuit breaker: 0 closed, 1 half-open, 2 open.", {"service", "endpoint"}, kEndpointSeriesMax};
 inline constexpr MetricFamily kBreakerTransitions{"mesh_breaker_transitions_total", counter, "", "Changes of circuit breaker state, by the new state.", {"service", "to"}};
+inline constexpr MetricFamily kServiceBreakerState{"mesh_service_breaker_state", gauge, "", "Circuit breaker of a service as a whole: 0 closed, 1 half-open, 2 open.", {"service"}};
+inline constexpr MetricFamily kServiceBreakerTransitions{"mesh_service_breaker_transitions_total", counter, "", "Changes of the circuit breaker of a service as a whole, by the new state.", {"service", "to"}};
+inline constexpr MetricFamily kBreakersForced{"mesh_breakers_forced", gauge, "", "Circuit breakers, of endpoints and the service, that an operator holds open or closed.", {"service"}};
+inline constexpr MetricFamily kServiceDegraded{"mesh_service_degraded", gauge, "", "1 while a service that this one depends on fails.", {"service"}};
+inline constexpr MetricFamily kEndpointLatencyForecast{"mesh_endpoint_forecast_latency_seconds", gauge, "seconds", "Where an endpoint's latency is heading: expected after forecast.horizon.", {"service", "endpoint"}, kEndpointSeriesMax};
+inline constexpr MetricFamily kEndpointInFlightForecast{"mesh_endpoint_forecast_in_flight", gauge, "", "Where an endpoint's calls in flight are heading: expected after forecast.horizon.", {"service", "endpoint"}, kEndpointSeriesMax};
 inline constexpr MetricFamily kEjections{"mesh_ejections_total", counter, "", "Endpoints left out because real calls failed, by the rule that found it.", {"service", "reason"}};
 inline constexpr MetricFamily kEndpointsEjected{"mesh_endpoints_ejected", gauge, "", "Endpoints left out at present.", {"service"}};
 // --- balancing
@@ -70,8 +77,10 @@ inline constexpr MetricFamily kSharedCacheInvalidations{"mesh_shared_cache_inval
 inline constexpr MetricFamily kWatchesActive{"mesh_watches_active", gauge, "", "Services followed by a blocking query.", {}};
 inline constexpr MetricFamily kWatchesFailing{"mesh_watches_failing", gauge, "", "Of them: those whose last question to the registry failed.", {}};
 inline constexpr MetricFamily kWatchCallbackErrors{"mesh_watch_callback_errors_total", counter, "", "Watch callbacks that threw.", {}};
+inline constexpr MetricFamily kCallbacksWaiting{"mesh_callbacks_waiting", gauge, "", "Callbacks of the program's that wait for a free thread, since others take their time.", {}};
 inline constexpr MetricFamily kWatchReconnects{"mesh_watch_reconnects_total", counter, "", "Watches that had to start again after an error.", {"registry"}};
 inline constexpr MetricFamily kRegistrations{"mesh_registrations_total", counter, "", "Registrations and deregistrations, by operation and result.", {"operation", "result"}};
+inline constexpr MetricFamily kRegistrationConflicts{"mesh_registration_conflicts_total", counter, "", "Registrations of this process whose id another live process has taken over.", {}};
 inline constexpr MetricFamily kRegistrationsActive{"mesh_registrations_active", gauge, "", "Service instances that this process keeps registered.", {}};
 // --- DNS
 inline constexpr MetricFamily kDnsClientQuestions{"mesh_dns_client_questions_total", counter, "", "Questions sent to DNS servers, by transport: udp or tcp.", {"transport"}};
@@ -97,8 +106,15 @@ inline constexpr const MetricFamily* kAll[] = {
     &kAttempts,
     &kRetries,
     &kRetryBudgetExhausted,
+    &kGrpcRequests,
     &kBreakerState,
     &kBreakerTransitions,
+    &kServiceBreakerState,
+    &kServiceBreakerTransitions,
+    &kBreakersForced,
+    &kServiceDegraded,
+    &kEndpointLatencyForecast,
+    &kEndpointInFlightForecast,
     &kEjections,
     &kEndpointsEjected,
     &kEndpointsCalled,
@@ -140,8 +156,10 @@ inline constexpr const MetricFamily* kAll[] = {
     &kWatchesActive,
     &kWatchesFailing,
     &kWatchCallbackErrors,
+    &kCallbacksWaiting,
     &kWatchReconnects,
     &kRegistrations,
+    &kRegistrationConflicts,
     &kRegistrationsActive,
     &kDnsClientQuestions,
     &kDnsClientFailures,

@@ -15,6 +15,13 @@ void append_count(std::string& out, std::uint32_t count, std::string_view what) 
     out += what;
 }
 
+void append_wait(std::string& out, const NoEndpoint& why, Instant now) {
+    if (why.next_at == kNever || why.next_at <= now) return;
+    // Whole milliseconds: nobody acts on nanoseconds.
+    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(why.next_at - now);
+    out += ", next try in " + core::format_duration(wait);
+}
+
 }  // namespace
 
 Error to_error(const NoEndpoint& why, std::string_view service, Instant now) {
@@ -40,6 +47,14 @@ Error to_error(const NoEndpoint& why, std::string_view service, Instant now) {
                 error.what += " in the subset, " + std::to_string(why.outside) + " outside of it";
             }
             return error;
+        case NoEndpoint::Reason::breaker_open:
+            error.what += why.next_at == kNever ? "its circuit breaker is held open by an operator"
+                                                : "its circuit breaker is open";
+            append_wait(error.what, why, now);
+            return error;
+        case NoEndpoint::Reason::dependency:
+            error.what += "a service that it depends on fails";
+            return error;
         case NoEndpoint::Reason::none_available:
             break;
     }
@@ -47,11 +62,7 @@ Error to_error(const NoEndpoint& why, std::string_view service, Instant now) {
     append_count(error.what, why.critical, "critical");
     append_count(error.what, why.ejected, "ejected");
     append_count(error.what, why.open, "open");
-    if (why.next_at != kNever && why.next_at > now) {
-        // Whole milliseconds: nobody acts on nanoseconds.
-        const auto wait = std::chrono::ceil<std::chrono::milliseconds>(why.next_at - now);
-        error.what += ", next try in " + core::format_duration(wait);
-    }
+    append_wait(error.what, why, now);
     return error;
 }
 

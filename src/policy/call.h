@@ -37,16 +37,23 @@ class CallState {
         if (tried_count_ < kTriedMax) tried_[tried_count_++] = load;
     }
 
-  private:
     static constexpr std::size_t kTriedMax = 10;
 
+  private:
     std::array<const balance::EndpointLoad*, kTriedMax> tried_;
     std::size_t tried_count_ = 0;
 };
 
 // Why no attempt could begin. The counts overlap: an endpoint may be ejected and open.
 struct NoEndpoint {
-    enum class Reason : std::uint8_t { unknown_service, none_available, limited, deadline };
+    enum class Reason : std::uint8_t {
+        unknown_service,
+        none_available,
+        breaker_open,
+        dependency,
+        limited,
+        deadline
+    };
 
     Reason reason = Reason::none_available;
     std::uint32_t known = 0;

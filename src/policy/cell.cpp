@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/hash.h"
+#include "policy/observed.h"
 
 namespace datapunk::mesh::policy {
 namespace {
@@ -19,9 +20,12 @@ Cell::Cell(ServiceEndpoint the_endpoint, const CircuitBreakerConfig& config, Ins
     : breaker(config),
       endpoint(std::move(the_endpoint)),
       address(endpoint.address()),
-      key(core::hash64(endpoint.id)) {
+      key(core::hash64(endpoint.id)),
+      has_dependencies(!endpoint.meta(meta_key::dependencies).empty()) {
     publish(now);
 }
+
+Cell::~Cell() = default;
 
 Permit Cell::ask_breaker(Instant now, CellChange& change) noexcept {
     const std::lock_guard guard(lock);
@@ -37,14 +41,14 @@ void Cell::hand_in(NotedSuccesses& noted, Instant now) noexcept {
     successes += count;
     const Permit permit{.admitted = true, .era = noted.era()};
     for (std::uint32_t i = 0; i < count; ++i) {
-        breaker.on_success(permit, now);
+        breaker.on_success(permit, noted.last());
         resilience::record_success(results, now);
     }
 }
 
 CellChange Cell::record_locked(
     Permit permit,
-    resilience::Outcome outcome,
+    resilience::Verdict verdict,
     Duration latency,
     const CallPolicy& policy,
     Instant now,
@@ -53,14 +57,15 @@ CellChange Cell::record_locked(
     CellChange change;
     const std::lock_guard guard(lock);
     if (noted != nullptr) hand_in(*noted, now);
-    if (outcome == resilience::Outcome::success) {
+    const bool slow = latency >= policy.slow_call;
+    if (verdict == resilience::Verdict::success) {
         ++successes;
-        breaker.on_success(permit, now, &change.breaker);
+        breaker.on_success(permit, now, &change.breaker, slow);
         resilience::record_success(results, now);
         balance::record_answer(load, policy.averaging, latency, false, now);
-    } else if (resilience::is_failure(outcome)) {
+    } else if (verdict == resilience::Verdict::failure) {
         ++failures;
-        breaker.on_failure(permit, now, &change.breaker);
+        breaker.on_failure(permit, now, &change.breaker, slow);
         // Not at every further failure: judging looks at all endpoints.
         change.suspect = resilience::record_failure(results, policy.outlier, now) &&
                          results.in_a_row % policy.outlier.consecutive_failures == 0;
@@ -79,9 +84,21 @@ CellChange Cell::record_locked(
 }
 
 // One more success would change nothing but counts. Only meaningful while the breaker is closed.
-bool Cell::is_clean(Instant now) const noexcept {
-    return breaker.window_failures() == 0 && results.failures == 0 && results.in_a_row == 0 &&
+bool Cell::is_clean(Instant now) noexcept {
+    return breaker.is_clean(now) && results.failures == 0 && results.in_a_row == 0 &&
            !is_ejected(results, now);
+}
+
+void Cell::distrust(Instant now, CellChange& change) noexcept {
+    const std::lock_guard guard(lock);
+    breaker.distrust(now, &change.breaker);
+    publish(now);
+}
+
+void Cell::force(BreakerForce how, Instant now, CellChange& change) noexcept {
+    const std::lock_guard guard(lock);
+    breaker.force(how, now, &change.breaker);
+    publish(now);
 }
 
 void Cell::eject(const resilience::OutlierStats& judged, Instant now) noexcept {
@@ -102,14 +119,16 @@ void Cell::publish(Instant now) noexcept {
     std::uint32_t era = 0;
     switch (breaker.state(now)) {
         case resilience::BreakerState::closed:
-            era = breaker.try_acquire(now).era;  // closed, asking changes nothing
-            if (is_clean(now)) era |= kClean;
+            era = breaker.closed_era();  // 0 if a ramp is over and nobody has asked since
+            if (era != 0 && is_clean(now)) era |= kClean;
             break;
         case resilience::BreakerState::open:
             until = std::max(until, breaker.next_probe_at());
             break;
         case resilience::BreakerState::half_open:
-            if (!breaker.admits(now)) until = std::max(until, now + kProbeRecheck);
+            // Ramping, everybody asks and is counted.
+            if (!breaker.is_ramping(now) && !breaker.admits(now))
+                until = std::max(until, now + kProbeRecheck);
             break;
     }
     load.owner_word.store(era, std::memory_order_relaxed);

@@ -15,6 +15,7 @@
 #include <datapunk/mesh/policy.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -30,20 +31,24 @@ namespace datapunk::mesh::policy {
 
 using Permit = resilience::CircuitBreaker::Permit;
 
-// What recording one outcome changed; both are rare.
+// What recording one result changed; both are rare.
 struct CellChange {
     resilience::BreakerTransition breaker;
     bool suspect = false;  // enough failures in a row to be ejected
 };
 
-// What recording an outcome goes by.
+// What recording a result goes by.
 struct CallPolicy {
-    OutlierConfig outlier;
-    PeakEwma averaging;  // the balancer's, or the default: latencies are always kept
+    OutlierConfig outlier{};
+    PeakEwma averaging{};  // the balancer's, or the default: latencies are always kept
+    Duration slow_call = Duration::max();  // an answer that takes so long is slow
 };
+
+struct Observed;
 
 struct Cell {
     Cell(ServiceEndpoint the_endpoint, const CircuitBreakerConfig& config, Instant now);
+    ~Cell();
 
     // May an attempt go there? Without a lock while the breaker is closed.
     Permit admit(Instant now, CellChange& change) noexcept {
@@ -55,23 +60,28 @@ struct Cell {
     // `noted`: the calling thread's, if the cell has a slot.
     CellChange record(
         Permit permit,
-        resilience::Outcome outcome,
+        resilience::Verdict verdict,
         Duration latency,
         const CallPolicy& policy,
         Instant now,
         NotedSuccesses* noted
     ) noexcept {
-        if (noted != nullptr && outcome == resilience::Outcome::success &&
+        if (noted != nullptr && verdict == resilience::Verdict::success &&
+            latency < policy.slow_call &&
             load.owner_word.load(std::memory_order_relaxed) == (permit.era | kClean) &&
             noted->has_room(number, permit.era)) {
-            noted->add(number, permit.era);
+            noted->add(number, permit.era, now);
             // Two threads at once may lose one of two samples; an average bears that.
             balance::record_answer(load, policy.averaging, latency, false, now);
             return {};
         }
-        return record_locked(permit, outcome, latency, policy, now, noted);
+        return record_locked(permit, verdict, latency, policy, now, noted);
     }
 
+    // Others found it failing.
+    void distrust(Instant now, CellChange& change) noexcept;
+    // An operator's word.
+    void force(BreakerForce how, Instant now, CellChange& change) noexcept;
     void report_load(const LoadReport& report, Instant now) noexcept;
 
     // Takes over what outlier ejection decided on a copy of `results`.
@@ -94,7 +104,8 @@ struct Cell {
 
     const ServiceEndpoint endpoint;  // health and last_check as when first seen
     const std::string address;
-    const std::uint64_t key;  // core::hash64 of the endpoint's id
+    const std::uint64_t key;      // core::hash64 of the endpoint's id
+    const bool has_dependencies;  // and declares them
 
     // The writer's (ServicePolicies::update).
     Health health = Health::passing;
@@ -106,7 +117,9 @@ struct Cell {
     double sampled_latency_ns = 0;
     std::uint64_t calls_before = 0;
     std::uint64_t failures_before = 0;
-    std::string ejected_for;  // of the last ejection; empty = its end has been told
+    Instant opened_until = Instant::min();  // what take_opened() has told last
+    std::unique_ptr<Observed> observed;     // since the first tick
+    std::string ejected_for;                // of the last ejection; empty = its end has been told
 
   private:
     static constexpr std::uint32_t kClean = 1U << 31U;
@@ -114,14 +127,14 @@ struct Cell {
     Permit ask_breaker(Instant now, CellChange& change) noexcept;
     CellChange record_locked(
         Permit permit,
-        resilience::Outcome outcome,
+        resilience::Verdict verdict,
         Duration latency,
         const CallPolicy& policy,
         Instant now,
         NotedSuccesses* noted
     ) noexcept;
     void hand_in(NotedSuccesses& noted, Instant now) noexcept;
-    bool is_clean(Instant now) const noexcept;
+    bool is_clean(Instant now) noexcept;
     void publish(Instant now) noexcept;
 };
 

@@ -15,13 +15,15 @@ using resilience::Outcome;
 TEST(Cell, NotingSuccessesChangesNoDecision) {
     const std::uint64_t seed = 17;
     core::Rng rng(seed);
-    const CallPolicy policy;
+    CallPolicy policy;
     for (int round = 0; round < 200; ++round) {
         SCOPED_TRACE(round);
         const ServiceEndpoint endpoint{.id = "a", .host = "127.0.0.1", .port = 1};
         CircuitBreakerConfig config;
         config.window_calls = 1 + static_cast<std::uint32_t>(rng.below(60));
         config.min_calls = 1 + static_cast<std::uint32_t>(rng.below(config.window_calls));
+        policy.slow_call = rng.chance(0.5) ? std::chrono::milliseconds(45) : Duration::max();
+        if (rng.chance(0.3)) config.ramp = std::chrono::seconds(20);
         Instant now{};
         Cell plain(endpoint, config, now);
         Cell noting(endpoint, config, now);
@@ -41,8 +43,11 @@ TEST(Cell, NotingSuccessesChangesNoDecision) {
                                     : rng.chance(0.02)  ? Outcome::cancelled
                                                         : Outcome::success;
             const Duration latency = std::chrono::milliseconds(rng.below(50));
-            one = plain.record(first, outcome, latency, policy, now, nullptr);
-            other = noting.record(second, outcome, latency, policy, now, &noted);
+            one =
+                plain.record(first, resilience::verdict_of(outcome), latency, policy, now, nullptr);
+            other = noting.record(
+                second, resilience::verdict_of(outcome), latency, policy, now, &noted
+            );
             ASSERT_EQ(one.breaker, other.breaker) << call;
             ASSERT_EQ(one.suspect, other.suspect) << call;
             ASSERT_EQ(plain.load.latency_ns.load(), noting.load.latency_ns.load()) << call;
@@ -64,7 +69,9 @@ TEST(Cell, TheFirstFailureBringsInWhatWasNotedAndACleanWindowNotesAgain) {
     const auto record = [&](Outcome outcome) {
         CellChange change;
         const Permit permit = cell.admit(now, change);
-        return cell.record(permit, outcome, Duration(1), policy, now, &noted);
+        return cell.record(
+            permit, resilience::verdict_of(outcome), Duration(1), policy, now, &noted
+        );
     };
     for (int i = 0; i < 5; ++i) record(Outcome::success);
     EXPECT_EQ(noted.of(7), 5U);
@@ -87,11 +94,11 @@ TEST(Cell, TheFirstFailureBringsInWhatWasNotedAndACleanWindowNotesAgain) {
 
 TEST(NotedSuccesses, OfAnEndpointThatHadTheSlotBeforeAreForgotten) {
     NotedSuccesses noted;
-    noted.add(1, 5);
-    noted.add(1, 5);
+    noted.add(1, 5, Instant{});
+    noted.add(1, 5, Instant{});
     EXPECT_EQ(noted.of(1), 2U);
     EXPECT_EQ(noted.of(2), 0U);
-    noted.add(2, 5);
+    noted.add(2, 5, Instant{});
     EXPECT_EQ(noted.of(2), 1U);
     EXPECT_EQ(noted.of(1), 0U);
 }
@@ -99,7 +106,7 @@ TEST(NotedSuccesses, OfAnEndpointThatHadTheSlotBeforeAreForgotten) {
 TEST(NotedSuccesses, OfAnotherEraAreHandedInFirst) {
     NotedSuccesses noted;
     EXPECT_TRUE(noted.has_room(1, 5));
-    noted.add(1, 5);
+    noted.add(1, 5, Instant{});
     EXPECT_TRUE(noted.has_room(1, 5));
     EXPECT_FALSE(noted.has_room(1, 6));
     noted.clear(1);

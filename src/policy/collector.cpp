@@ -12,6 +12,9 @@ ServiceCollector::ServiceCollector(
     : registry_(registry),
       service_(service),
       retries_refused_(registry.counter(names::kRetryBudgetExhausted, {service})),
+      degraded_(registry.gauge(names::kServiceDegraded, {service})),
+      breaker_(registry.gauge(names::kServiceBreakerState, {service})),
+      breakers_forced_(registry.gauge(names::kBreakersForced, {service})),
       known_(registry.gauge(names::kEndpointsKnown, {service})),
       healthy_(registry.gauge(names::kEndpointsHealthy, {service})),
       ejected_(registry.gauge(names::kEndpointsEjected, {service})),
@@ -20,6 +23,8 @@ ServiceCollector::ServiceCollector(
       other_zone_(registry.counter(names::kAttemptsSpilled, {service, "zone"})),
       later_priority_(registry.counter(names::kAttemptsSpilled, {service, "priority"})) {
     if (refusals == Refusals::here) {
+        breaker_open_ = registry.counter(names::kRequestsRejected, {service, "breaker_open"});
+        blocked_ = registry.counter(names::kRequestsRejected, {service, "dependency"});
         limited_ = registry.counter(names::kRequestsRejected, {service, "limit"});
         no_endpoint_ = registry.counter(names::kRequestsRejected, {service, "no_endpoint"});
     }
@@ -41,6 +46,8 @@ void ServiceCollector::update(const ServicePolicies& policies, Instant now) {
         retries_[i].add(totals.retries_after[i] - counted_.retries_after[i]);
     }
     retries_refused_.add(totals.retries_refused - counted_.retries_refused);
+    breaker_open_.add(totals.breaker_open - counted_.breaker_open);
+    blocked_.add(totals.blocked - counted_.blocked);
     limited_.add(totals.limited - counted_.limited);
     no_endpoint_.add(totals.no_endpoint - counted_.no_endpoint);
     other_zone_.add(totals.other_zone - counted_.other_zone);
@@ -53,24 +60,43 @@ void ServiceCollector::update_endpoints(const ServiceView& view) {
     std::size_t known = 0;
     std::size_t healthy = 0;
     std::size_t ejected = 0;
-    std::map<std::string, metrics::Gauge, std::less<>> breakers;
+    std::size_t forced = view.breaker.forced == BreakerForce::none ? 0 : 1;
+    decltype(endpoints_) endpoints;
     for (const EndpointView& endpoint : view.endpoints) {
         if (endpoint.is_leaving) continue;
         ++known;
         if (endpoint.health != Health::critical) ++healthy;
         if (endpoint.ejected_until) ++ejected;
-        auto kept = breakers_.extract(endpoint.id);
-        const auto at = kept.empty()
-                            ? breakers
-                                  .emplace(
-                                      endpoint.id,
-                                      registry_.gauge(names::kBreakerState, {service_, endpoint.id})
-                                  )
-                                  .first
-                            : breakers.insert(std::move(kept)).position;
-        at->second.set(static_cast<double>(endpoint.breaker));
+        if (endpoint.breaker.forced != BreakerForce::none) ++forced;
+        auto kept = endpoints_.extract(endpoint.id);
+        if (kept.empty()) {
+            endpoints.emplace(
+                endpoint.id,
+                EndpointGauges{
+                    .breaker = registry_.gauge(names::kBreakerState, {service_, endpoint.id})
+                }
+            );
+        } else {
+            endpoints.insert(std::move(kept));
+        }
+        EndpointGauges& gauges = endpoints.at(endpoint.id);
+        gauges.breaker.set(static_cast<double>(endpoint.breaker.state));
+        if (!endpoint.latency_forecast || !endpoint.in_flight_forecast) continue;
+        if (!gauges.latency_forecast) {
+            gauges.latency_forecast =
+                registry_.gauge(names::kEndpointLatencyForecast, {service_, endpoint.id});
+            gauges.in_flight_forecast =
+                registry_.gauge(names::kEndpointInFlightForecast, {service_, endpoint.id});
+        }
+        gauges.latency_forecast->set(
+            std::chrono::duration<double>(*endpoint.latency_forecast).count()
+        );
+        gauges.in_flight_forecast->set(*endpoint.in_flight_forecast);
     }
-    breakers_ = std::move(breakers);  // the gauges of those that have gone are no longer shown
+    endpoints_ = std::move(endpoints);  // the gauges of those that have gone are no longer shown
+    degraded_.set(view.degraded_because.empty() ? 0 : 1);
+    breaker_.set(static_cast<double>(view.breaker.state));
+    breakers_forced_.set(static_cast<double>(forced));
     known_.set(static_cast<double>(known));
     healthy_.set(static_cast<double>(healthy));
     ejected_.set(static_cast<double>(ejected));
@@ -84,6 +110,8 @@ void ServiceCollector::count(std::span<const PolicyEvent> events) {
             registry_.counter(names::kEjections, {service_, event.label}).add();
         } else if (event.what.starts_with("breaker ")) {
             registry_.counter(names::kBreakerTransitions, {service_, event.label}).add();
+        } else if (event.what.starts_with("service breaker ")) {
+            registry_.counter(names::kServiceBreakerTransitions, {service_, event.label}).add();
         } else if (event.what.starts_with("balanced by ")) {
             registry_.counter(names::kAlgorithmChanges, {service_, event.label}).add();
         }

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -45,6 +46,11 @@ class ServiceCollector {
     metrics::Counter retries_refused_;
     metrics::Counter limited_;
     metrics::Counter no_endpoint_;
+    metrics::Counter breaker_open_;
+    metrics::Counter blocked_;
+    metrics::Gauge degraded_;
+    metrics::Gauge breaker_;
+    metrics::Gauge breakers_forced_;
     metrics::Gauge known_;
     metrics::Gauge healthy_;
     metrics::Gauge ejected_;
@@ -52,7 +58,13 @@ class ServiceCollector {
     metrics::Gauge panic_;
     metrics::Counter other_zone_;
     metrics::Counter later_priority_;
-    std::map<std::string, metrics::Gauge, std::less<>> breakers_;  // by endpoint id
+    struct EndpointGauges {
+        metrics::Gauge breaker;
+        std::optional<metrics::Gauge> latency_forecast{};
+        std::optional<metrics::Gauge> in_flight_forecast{};
+    };
+
+    std::map<std::string, EndpointGauges, std::less<>> endpoints_;  // by id
 };
 
 }  // namespace datapunk::mesh::policy

@@ -50,6 +50,25 @@ TEST_F(CollectorTest, CopiesWhatWasCountedOnceHoweverOftenItLooks) {
     EXPECT_THAT(seen, HasSubstr(R"(mesh_endpoints_healthy{service="api_service"} 2)"));
 }
 
+TEST_F(CollectorTest, ShowsWhatAnOperatorHoldsAndTheBreakerOfTheService) {
+    policies_.update(test_set(2), kStart);
+    EXPECT_THAT(text(kStart), HasSubstr(R"(mesh_breakers_forced{service="api_service"} 0)"));
+    ASSERT_TRUE(policies_.force_breaker(BreakerForce::closed, "e00001", kStart));
+    ASSERT_TRUE(policies_.force_breaker(BreakerForce::open, {}, kStart));
+    ask(policies_, kStart);
+    const std::string seen = text(kStart);
+    EXPECT_THAT(seen, HasSubstr(R"(mesh_breakers_forced{service="api_service"} 2)"));
+    EXPECT_THAT(seen, HasSubstr(R"(mesh_service_breaker_state{service="api_service"} 2)"));
+    EXPECT_THAT(
+        seen,
+        HasSubstr(R"(mesh_service_breaker_transitions_total{service="api_service",to="open"} 1)")
+    );
+    EXPECT_THAT(
+        seen,
+        HasSubstr(R"(mesh_requests_rejected_total{service="api_service",reason="breaker_open"} 1)")
+    );
+}
+
 TEST_F(CollectorTest, ShowsAnOpenBreakerAndForgetsItWithItsEndpoint) {
     policies_.update(test_set(1), kStart);
     for (int i = 0; i < 2; ++i) ask(policies_, kStart, Outcome::server_error);

@@ -8,11 +8,6 @@
 
 namespace datapunk::mesh::policy {
 
-struct ServicePolicies::ResultsCopy {
-    std::vector<resilience::OutlierStats> stats;
-    std::vector<resilience::OutlierStats*> pointers;
-};
-
 // `starts_interval`: the cells begin to count afresh.
 ServicePolicies::ResultsCopy ServicePolicies::copy_results(bool starts_interval) {
     ResultsCopy copy;
@@ -110,6 +105,7 @@ void ServicePolicies::tick(Instant now) {
         }
         eject_suspects(now);
     }
+    observe(now);
     tell_returns(now);
     refresh_weights(now);
     collect();

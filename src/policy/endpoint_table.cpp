@@ -1,6 +1,7 @@
 // ServicePolicies, the writer's side: from an EndpointSet to the table that pickers read.
 
 #include <algorithm>
+#include <set>
 
 #include "policy/service_policies.h"
 
@@ -11,6 +12,21 @@ namespace {
 bool is_same(const ServiceEndpoint& a, const ServiceEndpoint& b) {
     return a.id == b.id && a.host == b.host && a.port == b.port && a.weight == b.weight &&
            a.node == b.node && a.tags == b.tags && a.metadata == b.metadata;
+}
+
+// More than anybody calls; what is beyond is a mistake in somebody's metadata.
+constexpr std::size_t kDependenciesMax = 256;
+
+// What the endpoints declare, together, sorted.
+std::vector<std::string> dependencies_of(const std::vector<std::unique_ptr<Cell>>& cells) {
+    std::set<std::string, std::less<>> all;
+    for (const auto& cell : cells) {
+        if (!cell->has_dependencies) continue;
+        for (const std::string_view name : cell->endpoint.dependencies()) {
+            if (all.size() < kDependenciesMax) all.emplace(name);
+        }
+    }
+    return {all.begin(), all.end()};
 }
 
 }  // namespace
@@ -31,6 +47,10 @@ std::unique_ptr<Cell> ServicePolicies::cell_for(const ServiceEndpoint& endpoint,
         return cell;
     }
     auto cell = std::make_unique<Cell>(endpoint, policy_.breaker, now);
+    if (const auto forced = forced_.find(endpoint.id); forced != forced_.end()) {
+        CellChange change;
+        cell->force(forced->second, now, change);
+    }
     cell->number = ++last_number_;
     for (std::uint32_t slot = 0; slot < kNotedSlots; ++slot) {
         if (slots_taken_[slot]) continue;
@@ -78,6 +98,7 @@ void ServicePolicies::update(const EndpointSet& set, Instant now) {
     while (old < cells_.size()) unlisted.push_back(std::move(cells_[old++]));
     cells_ = std::move(listed);
 
+    dependencies_ = dependencies_of(cells_);
     std::vector<Cell*> gone;
     gone.reserve(unlisted.size());
     for (auto& cell : unlisted) {
@@ -92,6 +113,76 @@ void ServicePolicies::update(const EndpointSet& set, Instant now) {
     outside_ = outside;
     publish_table(std::move(gone), now);
     collect();
+}
+
+Result<> ServicePolicies::force_breaker(BreakerForce how, std::string_view endpoint, Instant now) {
+    if (endpoint.empty()) {
+        resilience::BreakerTransition changed;
+        breaker_.force(how, now, changed);
+        if (changed) tell(nullptr, changed, now);
+        return Ok{};
+    }
+    const std::lock_guard guard(mutex_);
+    std::vector<Cell*> cells;
+    for (const auto* list : {&cells_, &leaving_}) {
+        for (const auto& cell : *list) {
+            if (cell->endpoint.id == endpoint) cells.push_back(cell.get());
+        }
+    }
+    const auto known = forced_.find(endpoint);
+    if (cells.empty() && known == forced_.end()) {
+        return Error{
+            .code = Code::not_found,
+            .what = name_ + " has no endpoint " + std::string(endpoint.substr(0, 128))
+        };
+    }
+    if (how == BreakerForce::none) {
+        if (known != forced_.end()) forced_.erase(known);
+    } else if (known != forced_.end()) {
+        known->second = how;
+    } else if (forced_.size() >= kForcedMax) {
+        return Error{
+            .code = Code::exhausted,
+            .what = name_ + ": " + std::to_string(kForcedMax) + " endpoints are forced already"
+        };
+    } else {
+        forced_.emplace(endpoint, how);
+    }
+    for (Cell* cell : cells) {
+        CellChange change;
+        cell->force(how, now, change);
+        if (change.breaker) tell(cell, change.breaker, now);
+    }
+    return Ok{};
+}
+
+std::vector<std::pair<std::string, Instant>> ServicePolicies::take_opened(Instant now) {
+    std::vector<std::pair<std::string, Instant>> out;
+    const std::lock_guard guard(mutex_);
+    for (const auto& cell : cells_) {
+        if (cell->load.owner_word.load(std::memory_order_relaxed) != 0) continue;  // closed
+        const std::lock_guard cell_guard(cell->lock);
+        const Instant until = cell->breaker.next_probe_at();
+        const bool is_own = cell->breaker.forced() == BreakerForce::none && until > now;
+        if (!is_own || until == cell->opened_until) continue;
+        cell->opened_until = until;
+        out.emplace_back(cell->endpoint.id, until);
+    }
+    return out;
+}
+
+void ServicePolicies::distrust(std::string_view endpoint, Instant now) {
+    const std::lock_guard guard(mutex_);
+    const auto at = std::lower_bound(
+        cells_.begin(),
+        cells_.end(),
+        endpoint,
+        [](const auto& cell, std::string_view id) { return cell->endpoint.id < id; }
+    );
+    if (at == cells_.end() || (*at)->endpoint.id != endpoint) return;
+    CellChange change;
+    (*at)->distrust(now, change);
+    if (change.breaker) tell(at->get(), change.breaker, now);
 }
 
 void ServicePolicies::collect() {

@@ -48,7 +48,11 @@ void cycle(benchmark::State& bench, const BalanceConfig& balance) {
     }
 }
 
-BENCHMARK_CAPTURE(cycle, peak_ewma, PeakEwma{})->Arg(10)->Arg(10000)->Threads(1)->Threads(2);
+BENCHMARK_CAPTURE(cycle, peak_ewma, PeakEwma{})
+    ->RangeMultiplier(10)
+    ->Range(10, 10'000)
+    ->Threads(1)
+    ->Threads(2);
 BENCHMARK_CAPTURE(cycle, least_request, LeastRequest{})->Arg(10)->Threads(1)->Threads(2);
 BENCHMARK_CAPTURE(cycle, round_robin, RoundRobin{})->Arg(10)->Threads(1)->Threads(2);
 
@@ -64,6 +68,16 @@ void update_one(benchmark::State& bench) {
 }
 
 BENCHMARK(update_one)->Arg(10)->Arg(10000);
+
+// Weights renewed, as every second while they change with time.
+void renew_weights(benchmark::State& bench) {
+    ServicePolicies policies("api_service", {.balance = WeightedResponseTime{}}, 1);
+    policies.update(test_set(static_cast<std::size_t>(bench.range(0))), Instant{});
+    Instant now{};
+    for (auto _ : bench) policies.tick(now += std::chrono::seconds(1));
+}
+
+BENCHMARK(renew_weights)->Arg(10)->Arg(10000);
 
 }  // namespace
 }  // namespace datapunk::mesh::policy

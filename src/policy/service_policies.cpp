@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "balance/peak_ewma.h"
+#include "policy/observed.h"
 
 namespace datapunk::mesh::policy {
 namespace {
@@ -16,9 +17,65 @@ constexpr int kAskedMax = 16;
 // up to 15 calls per thread too few, never too many.
 constexpr std::uint32_t kDepositsMax = 16;
 
+// What one attempt's picks leave out: what the call has tried, and who refused it just now.
+class Skipped {
+  public:
+    using Span = std::span<const balance::EndpointLoad* const>;
+
+    explicit Skipped(Span tried) noexcept : tried_(tried) {}
+
+    Span span() const noexcept {
+        if (refused_ == 0) return revisits_ ? Span() : tried_;
+        return Span(list_).subspan(
+            revisits_ ? tried_.size() : 0, (revisits_ ? 0 : tried_.size()) + refused_
+        );
+    }
+
+    // Nobody is left but those that the call has tried: again, then. False: that is so already.
+    bool revisit_tried() noexcept { return !tried_.empty() && !std::exchange(revisits_, true); }
+
+    void add(const balance::EndpointLoad* load) noexcept {
+        if (refused_ == 0) std::copy(tried_.begin(), tried_.end(), list_.begin());
+        list_[tried_.size() + refused_++] = load;
+    }
+
+  private:
+    Span tried_;
+    std::size_t refused_ = 0;
+    bool revisits_ = false;
+    std::array<const balance::EndpointLoad*, CallState::kTriedMax + kAskedMax> list_;
+};
+
+health::Passive passive_health(const EndpointView& endpoint) {
+    using resilience::BreakerState;
+    if (endpoint.ejected_until || endpoint.breaker.state == BreakerState::open) {
+        return health::Passive::out;
+    }
+    return endpoint.breaker.state == BreakerState::closed ? health::Passive::good
+                                                          : health::Passive::recovering;
+}
+
+void add_forecasts(
+    EndpointView& out, const Observed& observed, const ForecastConfig& config, Instant now
+) {
+    if (observed.silence != nullptr) out.suspicion = observed.silence->phi(now);
+    if (!config.enabled) return;
+    out.latency_forecast = std::chrono::duration_cast<Duration>(
+        std::chrono::duration<double>(observed.latency.after(config.horizon))
+    );
+    out.in_flight_forecast = observed.in_flight.after(config.horizon);
+    out.forecast_weight = health::weight_factor(observed.latency, config.horizon);
+}
+
 PeakEwma averaging_of(const BalanceConfig& config) {
     const auto* chosen = std::get_if<PeakEwma>(&config);
     return chosen == nullptr ? PeakEwma{} : *chosen;
+}
+
+CallPolicy call_policy_of(const ServicePolicy& policy) {
+    CallPolicy out{.outlier = policy.outlier, .averaging = averaging_of(policy.balance)};
+    if (policy.breaker.slow_call > Duration::zero()) out.slow_call = policy.breaker.slow_call;
+    return out;
 }
 
 }  // namespace
@@ -26,14 +83,15 @@ PeakEwma averaging_of(const BalanceConfig& config) {
 void HeldEndpoint::abandon() noexcept {
     // No clock here: nobody knows how long an abandoned attempt took.
     WorkerUse(owner_->workers_)->abandoned.add();
-    owner_->finish(*this, resilience::Outcome::cancelled, begun_);
+    owner_->finish(*this, resilience::Outcome::cancelled, std::nullopt, begun_);
 }
 
 HeldEndpoint& HeldEndpoint::operator=(HeldEndpoint&& other) noexcept {
     HeldEndpoint taken(std::move(other));
     std::swap(owner_, taken.owner_);
     std::swap(cell_, taken.cell_);
-    std::swap(permit_, taken.permit_);
+    std::swap(era_, taken.era_);
+    std::swap(service_era_, taken.service_era_);
     std::swap(begun_, taken.begun_);
     return *this;
 }
@@ -41,9 +99,10 @@ HeldEndpoint& HeldEndpoint::operator=(HeldEndpoint&& other) noexcept {
 ServicePolicies::ServicePolicies(std::string name, const ServicePolicy& policy, std::uint64_t seed)
     : name_(std::move(name)),
       policy_(policy),
-      call_policy_{.outlier = policy.outlier, .averaging = averaging_of(policy.balance)},
+      call_policy_(call_policy_of(policy)),
       rules_(balance::rules_of(policy, seed)),
       budget_(policy.retry.budget),
+      breaker_(policy.service_breaker),
       workers_(seed) {}
 
 ServicePolicies::~ServicePolicies() {
@@ -67,6 +126,10 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
     if (call.deadline.expired(now)) return NoEndpoint{.reason = NoEndpoint::Reason::deadline};
     const core::EpochGuard guard;
     const WorkerUse worker(workers_);
+    if (is_blocked_.load(std::memory_order_relaxed)) {
+        worker->blocked.add();
+        return NoEndpoint{.reason = NoEndpoint::Reason::dependency};
+    }
     if (!within_limit(worker.get(), now)) {
         worker->limited.add();
         return NoEndpoint{
@@ -74,21 +137,40 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
             .in_flight = static_cast<std::uint32_t>(workers_.in_flight())
         };
     }
+    resilience::BreakerTransition changed;
+    const std::uint32_t service_era = breaker_.admit(now, changed);
+    if (changed) tell(nullptr, changed, now);
+    if (service_era == 0) {
+        worker->breaker_open.add();
+        return refused_by_breaker(now);
+    }
     const Table* table = table_.load(std::memory_order_acquire);
+    Skipped skipped(call.tried());
+    bool is_metered = false;
     balance::PickQuery query{.now = now, .tried = call.tried(), .hash = call.hash};
     if (call.hash) query.in_flight = workers_.in_flight();  // a bounded load asks for it
     for (int asked = 0; table != nullptr && asked < kAskedMax; ++asked) {
         auto index = table->balancer.pick(query, worker->pick);
-        if (!index && !query.tried.empty()) {
-            query.tried = {};  // nobody else is left
+        if (!index && skipped.revisit_tried()) {
+            query.tried = skipped.span();
             index = table->balancer.pick(query, worker->pick);
         }
         if (!index) break;
         Cell& cell = *table->cells[*index];
         CellChange change;
-        const Permit permit = cell.admit(now, change);
-        if (change.breaker) tell(cell, change.breaker, now);
-        if (!permit) continue;  // asking has hidden it from picks
+        // One that ramps has refused this call: now it is for those that are well. Asked in turn,
+        // all that ramp would together admit more than their share.
+        const bool may_ask =
+            !is_metered || cell.load.owner_word.load(std::memory_order_relaxed) != 0;
+        const Permit permit = may_ask ? cell.admit(now, change) : Permit{};
+        if (change.breaker) tell(&cell, change.breaker, now);
+        if (!permit) {
+            // Having lost its last probe to another thread, it is hidden from picks; else it ramps.
+            is_metered = is_metered || cell.load.available(now);
+            skipped.add(&cell.load);
+            query.tried = skipped.span();
+            continue;
+        }
 
         cell.load.in_flight.fetch_add(1, std::memory_order_relaxed);
         --worker->allowance;
@@ -103,8 +185,9 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
             if (spill == Spill::zone) worker->other_zone.add();
             if (spill == Spill::priority) worker->later_priority.add();
         }
-        return HeldEndpoint(*this, cell, permit, now);
+        return HeldEndpoint(*this, cell, permit.era, service_era, now);
     }
+    breaker_.give_back(service_era);
     worker->no_endpoint.add();
     return explain(table);
 }
@@ -115,24 +198,37 @@ void ServicePolicies::deposit(Worker& worker, Instant now) noexcept {
 }
 
 void ServicePolicies::finish_attempt(
-    HeldEndpoint&& attempt, resilience::Outcome outcome, Instant now
+    HeldEndpoint&& attempt, resilience::Outcome outcome, Instant now, std::optional<bool> is_failure
 ) {
-    finish(attempt, outcome, now);
+    finish(attempt, outcome, is_failure, now);
 }
 
-void ServicePolicies::finish(HeldEndpoint& attempt, resilience::Outcome outcome, Instant now) {
+void ServicePolicies::finish(
+    HeldEndpoint& attempt, resilience::Outcome outcome, std::optional<bool> is_failure, Instant now
+) {
+    using resilience::Verdict;
     attempt.owner_ = nullptr;
     Cell& cell = *attempt.cell_;
+    Verdict verdict = resilience::verdict_of(outcome);
+    if (is_failure && verdict != Verdict::nothing) {
+        verdict = *is_failure ? Verdict::failure : Verdict::success;
+    }
+    const Duration latency = now - attempt.begun_;
     CellChange change;
+    resilience::BreakerTransition changed;
     {
         const WorkerUse worker(workers_);
         worker->finished.add();
         worker->outcomes[static_cast<std::size_t>(outcome)].add();
         NotedSuccesses* noted = cell.slot == kNoSlot ? nullptr : &worker->noted[cell.slot];
-        change =
-            cell.record(attempt.permit_, outcome, now - attempt.begun_, call_policy_, now, noted);
+        const Permit permit{.admitted = true, .era = attempt.era_};
+        change = cell.record(permit, verdict, latency, call_policy_, now, noted);
+        breaker_.record(
+            attempt.service_era_, verdict, latency, now, worker->service_noted, changed
+        );
     }
-    if (change.breaker) tell(cell, change.breaker, now);
+    if (change.breaker) tell(&cell, change.breaker, now);
+    if (changed) tell(nullptr, changed, now);
     if (change.suspect) eject_suspect(cell, now);
     // The last touch: an unlisted cell without calls in flight is freed.
     cell.load.in_flight.fetch_sub(1, std::memory_order_release);
@@ -178,8 +274,18 @@ NoEndpoint ServicePolicies::explain(const Table* table) const noexcept {
     return why;
 }
 
+NoEndpoint ServicePolicies::refused_by_breaker(Instant now) const noexcept {
+    const Table* table = table_.load(std::memory_order_acquire);
+    const ServiceBreaker::View breaker = breaker_.view(now);
+    return {
+        .reason = NoEndpoint::Reason::breaker_open,
+        .known = table == nullptr ? 0 : table->known,
+        .next_at = breaker.state == resilience::BreakerState::open ? breaker.next_probe_at : now
+    };
+}
+
 void ServicePolicies::tell(
-    const Cell& cell, const resilience::BreakerTransition& change, Instant now
+    const Cell* cell, const resilience::BreakerTransition& change, Instant now
 ) {
     std::string why(to_string(change.reason));
     if (change.calls > 0) {
@@ -188,8 +294,9 @@ void ServicePolicies::tell(
     events_.push(
         {.when = now,
          .service = name_,
-         .endpoint = cell.endpoint.id,
-         .what = "breaker " + std::string(to_string(change.to)),
+         .endpoint = cell == nullptr ? std::string() : cell->endpoint.id,
+         .what = (cell == nullptr ? "service breaker " : "breaker ") +
+                 std::string(to_string(change.to)),
          .why = std::move(why),
          .label = to_string(change.to)}
     );
@@ -206,6 +313,15 @@ std::uint32_t ServicePolicies::noted_successes(const Cell& cell) const noexcept 
 ServiceView ServicePolicies::view(Instant now) const {
     const std::lock_guard guard(mutex_);
     ServiceView view{.service = name_, .retry_tokens = budget_.available(now)};
+    const ServiceBreaker::View breaker = breaker_.view(now);
+    view.breaker = {
+        .state = breaker.state, .forced = breaker.forced, .admitted_share = breaker.admitted_share
+    };
+    if (breaker.state == resilience::BreakerState::open) {
+        view.breaker.next_probe_at = breaker.next_probe_at;
+    }
+    view.dependencies = dependencies_;
+    view.degraded_because = degraded_because_;
     if (const Table* table = table_.load()) {
         view.called = table->called;
         view.is_panic = table->is_panic;
@@ -228,16 +344,32 @@ ServiceView ServicePolicies::view(Instant now) const {
             const std::lock_guard cell_guard(cell.lock);
             seen.successes = cell.successes + noted_successes(cell);
             seen.failures = cell.failures;
-            seen.breaker = cell.breaker.state(now);
-            if (seen.breaker == resilience::BreakerState::open) {
-                seen.next_probe_at = cell.breaker.next_probe_at();
+            seen.breaker = {
+                .state = cell.breaker.state(now),
+                .forced = cell.breaker.forced(),
+                .admitted_share = cell.breaker.admitted_share(now)
+            };
+            if (seen.breaker.state == resilience::BreakerState::open) {
+                seen.breaker.next_probe_at = cell.breaker.next_probe_at();
             }
             if (is_ejected(cell.results, now)) seen.ejected_until = cell.results.ejected_until;
         }
         if (seen.ejected_until) seen.ejected_for = cell.ejected_for;
+        seen.verdict = health::combine(seen.health, passive_health(seen));
+        if (cell.observed != nullptr) add_forecasts(seen, *cell.observed, policy_.forecast, now);
         view.endpoints.push_back(std::move(seen));
     };
     for (const auto& cell : cells_) add(*cell);
+    health::ServiceWellness wellness{
+        .breaker_open = breaker.state == resilience::BreakerState::open,
+        .dependency_fails = !degraded_because_.empty()
+    };
+    for (const EndpointView& endpoint : view.endpoints) wellness.add(endpoint.verdict);
+    view.verdict = wellness.verdict();
+    if (const auto line = available_share_.line(now)) {
+        view.availability_slope_per_second = line->slope_per_second;
+        view.none_available_in = available_share_.time_to(0, now);
+    }
     for (const auto& cell : leaving_) {
         if (cell->load.in_flight.load(std::memory_order_relaxed) > 0) add(*cell);
     }
@@ -253,6 +385,8 @@ ServiceTotals ServicePolicies::totals() const noexcept {
         totals.limited += worker.limited.load();
         totals.no_endpoint += worker.no_endpoint.load();
         totals.abandoned += worker.abandoned.load();
+        totals.breaker_open += worker.breaker_open.load();
+        totals.blocked += worker.blocked.load();
         totals.other_zone += worker.other_zone.load();
         totals.later_priority += worker.later_priority.load();
         for (std::size_t i = 0; i < kOutcomes; ++i) {

@@ -4,7 +4,8 @@
 // (event loops) drive the same object, so that the same inputs give the same decisions in both.
 //
 //   call:  CallState
-//     ┌─► begin_attempt   limit → pick (less what is ejected, open, tried) → breaker → HeldEndpoint
+//     ┌─► begin_attempt   limit → the service's breaker → pick (less what is ejected, open, tried)
+//     │                   → the endpoint's breaker → HeldEndpoint
 //     │       … the caller talks to attempt.endpoint() …
 //     │   finish_attempt  breaker, outlier ejection, latency average, counters
 //     └── after_attempt   success, or: condition, idempotence, attempts, deadline, budget, wait
@@ -32,10 +33,12 @@
 #include <atomic>
 #include <bitset>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -44,9 +47,12 @@
 #include "balance/grouped_balancer.h"
 #include "balance/spread.h"
 #include "core/epoch.h"
+#include "health/trend.h"
 #include "policy/call.h"
 #include "policy/cell.h"
+#include "policy/dependencies.h"
 #include "policy/events.h"
+#include "policy/service_breaker.h"
 #include "policy/view.h"
 #include "policy/worker.h"
 #include "resilience/retry_budget.h"
@@ -62,7 +68,8 @@ class HeldEndpoint {
     HeldEndpoint(HeldEndpoint&& other) noexcept
         : owner_(std::exchange(other.owner_, nullptr)),
           cell_(other.cell_),
-          permit_(other.permit_),
+          era_(other.era_),
+          service_era_(other.service_era_),
           begun_(other.begun_) {}
 
     HeldEndpoint& operator=(HeldEndpoint&& other) noexcept;
@@ -83,12 +90,19 @@ class HeldEndpoint {
 
     void abandon() noexcept;
 
-    HeldEndpoint(ServicePolicies& owner, Cell& cell, Permit permit, Instant now) noexcept
-        : owner_(&owner), cell_(&cell), permit_(permit), begun_(now) {}
+    HeldEndpoint(
+        ServicePolicies& owner,
+        Cell& cell,
+        std::uint32_t era,
+        std::uint32_t service_era,
+        Instant now
+    ) noexcept
+        : owner_(&owner), cell_(&cell), era_(era), service_era_(service_era), begun_(now) {}
 
     ServicePolicies* owner_;
     Cell* cell_;
-    Permit permit_;
+    std::uint32_t era_;          // of the permits of the endpoint's breaker
+    std::uint32_t service_era_;  // and of the service's
     Instant begun_;
 };
 
@@ -115,13 +129,38 @@ class ServicePolicies {
     void tick(Instant now);
 
     std::variant<HeldEndpoint, NoEndpoint> begin_attempt(CallState& call, Instant now);
-    // Its latency is now - attempt.begun().
-    void finish_attempt(HeldEndpoint&& attempt, resilience::Outcome outcome, Instant now);
+    // Its latency is now - attempt.begun(). `is_failure`: whether it speaks against the endpoint,
+    // if that is known better than by the outcome; a cancelled attempt never does.
+    void finish_attempt(
+        HeldEndpoint&& attempt,
+        resilience::Outcome outcome,
+        Instant now,
+        std::optional<bool> is_failure = std::nullopt
+    );
     // Another attempt? If so the budget has paid; wait, then begin_attempt. `end` without its
     // attempt, previous wait and deadline, which are the call's.
     resilience::RetryDecision after_attempt(
         CallState& call, resilience::AttemptEnd end, Instant now
     );
+
+    // An operator's word: the breaker of the service (`endpoint` empty) or of one of its endpoints
+    // stays as it is told; `none` lets it begin afresh. An endpoint that goes and comes back is
+    // still under it. Code::not_found, Code::exhausted (kForcedMax).
+    Result<> force_breaker(BreakerForce how, std::string_view endpoint, Instant now);
+    static constexpr std::size_t kForcedMax = 1000;  // endpoints; an operator's list, not a policy
+
+    // The breakers of endpoints that have opened by themselves since the last time, and until when.
+    std::vector<std::pair<std::string, Instant>> take_opened(Instant now);
+    // Another process found this endpoint failing: here it is probed before it is trusted again.
+    void distrust(std::string_view endpoint, Instant now);
+
+    // How this service stands, and what follows from how others do: policy/dependencies.h.
+    ServiceStanding standing(Instant now) const;
+    void set_degraded(const Degradation& found, Instant now);
+    // "payments: its circuit breaker is open"; empty = it is not.
+    std::string degraded_because() const;
+    // The error of a call that got `why`.
+    Error to_error(const NoEndpoint& why, Instant now) const;
 
     std::vector<PolicyEvent> drain_events() { return events_.drain(); }
 
@@ -152,10 +191,19 @@ class ServicePolicies {
     bool within_limit(Worker& worker, Instant now) const noexcept;
     void deposit(Worker& worker, Instant now) noexcept;
     NoEndpoint explain(const Table* table) const noexcept;
-    void finish(HeldEndpoint& attempt, resilience::Outcome outcome, Instant now);
-    void tell(const Cell& cell, const resilience::BreakerTransition& change, Instant now);
+    NoEndpoint refused_by_breaker(Instant now) const noexcept;
+    void finish(
+        HeldEndpoint& attempt,
+        resilience::Outcome outcome,
+        std::optional<bool> is_failure,
+        Instant now
+    );
+    // `cell` null: the service's breaker.
+    void tell(const Cell* cell, const resilience::BreakerTransition& change, Instant now);
 
     std::uint32_t noted_successes(const Cell& cell) const noexcept;
+
+    std::string failing(Instant now) const;
 
     // Writer, under mutex_: endpoint_table.cpp and ejection.cpp.
     std::unique_ptr<Cell> cell_for(const ServiceEndpoint& endpoint, Instant now);
@@ -171,11 +219,16 @@ class ServicePolicies {
     bool judge_algorithm(Instant now);
     void tell_panic(const std::vector<balance::SpreadGroup>& groups, Instant now);
     void collect();
-    struct ResultsCopy;
+    struct ResultsCopy {
+        std::vector<resilience::OutlierStats> stats;
+        std::vector<resilience::OutlierStats*> pointers;
+    };
     ResultsCopy copy_results(bool starts_interval);
     void eject_suspect(const Cell& suspect, Instant now);
     void eject_suspects(Instant now);
     void sweep(Instant now);
+    void observe(Instant now);
+    void listen(std::size_t index, bool is_after_pause, Instant now);
     void apply(
         const resilience::Ejection& ejection, const resilience::OutlierStats& judged, Instant now
     );
@@ -186,15 +239,22 @@ class ServicePolicies {
     const CallPolicy call_policy_;
     const balance::SpreadRules rules_;
     resilience::RetryBudget budget_;
+    ServiceBreaker breaker_;
     WorkerTable workers_;
     EventRing events_;
     std::atomic<const Table*> table_{nullptr};
+    std::atomic<bool> is_blocked_{false};  // by a dependency that fails, and fail_fast
 
     // The writer's, under mutex_.
     mutable std::mutex mutex_;
     std::vector<std::unique_ptr<Cell>> cells_;    // sorted by endpoint id
     std::vector<std::unique_ptr<Cell>> leaving_;  // unlisted; calls may be in flight
     std::optional<Instant> next_sweep_;
+    Instant last_look_ = kNever;             // at all endpoints; kNever = none yet
+    health::Trend available_share_;          // share of the endpoints that calls can go to
+    std::vector<std::string> dependencies_;  // that its endpoints declare, sorted
+    std::string degraded_because_;
+    std::map<std::string, BreakerForce, std::less<>> forced_;  // by endpoint id
     std::uint32_t outside_ = 0;  // of the policy's subset, in the last set
     bool is_ramping_ = false;    // some endpoint is in slow start
     bool is_panic_ = false;

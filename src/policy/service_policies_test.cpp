@@ -99,13 +99,13 @@ TEST(ServicePolicies, BreakerOpensThenProbesThenCloses) {
     EXPECT_EQ(
         to_error(why, "api_service", kStart).what, "api_service: 1 known, 1 open, next try in 30s"
     );
-    EXPECT_EQ(policies.view(kStart).endpoints[0].breaker, resilience::BreakerState::open);
+    EXPECT_EQ(policies.view(kStart).endpoints[0].breaker.state, resilience::BreakerState::open);
 
     EXPECT_FALSE(ask(policies, at(milliseconds(29'999))));
     // Half-open: five successes close it.
     for (int i = 0; i < 5; ++i) EXPECT_TRUE(ask(policies, at(seconds(30))));
     EXPECT_EQ(
-        policies.view(at(seconds(30))).endpoints[0].breaker, resilience::BreakerState::closed
+        policies.view(at(seconds(30))).endpoints[0].breaker.state, resilience::BreakerState::closed
     );
     std::vector<std::string> what;
     for (const PolicyEvent& event : policies.drain_events()) what.push_back(event.what);

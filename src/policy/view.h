@@ -12,10 +12,18 @@
 #include <string_view>
 #include <vector>
 
+#include "health/verdict.h"
 #include "policy/worker.h"
 #include "resilience/circuit_breaker.h"
 
 namespace datapunk::mesh::policy {
+
+struct BreakerView {
+    resilience::BreakerState state = resilience::BreakerState::closed;
+    BreakerForce forced = BreakerForce::none;
+    double admitted_share = 1;  // of the calls asked for; less only while it ramps or is not closed
+    std::optional<Instant> next_probe_at{};  // while open; kNever if forced
+};
 
 struct EndpointView {
     std::string id;
@@ -26,17 +34,29 @@ struct EndpointView {
     Duration latency{};  // expected now
     std::uint64_t successes = 0;
     std::uint64_t failures = 0;
-    resilience::BreakerState breaker = resilience::BreakerState::closed;
-    std::optional<Instant> next_probe_at;  // of an open breaker
+    BreakerView breaker{};
     std::optional<Instant> ejected_until;
     std::string ejected_for;
-    bool is_leaving = false;  // no longer listed; its last calls are in flight
+    health::Wellness verdict = health::Wellness::healthy;  // of checks and calls together
+    double suspicion = 0;                        // of its silence, if that is listened for
+    std::optional<Duration> latency_forecast{};  // ForecastConfig::horizon ahead
+    std::optional<double> in_flight_forecast{};
+    double forecast_weight = 1;  // by how much to reduce its weight for what is coming
+    bool is_leaving = false;     // no longer listed; its last calls are in flight
 };
 
 struct ServiceView {
     std::string service;
     std::vector<EndpointView> endpoints;  // sorted by id, leaving ones last
     double retry_tokens = 0;
+    BreakerView breaker{};  // of the service as a whole
+    std::vector<std::string> dependencies{};
+    std::string degraded_because{};  // empty = it is not
+    health::Wellness verdict = health::Wellness::healthy;
+    // The share of the endpoints that calls can go to: how fast it changes, and if that is more
+    // than noise when none is left.
+    std::optional<double> availability_slope_per_second{};
+    std::optional<Duration> none_available_in{};
     std::uint32_t called = 0;      // endpoints that calls go to: of the own subset, zone, priority
     bool is_panic = false;         // checks are disregarded
     std::string_view algorithm{};  // that Adaptive has chosen; else empty
@@ -55,6 +75,8 @@ struct ServiceTotals {
     std::uint64_t abandoned = 0;                      // attempts dropped without a report
     std::uint64_t other_zone = 0;                     // attempts outside of the own zone
     std::uint64_t later_priority = 0;                 // attempts at endpoints of a later priority
+    std::uint64_t breaker_open = 0;                   // refused by the service's breaker
+    std::uint64_t blocked = 0;                        // refused because a dependency fails
     std::array<std::uint64_t, kOutcomes> outcomes{};  // by Outcome
     std::array<std::uint64_t, kOutcomes> retries_after{};  // `retries` by what was retried
 };

@@ -23,12 +23,16 @@ constexpr double kWeightUnit = 1024;
 
 // By cell, in the order of cells_.
 struct ServicePolicies::Weighting {
-    std::vector<double> weights;
-    bool is_plain = true;  // the endpoints' own weights, unchanged
+    std::vector<double> weights;  // empty if plain
+    bool is_plain = true;         // the endpoints' own weights, unchanged
 };
 
 ServicePolicies::Weighting ServicePolicies::weighting(Instant now) {
     Weighting result;
+    is_ramping_ = false;
+    const bool is_measured = std::holds_alternative<ReportedLoad>(policy_.balance) ||
+                             std::holds_alternative<WeightedResponseTime>(policy_.balance);
+    if (!is_measured && policy_.slow_start.window == Duration::zero()) return result;
     result.weights.reserve(cells_.size());
     for (const auto& cell : cells_) {
         result.weights.push_back(std::max<std::uint32_t>(1, cell->endpoint.weight));
@@ -70,7 +74,6 @@ void ServicePolicies::weigh_by_measure(Weighting& weighting, Instant now) {
 }
 
 void ServicePolicies::weigh_slow_start(Weighting& weighting, Instant now) {
-    is_ramping_ = false;
     const SlowStartConfig& config = policy_.slow_start;
     if (config.window == Duration::zero()) return;
     double old = 0;
@@ -148,7 +151,8 @@ void ServicePolicies::publish_table(std::vector<Cell*> unlisted, Instant now) {
             Cell& cell = *cells_[i];
             std::uint32_t weight = std::max<std::uint32_t>(1, cell.endpoint.weight);
             if (!is_plain) {
-                double exact = weighting.weights[i] * (group.parts.empty() ? 1 : group.parts[k]);
+                double exact = weighting.weights.empty() ? weight : weighting.weights[i];
+                if (!group.parts.empty()) exact *= group.parts[k];
                 if (counts_turns) exact /= weight;
                 weight = static_cast<std::uint32_t>(std::max(1.0, std::round(exact * kWeightUnit)));
             }
@@ -169,7 +173,7 @@ void ServicePolicies::publish_table(std::vector<Cell*> unlisted, Instant now) {
     if (std::holds_alternative<Adaptive>(algorithm)) algorithm = chooser_.config();
     if (counts_turns && !is_plain) algorithm = StaticStride{};
     table.balancer = balance::GroupedBalancer(algorithm, std::move(built));
-    availability_ = availability(now);
+    if (rules_.follow_availability()) availability_ = availability(now);
     tell_panic(groups, now);
 
     auto fresh = std::make_unique<Table>(std::move(table));
@@ -215,16 +219,10 @@ bool ServicePolicies::judge_algorithm(Instant now) {
     const auto* config = std::get_if<Adaptive>(&policy_.balance);
     if (config == nullptr) return false;
     static constexpr PeakEwma kAveraging{.initial = Duration::zero()};
-    ++samples_;
-    for (const auto& cell : cells_) {
-        cell->sampled_in_flight += cell->load.in_flight.load(std::memory_order_relaxed);
-        cell->sampled_latency_ns +=
-            static_cast<double>(balance::expected_latency(cell->load, kAveraging, now).count());
-    }
     if (next_judgement_ == kNever) next_judgement_ = now + config->interval;
-    if (now < next_judgement_) return false;
-    next_judgement_ = now + config->interval;
-
+    const bool ends_interval = now >= next_judgement_;
+    if (ends_interval) next_judgement_ = now + config->interval;
+    ++samples_;
     std::vector<balance::EndpointQuality> qualities;
     qualities.reserve(cells_.size());
     for (const auto& cell : cells_) {
@@ -234,19 +232,27 @@ bool ServicePolicies::judge_algorithm(Instant now) {
             const std::uint64_t calls = cell->successes + noted_successes(*cell) + cell->failures;
             quality.calls = calls - std::min(calls, cell->calls_before);
             quality.failures = cell->failures - cell->failures_before;
-            cell->calls_before = calls;
-            cell->failures_before = cell->failures;
+            if (ends_interval) {
+                cell->calls_before = calls;
+                cell->failures_before = cell->failures;
+            }
         }
-        quality.in_flight = std::exchange(cell->sampled_in_flight, 0.0) / samples_;
-        quality.latency = Duration(
-            static_cast<std::int64_t>(std::exchange(cell->sampled_latency_ns, 0.0) / samples_)
-        );
+        quality.latency = balance::expected_latency(cell->load, kAveraging, now);
+        cell->sampled_in_flight += cell->load.in_flight.load(std::memory_order_relaxed);
+        cell->sampled_latency_ns += static_cast<double>(quality.latency.count());
+        if (ends_interval) {
+            quality.in_flight = std::exchange(cell->sampled_in_flight, 0.0) / samples_;
+            quality.latency = Duration(
+                static_cast<std::int64_t>(std::exchange(cell->sampled_latency_ns, 0.0) / samples_)
+            );
+        }
         // Who is left out gets no calls, whatever balances them.
         if (cell->health == Health::critical || !cell->load.available(now)) continue;
         qualities.push_back(quality);
     }
-    samples_ = 0;
-    if (!chooser_.judge(qualities)) return false;
+    if (ends_interval) samples_ = 0;
+    // Calls in flight of one moment differ by chance: only their averages are judged.
+    if (!(ends_interval ? chooser_.judge(qualities) : chooser_.watch(qualities))) return false;
     events_.push(
         {.when = now,
          .service = name_,

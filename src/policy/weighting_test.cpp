@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <thread>
 
 #include "policy/test_service.h"
 
@@ -367,6 +368,36 @@ TEST(ChangingWeights, LeaksNothingOfWhatIsInFlight) {
     }
     held.clear();
     EXPECT_EQ(policies.totals().in_flight, 0U);
+}
+
+TEST(ChangingWeights, ThreadsCallWhileTablesComeAndGo) {
+    ServicePolicy policy{
+        .balance = WeightedResponseTime{},
+        .slow_start = {.window = seconds(30)},
+        .zones = {.prefer_own = true, .own = "a", .endpoints_min = 1},
+        .subsetting = {.by = SubsettingConfig::Kind::rendezvous, .size = 3}
+    };
+    ServicePolicies policies("api_service", policy, 1);
+    const EndpointSet set = zoned_set(8);
+    policies.update(set, at(seconds(0)));
+    const auto work = [&] {
+        for (int i = 0; i < 5'000; ++i) {
+            EXPECT_TRUE(ask(policies, at(seconds(1)), Outcome::success, milliseconds(1)));
+        }
+    };
+    std::thread one(work);
+    std::thread two(work);
+    for (int i = 1; i <= 200; ++i) {
+        policies.update(i % 3 == 0 ? without(set, 0) : set, at(milliseconds(i)));
+        policies.tick(at(milliseconds(i)));
+    }
+    one.join();
+    two.join();
+    EXPECT_EQ(policies.totals().in_flight, 0U);
+    EXPECT_EQ(policies.totals().attempts, 10'000U);
+    for (const auto& endpoint : policies.view(at(seconds(2))).endpoints) {
+        EXPECT_EQ(endpoint.in_flight, 0U);
+    }
 }
 
 }  // namespace

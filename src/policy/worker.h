@@ -68,9 +68,10 @@ class NotedSuccesses {
     }
 
     // Those of an endpoint that had the slot before are forgotten: it is gone.
-    void add(std::uint32_t cell, std::uint32_t era) noexcept {
+    void add(std::uint32_t cell, std::uint32_t era, Instant now) noexcept {
         store(cell, of(cell) + 1);
         era_ = era;
+        last_ = now;
     }
 
     std::uint32_t of(std::uint32_t cell) const noexcept {
@@ -82,6 +83,9 @@ class NotedSuccesses {
     // Of the breaker's era in which they were noted.
     std::uint32_t era() const noexcept { return era_; }
 
+    // When the last of them was noted. Handed in, all count as of then.
+    Instant last() const noexcept { return last_; }
+
     void clear(std::uint32_t cell) noexcept { store(cell, 0); }
 
   private:
@@ -91,6 +95,7 @@ class NotedSuccesses {
 
     std::atomic<std::uint64_t> word_{0};  // the cell's number, the count
     std::uint32_t era_ = 0;
+    Instant last_{};
 };
 
 struct Worker {
@@ -107,11 +112,14 @@ struct Worker {
     OwnedCounter limited;          // attempts refused by the concurrency limit
     OwnedCounter no_endpoint;      // attempts that found nobody to ask
     OwnedCounter abandoned;        // attempts dropped without a report
+    OwnedCounter breaker_open;     // attempts refused by the service's breaker
+    OwnedCounter blocked;          // attempts refused because a dependency fails
     OwnedCounter other_zone;       // attempts outside of the own zone
     OwnedCounter later_priority;   // attempts at endpoints of a later priority
     std::array<OwnedCounter, kOutcomes> outcomes;
     std::array<OwnedCounter, kOutcomes> retries;    // allowed, by the outcome that was retried
     std::array<NotedSuccesses, kNotedSlots> noted;  // by Cell::slot
+    NotedSuccesses service_noted;                   // for the service's breaker
     SpinLock shared_lock;  // taken only if several threads share this worker
 };
 

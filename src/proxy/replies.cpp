@@ -22,6 +22,10 @@ std::string_view to_string(ReplyReason reason) noexcept {
             return "unknown_service";
         case ReplyReason::no_endpoint:
             return "no_endpoint";
+        case ReplyReason::breaker_open:
+            return "breaker_open";
+        case ReplyReason::dependency:
+            return "dependency";
         case ReplyReason::limit:
             return "limit";
         case ReplyReason::connect_failure:
@@ -59,6 +63,8 @@ int status_of(ReplyReason reason) noexcept {
             return 504;
         case ReplyReason::unknown_service:
         case ReplyReason::no_endpoint:
+        case ReplyReason::breaker_open:
+        case ReplyReason::dependency:
         case ReplyReason::limit:
         case ReplyReason::connect_failure:
         case ReplyReason::draining:

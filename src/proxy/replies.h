@@ -19,6 +19,8 @@ enum class ReplyReason : std::uint8_t {
     no_route,            // 404
     unknown_service,     // 503: nothing was ever discovered by that name
     no_endpoint,         // 503: all known ones are critical, ejected or open
+    breaker_open,        // 503: the circuit breaker of the service as a whole
+    dependency,          // 503: one that it depends on fails, and the policy says fail fast
     limit,               // 503: concurrency limit of the service
     connect_failure,     // 503: no attempt reached an endpoint
     upstream_reset,      // 502: cut off before an answer
@@ -37,6 +39,7 @@ struct OwnAnswer {
     std::string_view date;
     bool keep_alive = true;
     bool head_only = false;
+    bool to_grpc = false;  // in gRPC's own way: 200, with status and explanation as trailers
 };
 
 // The whole of it, in HTTP/1.1.

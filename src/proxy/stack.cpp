@@ -63,6 +63,7 @@ io::Task<bool> Exchange::run() {
     buffers_.traceparent.clear();
     starts_trace_ =
         proxy_.continue_trace(request_.value(Header::traceparent), buffers_.traceparent);
+    read_grpc_request();
     co_await dispatch();
     finish();
     // A body that was not read would be taken for the next request.
@@ -106,6 +107,7 @@ void Exchange::enter(Proxy::Routed& routed) {
     target_ = std::move(routed.target);
     upstream_state_ = &proxy_.state_of(*service_);
     deadline_ = started_ + routed.route->timeout.value_or(service_->policy().deadline);
+    if (grpc_timeout_) deadline_ = std::min(deadline_, started_ + *grpc_timeout_);
     upstream_state_->metrics.in_flight.add(1);
 }
 
@@ -126,6 +128,7 @@ io::Task<void> Exchange::serve() {
         if (listener_.config.access_log) buffers_.endpoint = at.address();
         const AttemptResult result = co_await attempt(at);
         const bool is_final = result.has_answer && result.outcome == Outcome::success &&
+                              !result.verdict.value_or(false) &&
                               !resilience::may_retry_answers(service_->policy().retry);
         if (is_final) {
             co_await give_answer(std::move(at));
@@ -133,8 +136,10 @@ io::Task<void> Exchange::serve() {
         }
         const resilience::AttemptEnd end{
             .outcome = result.outcome,
-            .idempotent = is_idempotent(request_.method),
+            // Naming a gRPC status says that such calls may be sent again.
+            .idempotent = is_idempotent(request_.method) || result.verdict.value_or(false),
             .replayable = body_is_whole_ || !result.sent,
+            .user_verdict = result.verdict,
             .retry_after = result.retry_after,
             .status =
                 result.has_answer ? static_cast<std::uint16_t>(answer_.status) : std::uint16_t{0},
@@ -147,7 +152,12 @@ io::Task<void> Exchange::serve() {
         }
         if (result.has_answer) co_await discard_answer(at);
         drop_upstream();
-        service_->finish_attempt(std::move(at), result.outcome, now());
+        service_->finish_attempt(
+            std::move(at),
+            result.outcome,
+            now(),
+            result.has_answer ? judged(result.outcome, answer_.status) : std::nullopt
+        );
         if (client_gone_) co_return;
         if (!again) {
             co_await answer_failure(result);
@@ -158,9 +168,15 @@ io::Task<void> Exchange::serve() {
     }
 }
 
+// Does an answer speak against its endpoint? If it came whole, its status says so.
+std::optional<bool> Exchange::judged(Outcome ended, int status) const {
+    if (ended != Outcome::success && ended != Outcome::server_error) return std::nullopt;
+    return service_->policy().failure_statuses.contains(status);
+}
+
 io::Task<void> Exchange::give_answer(policy::HeldEndpoint at) {
     const Outcome ended = co_await forward_answer(at);
-    service_->finish_attempt(std::move(at), ended, answered_at_);
+    service_->finish_attempt(std::move(at), ended, answered_at_, judged(ended, answer_.status));
     // Nothing of it has left yet if its first bytes were malformed: then there is a better answer.
     if (ended == Outcome::success || head_sent_ || client_gone_) co_return;
     AttemptResult malformed;
@@ -179,7 +195,7 @@ io::Task<bool> Exchange::wait_before_retry(Duration wait) {
 
 io::Task<void> Exchange::answer_without_endpoint(policy::NoEndpoint why) {
     using Reason = policy::NoEndpoint::Reason;
-    const std::string text = policy::to_error(why, service_->name(), now()).what;
+    const std::string text = service_->to_error(why, now()).what;
     switch (why.reason) {
         case Reason::deadline:
             co_await reply(504, ReplyReason::deadline, text);
@@ -189,6 +205,12 @@ io::Task<void> Exchange::answer_without_endpoint(policy::NoEndpoint why) {
             break;
         case Reason::unknown_service:
             co_await reply(503, ReplyReason::unknown_service, text);
+            break;
+        case Reason::breaker_open:
+            co_await reply(503, ReplyReason::breaker_open, text);
+            break;
+        case Reason::dependency:
+            co_await reply(503, ReplyReason::dependency, text);
             break;
         case Reason::none_available:
             co_await reply(503, ReplyReason::no_endpoint, text);
@@ -221,7 +243,8 @@ io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view 
         .explanation = explanation,
         .date = http::http_date(proxy_.loop().wall_now()),
         .keep_alive = keep_alive_,
-        .head_only = request_.method == Method::head
+        .head_only = request_.method == Method::head,
+        .to_grpc = is_grpc_
     };
     proxy_.count_reply(listener_, service_, reason);
     auto written = co_await caller_.reply(answer, piece_deadline());
@@ -235,6 +258,7 @@ io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view 
 void Exchange::finish() {
     const Duration took = now() - started_;
     upstream_state_->metrics.record(status_, took);
+    count_grpc();
     if (!listener_.config.access_log) return;
     proxy_.log().info(
         "request",

@@ -14,6 +14,14 @@ Error refuse_write(std::string_view kind) {
     };
 }
 
+io::Task<Result<std::optional<Metadata>>> Backend::metadata_of(std::string id, Instant deadline) {
+    auto has = co_await has_service(std::move(id), deadline);
+    if (!has) co_return std::move(has).error();
+    std::optional<Metadata> found;
+    if (*has) found.emplace();
+    co_return found;
+}
+
 io::Task<Result<>> ReadOnlyBackend::register_service(ServiceConfig, Instant) {
     co_return refuse_write(kind());
 }

@@ -14,6 +14,7 @@
 #include <datapunk/mesh/result.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -71,6 +72,9 @@ class Backend {
     virtual io::Task<Result<>> deregister_service(std::string id, Instant deadline) = 0;
     // Whether this registry still has the registration (it may have lost its data).
     virtual io::Task<Result<bool>> has_service(std::string id, Instant deadline) = 0;
+    // The same, with the metadata that stands there now: whose it is. Unset: it does not have it.
+    // A registry that cannot be asked gives none for one that it has.
+    virtual io::Task<Result<std::optional<Metadata>>> metadata_of(std::string id, Instant deadline);
     // For checks of kind ttl: the service's own word on its health.
     virtual io::Task<Result<>> heartbeat(
         std::string id, Health health, std::string note, Instant deadline

@@ -111,6 +111,7 @@ void BreakerBackend::note(const resilience::BreakerTransition& changed) {
         );
     } else if (changed.to == resilience::BreakerState::closed) {
         log_.info("the registry may be asked again", {{"registry", kind()}});
+        if (on_closed_) on_closed_();
     }
 }
 
@@ -132,6 +133,15 @@ io::Task<Result<bool>> BreakerBackend::has_service(std::string id, Instant deadl
     Admission admission(*this);
     if (!admission) co_return refusal();
     auto result = co_await backend_->has_service(std::move(id), deadline);
+    co_return admission.settled(std::move(result));
+}
+
+io::Task<Result<std::optional<Metadata>>> BreakerBackend::metadata_of(
+    std::string id, Instant deadline
+) {
+    Admission admission(*this);
+    if (!admission) co_return refusal();
+    auto result = co_await backend_->metadata_of(std::move(id), deadline);
     co_return admission.settled(std::move(result));
 }
 

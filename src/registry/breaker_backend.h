@@ -17,8 +17,10 @@
 
 #include <datapunk/mesh/policy.h>
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "core/log.h"
 #include "io/loop.h"
@@ -41,6 +43,9 @@ class BreakerBackend final : public Backend {
 
     resilience::BreakerState state() const noexcept { return breaker_.state(loop_.now()); }
 
+    // Called when it has closed: whoever waits to try again need not wait any longer.
+    void on_closed(std::function<void()> tell) { on_closed_ = std::move(tell); }
+
     std::string_view kind() const noexcept override { return backend_->kind(); }
 
     Capabilities capabilities() const noexcept override { return backend_->capabilities(); }
@@ -48,6 +53,8 @@ class BreakerBackend final : public Backend {
     io::Task<Result<>> register_service(ServiceConfig config, Instant deadline) override;
     io::Task<Result<>> deregister_service(std::string id, Instant deadline) override;
     io::Task<Result<bool>> has_service(std::string id, Instant deadline) override;
+    io::Task<Result<std::optional<Metadata>>> metadata_of(std::string id, Instant deadline)
+        override;
     io::Task<Result<>> heartbeat(std::string id, Health health, std::string note, Instant deadline)
         override;
     io::Task<Result<Answer>> wait(
@@ -68,6 +75,7 @@ class BreakerBackend final : public Backend {
     metrics::Gauge state_;
     metrics::Counter refused_;
     core::Logger log_;
+    std::function<void()> on_closed_;
 };
 
 }  // namespace datapunk::mesh::registry

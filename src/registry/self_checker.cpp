@@ -29,6 +29,16 @@ ServiceConfig as_announced(ServiceConfig config, const Capabilities& capabilitie
     return config;
 }
 
+ServiceConfig as_leaving(ServiceConfig config) {
+    HealthCheck told;
+    told.kind = Kind::ttl;
+    told.ttl = config.check.ttl;
+    told.initial = Health::critical;
+    told.deregister_after = config.check.deregister_after;
+    config.check = std::move(told);
+    return config;
+}
+
 SelfChecker::SelfChecker(io::Network& network, Report report, io::Processes* processes)
     : may_exec_(processes != nullptr),
       probes_(network, std::move(report), probe::ProbeRunner::kConcurrentMax, processes) {}

@@ -28,6 +28,12 @@ bool runs_here(const HealthCheck& check, const Capabilities& capabilities) noexc
 // its ttl, initial status and deregister_after.
 ServiceConfig as_announced(ServiceConfig config, const Capabilities& capabilities);
 
+// What to tell the registry of a service that is about to leave, with a critical heartbeat after
+// it: it is critical then, whatever its check says, until it is registered again. Should its
+// process end before it is deregistered, the check (a ttl that nobody renews) takes it out after
+// deregister_after.
+ServiceConfig as_leaving(ServiceConfig config);
+
 class SelfChecker {
   public:
     // Each result that counts: thresholds and grace are applied. Called from the loop; may call

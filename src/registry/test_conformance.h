@@ -115,6 +115,10 @@ class Conversation {
 
     Result<bool> has(const std::string& id) { return value(backend().has_service(id, deadline())); }
 
+    Result<std::optional<Metadata>> metadata_of(const std::string& id) {
+        return value(backend().metadata_of(id, deadline()));
+    }
+
     Result<Answer> wait(std::uint64_t after, Duration longest) {
         return value(backend().wait(service_, after, longest, deadline()));
     }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "registry/test_conformance.h"
+#include "registry/test_conformance_lifecycle.h"
 #include "registry/test_conformance_waits.h"
 
 namespace datapunk::mesh::registry::conformance {
@@ -262,6 +263,12 @@ inline std::vector<Behaviour> behaviours(const Offers& offers) {
         {"AMissedHeartbeatIsCritical", a_missed_heartbeat_is_critical, registers},
         {"AHeartbeatOfWhatIsUnknownIsNotFound",
          a_heartbeat_of_what_is_unknown_is_not_found,
+         registers},
+        {"WhoIsAboutToLeaveIsCriticalUntilItIsRegisteredAgain",
+         who_is_about_to_leave_is_critical_until_it_is_registered_again,
+         registers},
+        {"TheMetadataOfARegistrationSaysWhoseItIs",
+         the_metadata_of_a_registration_says_whose_it_is,
          registers},
         {"AWaitEndsWithTheChange", a_wait_ends_with_the_change, no_more},
         {"AWaitForAnUnknownServiceEndsWhenItAppears",

@@ -23,7 +23,7 @@ BENCHMARK(BreakerCall);
 
 void BreakerOpenRefuses(benchmark::State& state) {
     CircuitBreaker breaker({});
-    breaker.force_open(Instant{});
+    breaker.force(BreakerForce::open, Instant{});
     for (auto _ : state) benchmark::DoNotOptimize(breaker.try_acquire(Instant{}).admitted);
 }
 BENCHMARK(BreakerOpenRefuses);

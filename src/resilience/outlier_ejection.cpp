@@ -38,7 +38,8 @@ bool allowed(
     }
     if (left == 0 || is_ejected(candidate, now)) return false;
     const double share = 100.0 * static_cast<double>(ejected + 1) / static_cast<double>(all.size());
-    return ejected == 0 || share <= config.max_ejected_percent;
+    const bool too_many = config.max_ejected != 0 && ejected >= config.max_ejected;
+    return ejected == 0 || (share <= config.max_ejected_percent && !too_many);
 }
 
 void eject(OutlierStats& stats, const OutlierConfig& config, Instant now, Ejection& ejection) {
@@ -108,6 +109,8 @@ std::string_view to_string(EjectionReason reason) noexcept {
             return "failure_percentage";
         case EjectionReason::success_rate:
             return "success_rate";
+        case EjectionReason::silence:
+            return "silence";
     }
     return "unknown";
 }
@@ -125,6 +128,12 @@ std::string describe(const Ejection& e) {
                 "{:.1f} % of {} calls succeeded, the others' limit is {:.1f} %",
                 e.measured,
                 e.calls,
+                e.limit
+            );
+        case EjectionReason::silence:
+            return fmt::format(
+                "calls are out and nothing is answered: suspicion {:.1f}, limit {:.1f}",
+                e.measured,
                 e.limit
             );
     }
@@ -158,6 +167,28 @@ std::optional<Ejection> try_eject(
         .measured = static_cast<double>(stats.in_a_row),
         .limit = static_cast<double>(config.consecutive_failures),
         .calls = stats.in_a_row,
+    };
+    eject(stats, config, now, ejection);
+    return ejection;
+}
+
+std::optional<Ejection> try_eject_silent(
+    std::span<OutlierStats* const> all,
+    std::size_t index,
+    double phi,
+    const OutlierConfig& config,
+    Instant now
+) {
+    OutlierStats& stats = *all[index];
+    if (!config.enabled || config.phi <= 0 || phi < config.phi ||
+        !allowed(all, stats, config, now)) {
+        return std::nullopt;
+    }
+    Ejection ejection{
+        .index = index,
+        .reason = EjectionReason::silence,
+        .measured = phi,
+        .limit = config.phi,
     };
     eject(stats, config, now, ejection);
     return ejection;

@@ -17,8 +17,9 @@
 //
 // An ejection lasts base_ejection x number of ejections so far, at most max_ejection, and is over
 // when it is due: is_ejected() compares instants, nothing has to run. The number falls by one with
-// each sweep that finds the endpoint not ejected. At most max_ejected_percent are out at a time,
-// but one is always allowed, and the last usable endpoint is never ejected.
+// each sweep that finds the endpoint not ejected. At most max_ejected_percent, and at most
+// max_ejected, are out at a time, but one is always allowed, and the last usable endpoint is never
+// ejected. This holds for every reason: also for silence (phi), which the owner listens for.
 //
 // Thread rule: one owner for the stats. Cost: a few ns a call; a sweep sorts the endpoints.
 // Source: gRFC A50, Envoy outlier detection.
@@ -48,14 +49,19 @@ struct OutlierStats {
     friend bool operator==(const OutlierStats&, const OutlierStats&) = default;
 };
 
-enum class EjectionReason : std::uint8_t { consecutive_failures, failure_percentage, success_rate };
+enum class EjectionReason : std::uint8_t {
+    consecutive_failures,
+    failure_percentage,
+    success_rate,
+    silence,
+};
 
 std::string_view to_string(EjectionReason reason) noexcept;
 
 struct Ejection {
     std::size_t index = 0;  // into the span given
     EjectionReason reason = EjectionReason::consecutive_failures;
-    double measured = 0;  // failures in a row, failed %, or success %
+    double measured = 0;  // failures in a row, failed %, success %, or phi
     double limit = 0;     // what `measured` was held against
     std::uint32_t calls = 0;
     std::uint32_t count = 0;  // which ejection of this endpoint it is, after decay
@@ -65,7 +71,8 @@ struct Ejection {
 };
 
 // "5 failures in a row", "92.0 % of 40 calls failed, limit 85.0 %",
-// "61.0 % of 100 calls succeeded, the others' limit is 89.4 %".
+// "61.0 % of 100 calls succeeded, the others' limit is 89.4 %",
+// "calls are out and nothing is answered: suspicion 9.3, limit 8.0".
 std::string describe(const Ejection& ejection);
 
 inline bool is_ejected(const OutlierStats& stats, Instant now) noexcept {
@@ -82,6 +89,15 @@ void record_success(OutlierStats& stats, Instant now) noexcept;
 // Ejects endpoint `index` for its failures in a row, unless the limits above forbid it.
 std::optional<Ejection> try_eject(
     std::span<OutlierStats* const> all, std::size_t index, const OutlierConfig& config, Instant now
+);
+
+// The same for its silence, of which health::PhiAccrual says `phi`, at least config.phi.
+std::optional<Ejection> try_eject_silent(
+    std::span<OutlierStats* const> all,
+    std::size_t index,
+    double phi,
+    const OutlierConfig& config,
+    Instant now
 );
 
 // Every config.interval. Ejects the worst first, and starts the next interval's counts.

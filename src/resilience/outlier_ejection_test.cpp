@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 
 #include "core/rng.h"
@@ -134,6 +135,48 @@ TEST(OutlierEjection, TheShareIsRelativeButOneIsAlwaysAllowed) {
     }
 }
 
+TEST(OutlierEjection, TheNumberIsAbsoluteBesideTheShareButOneIsAlwaysAllowed) {
+    for (const std::uint32_t most : {0U, 1U, 2U, 3U}) {
+        Set set(10);
+        for (std::size_t i = 0; i < 10; ++i) set.success_percent(i, i < 5 ? 0 : 100);
+        const OutlierConfig config{.max_ejected_percent = 40, .max_ejected = most};
+        EXPECT_EQ(sweep(set.all, config, kNow).size(), most == 0 ? 4U : most);
+    }
+}
+
+// mean - 1.9 sigma over all can never fire once 21.7 % are bad: 1 / (1 + 1.9^2).
+TEST(OutlierEjection, TrapSigmaOverAllIsBlindWhereTheWalkAndThePercentageSee) {
+    for (const std::size_t bad : {3U, 5U, 6U, 9U}) {
+        Set set(10);
+        double sum = 0;
+        double squares = 0;
+        for (std::size_t i = 0; i < 10; ++i) {
+            const double percent = i < bad ? 10 : 100;
+            set.success_percent(i, static_cast<std::uint32_t>(percent));
+            sum += percent;
+            squares += percent * percent;
+        }
+        const double mean = sum / 10;
+        EXPECT_GT(10, mean - 1.9 * std::sqrt(squares / 10 - mean * mean)) << "the usual rule";
+        const auto found = sweep(set.all, {.max_ejected_percent = 100}, kNow);
+        EXPECT_EQ(found.size(), bad);
+        for (const Ejection& one : found) EXPECT_LT(one.index, bad);
+    }
+}
+
+TEST(OutlierEjection, SilenceEjectsUnderTheSameLimits) {
+    Set set(3);
+    const OutlierConfig config{.phi = 8, .max_ejected_percent = 100};
+    EXPECT_FALSE(try_eject_silent(set.all, 0, 7.9, config, kNow));
+    EXPECT_FALSE(try_eject_silent(set.all, 0, 100, {}, kNow)) << "off";
+    const auto first = try_eject_silent(set.all, 0, 8, config, kNow);
+    ASSERT_TRUE(first);
+    EXPECT_EQ(describe(*first), "calls are out and nothing is answered: suspicion 8.0, limit 8.0");
+    EXPECT_FALSE(try_eject_silent(set.all, 0, 9, config, kNow)) << "it is out";
+    EXPECT_TRUE(try_eject_silent(set.all, 1, 9, config, kNow));
+    EXPECT_FALSE(try_eject_silent(set.all, 2, 1000, config, kNow)) << "the last";
+}
+
 TEST(OutlierEjection, TheWorstGoFirst) {
     Set set(4);
     set.success_percent(0, 14);
@@ -206,6 +249,8 @@ TEST(OutlierEjection, RandomSchedulesNeverLoseTheLastOneOrTheShare) {
         Set set(1 + rng.below(12));
         OutlierConfig config;
         config.max_ejected_percent = static_cast<double>(rng.below(101));
+        config.max_ejected = static_cast<std::uint32_t>(rng.below(4));
+        config.phi = 8;
         Instant now = kNow;
         for (int step = 0; step < 500; ++step) {
             now += milliseconds(rng.below(2000));
@@ -227,6 +272,8 @@ TEST(OutlierEjection, RandomSchedulesNeverLoseTheLastOneOrTheShare) {
             const std::size_t ejected_before = ejected();
             if (rng.chance(0.1)) {
                 sweep(set.all, config, now);
+            } else if (rng.chance(0.1)) {
+                try_eject_silent(set.all, at, 10 * rng.unit(), config, now);
             } else {
                 for (int i = 0; i < 6; ++i) {
                     if (record_failure(set.stats[at], config, now)) {
@@ -243,6 +290,7 @@ TEST(OutlierEjection, RandomSchedulesNeverLoseTheLastOneOrTheShare) {
                     100.0 * static_cast<double>(grew),
                     config.max_ejected_percent * static_cast<double>(set.stats.size()) + 1e-6
                 );
+                ASSERT_LE(grew, config.max_ejected == 0 ? grew : config.max_ejected);
             }
         }
     }

@@ -45,6 +45,14 @@ constexpr bool is_failure(Outcome outcome) noexcept {
     return outcome != Outcome::success && outcome != Outcome::cancelled;
 }
 
+// What an ended attempt says about its endpoint.
+enum class Verdict : std::uint8_t { success, failure, nothing };
+
+constexpr Verdict verdict_of(Outcome outcome) noexcept {
+    if (outcome == Outcome::cancelled) return Verdict::nothing;
+    return is_failure(outcome) ? Verdict::failure : Verdict::success;
+}
+
 // The endpoint cannot have acted on the call.
 constexpr bool is_unsent(Outcome outcome) noexcept {
     return outcome == Outcome::connect_failure || outcome == Outcome::refused_stream;

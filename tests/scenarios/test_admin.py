@@ -51,6 +51,33 @@ class Admin(Scenario):
             age = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromisoformat(event['time'])
             self.assertLess(abs(age.total_seconds()), 60)
 
+    def test_an_operator_holds_a_breaker_open_and_lets_go(self):
+        def force(how, **where):
+            query = '&'.join(f'{key}={value}' for key, value in {'service': 'api', 'force': how, **where}.items())
+            return request('PUT', f'{self.url}/breaker?{query}')
+        at = self.agent.endpoints()[self.good.address]
+        self.assertEqual(force('open', endpoint=at['id']).status, 200)
+        held = self.agent.endpoints()[self.good.address]
+        self.assertEqual((held['breaker'], held['breaker_forced']), ('open', True))
+        before = self.good.requests
+        for _ in range(4):
+            self.assertIn(get(self.agent.url + '/').status, (500, 503))  # only the bad one is left
+        self.assertEqual(self.good.requests, before)
+        until(lambda: self.agent.metric('mesh_breakers_forced', service='api') == 1)
+        self.assertEqual(force('none', endpoint=at['id']).status, 200)
+        until(lambda: get(self.agent.url + '/').status == 200)
+
+        self.assertEqual(force('open').status, 200)
+        refused = get(self.agent.url + '/')
+        self.assertEqual((refused.status, refused.headers['x-mesh-reason']), (503, 'breaker_open'))
+        self.assertIn('held open by an operator', refused.text)
+        self.assertEqual(force('none').status, 200)
+        until(lambda: get(self.agent.url + '/').status == 200)
+
+        for status, query in (404, 'service=nobody&force=open'), (404, 'service=api&endpoint=nobody&force=open'), (400, 'service=api'), (400, 'force=maybe'):
+            self.assertEqual(request('PUT', f'{self.url}/breaker?{query}').status, status, query)
+        self.assertEqual(get(f'{self.url}/breaker?service=api&force=open').status, 405)
+
     def test_metrics_please_promtool(self):
         self.fail_enough()
         until(lambda: self.agent.metric('mesh_breaker_state', service='api') == 2)

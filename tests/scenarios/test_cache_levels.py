@@ -2,7 +2,8 @@
 import signal
 
 from agents import Agent
-from harness import Load, Scenario, free_port, get, peer, run, until, wait_http
+from harness import Load, Scenario, get, until, wait_http
+from redis_server import Redis
 from registries import Registry
 
 CONFIG = """
@@ -15,21 +16,6 @@ listeners: [{{name: web, port: {port}}}]
 routes: [{{service: api}}]
 """
 FROM_REGISTRY, FROM_REDIS, FROM_DISK = 0, 2, 3
-
-
-class Redis:
-    """Debian's redis-server, in memory."""
-
-    def __init__(self, scenario):
-        self.scenario, self.port = scenario, free_port()
-        self.start()
-
-    def start(self):
-        self.process = self.scenario.start(peer('redis-server'), '--port', self.port, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no')
-        until(lambda: self.cli('PING') == 'PONG', what='redis')
-
-    def cli(self, *words):
-        return run(peer('redis-cli'), '-p', self.port, *words).stdout.strip()
 
 
 class CacheLevels(Scenario):

@@ -97,6 +97,11 @@ struct ServiceDiscoveryConfig {
 
 // A running subscription; dropping it ends it. Ended from inside its own callback, that call is the
 // last. Not thread-safe itself; what stop() may be called from is said where it is made.
+//
+// Callbacks of ServiceMesh::watch_service come on delivery threads of the mesh, one at a time for
+// each watch, and may block: calls, discovery and other watches go on. Changes that come while one
+// runs are told together by the next, as the difference to what it was told; none is missed, and
+// the last one always comes.
 class Watch {
   public:
     Watch() = default;

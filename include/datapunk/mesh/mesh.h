@@ -12,9 +12,13 @@
 //     });
 //
 // Threads: every function may be called from any thread at any time. A mesh runs one thread of its
-// own (registry, watches, checks); callbacks come on it and must not block. Functions without a
-// deadline argument wait at most MeshOptions::timeout. A Service, Lease or call must end before its
-// mesh does; registrations and watches may outlive it, and are then over.
+// own (registry, discovery, checks), and up to eight that call your callbacks: these may take their
+// time and call any function here but the mesh's destructor. A watch is called by one thread at a
+// time; one that is slow holds up no other, and hears of what changed meanwhile in one call.
+// Functions that the mesh asks (checks, a registry of yours) run on its own thread and must return
+// at once. Functions without a deadline argument wait at most MeshOptions::timeout, registering
+// after Readiness::timeout, withdrawing after MeshOptions::drain_delay. A Service, Lease or call
+// must end before its mesh does; registrations and watches may outlive it, and are then over.
 //
 // After fork() the child's copy of a mesh is nobody's: it registers, discovers and watches nothing,
 // and does not deregister what its parent announced. Create one after forking.
@@ -150,7 +154,7 @@ class DATAPUNK_MESH_API ServiceMesh {
         return call<T>(name, CallOptions{}, attempt);
     }
 
-    // Callbacks beside the blocking faces; they come on the mesh's thread.
+    // Callbacks beside the blocking faces.
     void discover_service_async(
         std::string_view name, std::function<void(Result<EndpointSetPtr>)> callback
     );

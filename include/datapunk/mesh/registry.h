@@ -94,7 +94,8 @@ struct RegistryTraits {
 };
 
 // Errors: Code::unavailable or timeout, retryable, while it cannot be asked; Code::denied or
-// invalid when it says no. Error::what is shown to people.
+// invalid when it says no. Error::what is shown to people; Error::retry_after (a minute at most is
+// believed) keeps the mesh from asking again sooner.
 class Registry {
   public:
     virtual ~Registry() = default;

@@ -9,7 +9,7 @@
 #include "core/strings.h"
 #include "io/files.h"
 #include "registry/consul/messages.h"
-#include "resilience/retry_after.h"
+#include "registry/left_alone.h"
 #include "wire/url.h"
 
 namespace datapunk::mesh::registry::consul {
@@ -21,8 +21,6 @@ constexpr Duration kWaitMin = std::chrono::milliseconds(1);  // its unit on the 
 // A replaced token counts after so long at most; a refused one is looked up at once.
 constexpr Duration kTokenInterval = std::chrono::seconds(10);
 constexpr std::size_t kTokenBytesMax = 4096;
-// However long we are told to be quiet: discovery must notice in time that Consul is well again.
-constexpr Duration kQuietMax = std::chrono::minutes(1);
 
 Result<std::string> read_token(const std::string& path) {
     io::KernelFiles files;
@@ -111,13 +109,20 @@ bool ConsulBackend::refresh_token(bool was_refused) {
     return true;
 }
 
+Duration ConsulBackend::wait_of(const http::Response& response) const {
+    return left_alone_for(
+        response.status, response.header("Retry-After"), network_.loop().wall_now()
+    );
+}
+
+Error ConsulBackend::refused(std::string_view asked, const http::Response& response) const {
+    Error error = explained(asked, refusal(response));
+    error.retry_after = wait_of(response);
+    return error;
+}
+
 void ConsulBackend::note_retry_after(const http::Response& response) {
-    if (response.status != 429 && response.status < 500) return;
-    const auto wait =
-        resilience::parse_retry_after(response.header("Retry-After"), network_.loop().wall_now());
-    if (!wait) return;
-    const Instant until = network_.loop().now() + std::min(*wait, kQuietMax);
-    quiet_until_ = std::max(quiet_until_, until);
+    quiet_until_ = std::max(quiet_until_, network_.loop().now() + wait_of(response));
 }
 
 WallTime ConsulBackend::until(Duration ttl) const {
@@ -182,7 +187,8 @@ io::Task<Result<http::Response>> ConsulBackend::question(std::string target, Ins
                  core::format_duration(quiet_until_ - now)
              ),
              .source = Source::registry,
-             .retryable = true}
+             .retryable = true,
+             .retry_after = quiet_until_ - now}
         );
     }
     const std::string method = "GET";
@@ -190,7 +196,7 @@ io::Task<Result<http::Response>> ConsulBackend::question(std::string target, Ins
     auto response = co_await ask(method, std::move(target), no_body, deadline);
     if (!response) co_return std::move(response);
     // The index of an error answer is 1 and means nothing.
-    if (response->status != 200) co_return explained(asked, refusal(*response));
+    if (response->status != 200) co_return refused(asked, *response);
     co_return std::move(response);
 }
 
@@ -199,7 +205,7 @@ io::Task<Result<>> ConsulBackend::put(std::string target, std::string body, Inst
     const std::string method = "PUT";
     auto response = co_await ask(method, std::move(target), std::move(body), deadline);
     if (!response) co_return std::move(response).error();
-    if (response->status != 200) co_return explained(asked, refusal(*response));
+    if (response->status != 200) co_return refused(asked, *response);
     co_return Ok{};
 }
 
@@ -215,7 +221,7 @@ io::Task<Result<>> ConsulBackend::register_service(ServiceConfig config, Instant
         co_return co_await register_in_catalog(std::move(config), deadline);
     }
     const std::string target = "/v1/agent/service/register?replace-existing-checks=true";
-    const std::string body = registration_body(config, config_.owner);
+    const std::string body = registration_body(config);
     auto done = co_await put(target, body, deadline);
     co_return std::move(done);
 }
@@ -223,27 +229,29 @@ io::Task<Result<>> ConsulBackend::register_service(ServiceConfig config, Instant
 io::Task<Result<>> ConsulBackend::register_in_catalog(ServiceConfig config, Instant deadline) {
     const Duration ttl = config.check.ttl;
     const CatalogPlace place{config_.node, config_.node_address};
-    const std::string body = catalog_registration_body(config, config_.owner, place, until(ttl));
+    const std::string body = catalog_registration_body(config, place, until(ttl));
     const std::string target = "/v1/catalog/register";
     auto done = co_await put(target, body, deadline);
     if (done) ttls_[config.id] = ttl;
     co_return std::move(done);
 }
 
-io::Task<Result<bool>> ConsulBackend::is_in_catalog(std::string id, Instant deadline) {
+io::Task<Result<std::optional<Metadata>>> ConsulBackend::find_in_catalog(
+    std::string id, Instant deadline
+) {
     // Not stale: a server that lags behind would deny what it was just told.
     const std::string target = "/v1/catalog/node/" + wire::percent_encode(config_.node);
     const std::string method = "GET";
     const std::string no_body;
     auto response = co_await ask(method, target, no_body, deadline);
     if (!response) co_return std::move(response).error();
-    if (response->status != 200) co_return explained("GET " + target, refusal(*response));
-    auto has = parse_node_has(response->body, id);
-    if (!has) co_return explained("GET " + target, std::move(has).error());
-    if (!*has && may_be_filtered(*response, !token_.empty())) {
+    if (response->status != 200) co_return refused("GET " + target, *response);
+    auto found = parse_node_service(response->body, id);
+    if (!found) co_return explained("GET " + target, std::move(found).error());
+    if (!*found && may_be_filtered(*response, !token_.empty())) {
         co_return explained("GET " + target, hidden_by_acls());
     }
-    co_return std::move(has);
+    co_return std::move(found);
 }
 
 io::Task<Result<>> ConsulBackend::deregister_service(std::string id, Instant deadline) {
@@ -272,20 +280,34 @@ io::Task<Result<>> ConsulBackend::deregister_service(std::string id, Instant dea
 }
 
 io::Task<Result<bool>> ConsulBackend::has_service(std::string id, Instant deadline) {
+    auto found = co_await metadata_of(std::move(id), deadline);
+    if (!found) co_return std::move(found).error();
+    co_return found->has_value();
+}
+
+io::Task<Result<std::optional<Metadata>>> ConsulBackend::metadata_of(
+    std::string id, Instant deadline
+) {
     if (config_.registration == ConsulRegistration::catalog) {
-        co_return co_await is_in_catalog(std::move(id), deadline);
+        co_return co_await find_in_catalog(std::move(id), deadline);
     }
     const std::string method = "GET";
     const std::string target = "/v1/agent/service/" + wire::percent_encode(id);
     const std::string no_body;
+    std::optional<Metadata> found;
     auto response = co_await ask(method, target, no_body, deadline);
     if (!response) co_return std::move(response).error();
-    if (response->status == 200) co_return true;
+    if (response->status == 200) {
+        auto metadata = parse_agent_service(response->body);
+        if (!metadata) co_return explained("GET " + target, std::move(metadata).error());
+        found = *std::move(metadata);
+        co_return found;
+    }
     // An agent says so in words; a 404 without them comes from something that is no agent.
     const bool is_unknown =
         response->status == 404 && response->body.find("nknown service") != std::string::npos;
-    if (is_unknown) co_return false;
-    co_return explained("GET " + target, refusal(*response));
+    if (is_unknown) co_return found;
+    co_return refused("GET " + target, *response);
 }
 
 io::Task<Result<>> ConsulBackend::heartbeat(

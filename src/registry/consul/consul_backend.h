@@ -49,6 +49,8 @@ class ConsulBackend final : public Backend {
     io::Task<Result<>> register_service(ServiceConfig config, Instant deadline) override;
     io::Task<Result<>> deregister_service(std::string id, Instant deadline) override;
     io::Task<Result<bool>> has_service(std::string id, Instant deadline) override;
+    io::Task<Result<std::optional<Metadata>>> metadata_of(std::string id, Instant deadline)
+        override;
     io::Task<Result<>> heartbeat(std::string id, Health health, std::string note, Instant deadline)
         override;
     io::Task<Result<Answer>> wait(
@@ -72,10 +74,12 @@ class ConsulBackend final : public Backend {
     io::Task<Result<http::Response>> question(std::string target, Instant deadline);
     io::Task<Result<>> put(std::string target, std::string body, Instant deadline);
     io::Task<Result<>> register_in_catalog(ServiceConfig config, Instant deadline);
-    io::Task<Result<bool>> is_in_catalog(std::string id, Instant deadline);
+    io::Task<Result<std::optional<Metadata>>> find_in_catalog(std::string id, Instant deadline);
     // Reads the token file again if it is time, or if the token was refused. True: another token.
     bool refresh_token(bool was_refused);
     void note_retry_after(const http::Response& response);
+    Duration wait_of(const http::Response& response) const;
+    Error refused(std::string_view asked, const http::Response& response) const;
     WallTime until(Duration ttl) const;
     // "?stale&dc=…" as configured.
     std::string query() const;

@@ -313,9 +313,12 @@ TEST_F(ConsulBackendTest, RetryAfterStopsQuestionsButNotHeartbeats) {
     http::Response busy = http::text_response(429, "too many");
     busy.headers.push_back({"Retry-After", "7"});
     agent_.answers = {busy, {.status = 200}, health("5")};
-    EXPECT_EQ(wait(1, 10s).error().code, Code::unavailable);
+    const auto busy_now = wait(1, 10s);
+    EXPECT_EQ(busy_now.error().code, Code::unavailable);
+    EXPECT_EQ(busy_now.error().retry_after, 7s);
     const auto refused = wait(1, 10s);
     ASSERT_FALSE(refused);
+    EXPECT_GT(refused.error().retry_after, 6s);
     EXPECT_TRUE(refused.error().retryable);
     EXPECT_THAT(refused.error().what, HasSubstr("left alone for another 7s"));
     EXPECT_EQ(agent_.asked.size(), 1U);

@@ -113,7 +113,6 @@ Result<> check(const ConsulConfig& config) {
         "registration in the catalog needs node and node_address"
     );
     need(config.last_contact_max > Duration::zero(), "last_contact_max must be positive");
-    need(is_header_text(config.owner) && config.owner.size() <= 512, "owner: at most 512 bytes");
     need(
         config.wait_max >= std::chrono::seconds(1) && config.wait_max <= std::chrono::minutes(10),
         "wait_max must be 1s..10m"

@@ -42,9 +42,6 @@ struct ConsulConfig {
     std::string node_address;
     // An answer is stale if a server last heard of its leader so long ago.
     Duration last_contact_max = std::chrono::seconds(30);
-    // Written into each registration's metadata under kOwnerKey, so that an operator can tell who
-    // announced it; never part of the metadata that callers see. Empty = not written.
-    std::string owner;
     // Longest blocking query, whatever the asker would wait. At least 1 s, at most Consul's 10 min.
     Duration wait_max = std::chrono::minutes(10);
     // Beyond what a blocking query may take by Consul's own rules (wait + wait/16).
@@ -53,8 +50,6 @@ struct ConsulConfig {
 
     friend bool operator==(const ConsulConfig&, const ConsulConfig&) = default;
 };
-
-inline constexpr std::string_view kOwnerKey = "dpmesh-owner";
 
 using Environment = std::map<std::string, std::string, std::less<>>;
 

@@ -18,7 +18,6 @@ namespace dom = simdjson::dom;
 
 namespace {
 
-constexpr std::size_t kMetaPairsMax = 64;   // Consul refuses more
 constexpr std::size_t kShownBytesMax = 80;  // of a body that makes no sense, in an error
 
 // Printable, short: bodies are a stranger's words and go into one-line messages.
@@ -114,7 +113,7 @@ void read_metadata(const dom::object& service, Metadata& out) {
     if (service.at_key("Meta").get(meta) != simdjson::SUCCESS) return;
     for (const auto& [key, value] : meta) {
         std::string_view text;
-        if (key != kOwnerKey && value.get(text) == simdjson::SUCCESS) {
+        if (value.get(text) == simdjson::SUCCESS) {
             out.emplace(std::string(key), std::string(text));
         }
     }
@@ -184,17 +183,13 @@ void write_http(wire::JsonWriter& json, const ServiceConfig& config) {
 }
 
 // All but the id and the name, whose keys differ.
-void write_service(wire::JsonWriter& json, const ServiceConfig& config, std::string_view owner) {
+void write_service(wire::JsonWriter& json, const ServiceConfig& config) {
     json.key("Address").string(config.host).key("Port").number(config.port);
     json.key("Tags").begin_array();
     for (const std::string& tag : config.tags) json.string(tag);
     json.end_array();
     json.key("Meta").begin_object();
     for (const auto& [key, value] : config.meta) json.key(key).string(value);
-    const bool is_own = config.meta.contains(kOwnerKey);
-    if (!owner.empty() && !is_own && config.meta.size() < kMetaPairsMax) {
-        json.key(kOwnerKey).string(owner);
-    }
     json.end_object();
     // A warning is a hint, not a verdict: it does not change an endpoint's share.
     json.key("Weights").begin_object();
@@ -208,13 +203,13 @@ void write_catalog_check(
     Health health,
     std::string_view note,
     const CatalogPlace& place,
-    WallTime until
+    std::optional<WallTime> until  // unset: it is good for ever
 ) {
     json.key("Check").begin_object();
     json.key("Node").string(place.node).key("CheckID").string(check_id(service_id));
     json.key("Name").string("renewed by its service");
     json.key("ServiceID").string(service_id).key("Status").string(to_string(health));
-    json.key("Notes").string(fmt::format("{}{}", kUntil, seconds_of(until)));
+    json.key("Notes").string(until ? fmt::format("{}{}", kUntil, seconds_of(*until)) : "");
     json.key("Output").string(note);
     json.end_object();
 }
@@ -276,19 +271,19 @@ std::string check_id(std::string_view service_id) {
     return fmt::format("service:{}", service_id);
 }
 
-std::string registration_body(const ServiceConfig& config, std::string_view owner) {
+std::string registration_body(const ServiceConfig& config) {
     std::string out;
     wire::JsonWriter json(out);
     json.begin_object();
     json.key("ID").string(config.id).key("Name").string(config.name);
-    write_service(json, config, owner);
+    write_service(json, config);
     if (config.check.kind != HealthCheck::Kind::none) write_check(json, config);
     json.end_object();
     return out;
 }
 
 std::string catalog_registration_body(
-    const ServiceConfig& config, std::string_view owner, const CatalogPlace& place, WallTime until
+    const ServiceConfig& config, const CatalogPlace& place, WallTime until
 ) {
     std::string out;
     wire::JsonWriter json(out);
@@ -300,9 +295,12 @@ std::string catalog_registration_body(
     json.end_object();
     json.key("Service").begin_object();
     json.key("ID").string(config.id).key("Service").string(config.name);
-    write_service(json, config, owner);
+    write_service(json, config);
     json.end_object();
-    if (config.check.kind != HealthCheck::Kind::none) {
+    // Also without one: a check of an earlier registration must not stay as it was.
+    if (config.check.kind == HealthCheck::Kind::none) {
+        write_catalog_check(json, config.id, Health::passing, "", place, std::nullopt);
+    } else {
         write_catalog_check(json, config.id, config.check.initial, "", place, until);
     }
     json.end_object();
@@ -335,17 +333,33 @@ std::string catalog_deregistration_body(std::string_view service_id, const Catal
     return out;
 }
 
-Result<bool> parse_node_has(std::string_view body, std::string_view service_id) {
+Result<std::optional<Metadata>> parse_node_service(
+    std::string_view body, std::string_view service_id
+) {
     dom::parser parser;
     dom::element answer;
+    std::optional<Metadata> found;
     const auto problem = parser.parse(body.data(), body.size()).get(answer);
     if (problem != simdjson::SUCCESS) return malformed(body, simdjson::error_message(problem));
-    if (answer.is_null()) return false;  // an unknown node
+    if (answer.is_null()) return found;  // an unknown node
     dom::object services;
     if (answer.at_key("Services").get(services) != simdjson::SUCCESS) {
         return malformed(body, "a node without Services");
     }
-    return services.at_key(service_id).error() == simdjson::SUCCESS;
+    dom::object service;
+    if (services.at_key(service_id).get(service) != simdjson::SUCCESS) return found;
+    read_metadata(service, found.emplace());
+    return found;
+}
+
+Result<Metadata> parse_agent_service(std::string_view body) {
+    dom::parser parser;
+    dom::object service;
+    const auto problem = parser.parse(body.data(), body.size()).get(service);
+    if (problem != simdjson::SUCCESS) return malformed(body, simdjson::error_message(problem));
+    Metadata found;
+    read_metadata(service, found);
+    return found;
 }
 
 std::string heartbeat_body(Health health, std::string_view note) {

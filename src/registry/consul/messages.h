@@ -18,7 +18,7 @@
 namespace datapunk::mesh::registry::consul {
 
 // The body of PUT /v1/agent/service/register: the service and its check in one.
-std::string registration_body(const ServiceConfig& config, std::string_view owner);
+std::string registration_body(const ServiceConfig& config);
 // The id of the check that registration_body() asks for.
 std::string check_id(std::string_view service_id);
 // The body of PUT /v1/agent/check/update/:check_id.
@@ -31,7 +31,7 @@ struct CatalogPlace {
     std::string address;
 };
 std::string catalog_registration_body(
-    const ServiceConfig& config, std::string_view owner, const CatalogPlace& place, WallTime until
+    const ServiceConfig& config, const CatalogPlace& place, WallTime until
 );
 std::string catalog_heartbeat_body(
     std::string_view service_id,
@@ -41,8 +41,12 @@ std::string catalog_heartbeat_body(
     WallTime until
 );
 std::string catalog_deregistration_body(std::string_view service_id, const CatalogPlace& place);
-// Whether the body of GET /v1/catalog/node/:name has the service.
-Result<bool> parse_node_has(std::string_view body, std::string_view service_id);
+// The metadata of the service in the body of GET /v1/catalog/node/:name; unset if it has none such.
+Result<std::optional<Metadata>> parse_node_service(
+    std::string_view body, std::string_view service_id
+);
+// The same in the body of GET /v1/agent/service/:id.
+Result<Metadata> parse_agent_service(std::string_view body);
 
 // The body of GET /v1/health/service/:name, sorted by id. An endpoint's health is the worst of its
 // checks, the node's included; its address is the node's if it has none; its weight is the one that

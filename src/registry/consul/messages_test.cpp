@@ -19,7 +19,7 @@ constexpr std::string_view kHealth = R"([
   "Checks":[{"Node":"ref1","CheckID":"serfHealth","Name":"Serf Health Status","Status":"passing","Notes":"","Output":"Agent alive and reachable","ServiceID":"","ServiceName":"","ServiceTags":[],"Type":"","Definition":{},"CreateIndex":13,"ModifyIndex":13},
             {"Node":"ref1","CheckID":"service:a2","Status":"warning","ServiceID":"a2","ServiceName":"api","ServiceTags":["v2"],"Type":"ttl"}]},
  {"Node":{"Node":"ref1","Address":"127.0.0.1"},
-  "Service":{"ID":"a1","Service":"api","Tags":["v1"],"Address":"10.0.0.9","Meta":{"zone":"a","dpmesh-owner":"x"},"Port":81,"Weights":{"Passing":10,"Warning":3}},
+  "Service":{"ID":"a1","Service":"api","Tags":["v1"],"Address":"10.0.0.9","Meta":{"zone":"a"},"Port":81,"Weights":{"Passing":10,"Warning":3}},
   "Checks":[{"Node":"ref1","CheckID":"serfHealth","Status":"passing"},{"Node":"ref1","CheckID":"service:a1","Status":"passing"}]},
  {"Node":{"Node":"ref1","Address":"127.0.0.1"},
   "Service":{"ID":"a3","Service":"api","Tags":null,"Address":"","Meta":null,"Port":83,"Weights":{"Passing":1,"Warning":1}},
@@ -217,9 +217,9 @@ ServiceConfig web() {
 
 TEST(ConsulMessages, RegistersTheServiceAndItsCheckInOne) {
     EXPECT_EQ(
-        registration_body(web(), "me"),
+        registration_body(web()),
         R"({"ID":"web-1","Name":"web","Address":"10.0.0.1","Port":8080,"Tags":["v1"],)"
-        R"("Meta":{"zone":"a","dpmesh-owner":"me"},"Weights":{"Passing":7,"Warning":7},)"
+        R"("Meta":{"zone":"a"},"Weights":{"Passing":7,"Warning":7},)"
         R"("Check":{"CheckID":"service:web-1","HTTP":"http://10.0.0.1:8080/health","Method":"GET",)"
         R"("Interval":"10s","Timeout":"5s","SuccessBeforePassing":2,"FailuresBeforeCritical":3,)"
         R"("DeregisterCriticalServiceAfter":"1m0s"}})"
@@ -230,19 +230,17 @@ TEST(ConsulMessages, EveryKindOfCheckIsSaidInConsulsWords) {
     ServiceConfig config = web();
     config.check = {.kind = HealthCheck::Kind::ttl, .ttl = 90s, .deregister_after = 0s};
     EXPECT_THAT(
-        registration_body(config, ""),
+        registration_body(config),
         HasSubstr(R"("Meta":{"zone":"a"},"Weights":{"Passing":7,"Warning":7},)"
                   R"("Check":{"CheckID":"service:web-1","TTL":"1m30s"}})")
     );
     config.check = {.kind = HealthCheck::Kind::tcp, .interval = 1500ms};
     config.host = "::1";
-    EXPECT_THAT(
-        registration_body(config, ""), HasSubstr(R"("TCP":"[::1]:8080","Interval":"1.5s")")
-    );
+    EXPECT_THAT(registration_body(config), HasSubstr(R"("TCP":"[::1]:8080","Interval":"1.5s")"));
     config.check.target = "10.0.0.7:1";
-    EXPECT_THAT(registration_body(config, ""), HasSubstr(R"("TCP":"10.0.0.7:1")"));
+    EXPECT_THAT(registration_body(config), HasSubstr(R"("TCP":"10.0.0.7:1")"));
     config.check.kind = HealthCheck::Kind::none;
-    EXPECT_EQ(registration_body(config, "").find("Check"), std::string::npos);
+    EXPECT_EQ(registration_body(config).find("Check"), std::string::npos);
 }
 
 TEST(ConsulMessages, AnHttpCheckSaysAllThatConsulKnows) {
@@ -255,7 +253,7 @@ TEST(ConsulMessages, AnHttpCheckSaysAllThatConsulKnows) {
     config.check.tls = {.enabled = true, .verify = false, .server_name = "web"};
     config.check.initial = Health::passing;
     EXPECT_THAT(
-        registration_body(config, ""),
+        registration_body(config),
         HasSubstr(R"("Check":{"CheckID":"service:web-1","HTTP":"https://10.0.0.1:8080/up?x=1",)"
                   R"("Method":"POST","Header":{"Host":["web.example"],"X-A":["1"]},"Body":"ping",)"
                   R"("DisableRedirects":true,"TLSSkipVerify":true,"TLSServerName":"web",)"
@@ -269,27 +267,18 @@ TEST(ConsulMessages, GrpcExecAndAliasChecksAreConsulsOwn) {
     config.check = {.kind = HealthCheck::Kind::grpc, .grpc_service = "shop.Cart"};
     config.check.tls.enabled = true;
     EXPECT_THAT(
-        registration_body(config, ""),
+        registration_body(config),
         HasSubstr(R"("GRPC":"10.0.0.1:8080/shop.Cart","GRPCUseTLS":true,"Interval")")
     );
     config.check = {.kind = HealthCheck::Kind::grpc};
-    EXPECT_THAT(registration_body(config, ""), HasSubstr(R"("GRPC":"10.0.0.1:8080","Interval")"));
+    EXPECT_THAT(registration_body(config), HasSubstr(R"("GRPC":"10.0.0.1:8080","Interval")"));
     config.check = {.kind = HealthCheck::Kind::exec, .command = {"/bin/up", "a b"}};
-    EXPECT_THAT(registration_body(config, ""), HasSubstr(R"("Args":["/bin/up","a b"],"Interval")"));
+    EXPECT_THAT(registration_body(config), HasSubstr(R"("Args":["/bin/up","a b"],"Interval")"));
     config.check = {.kind = HealthCheck::Kind::alias, .deregister_after = 0s, .alias = "db-1"};
     EXPECT_THAT(
-        registration_body(config, ""),
+        registration_body(config),
         HasSubstr(R"("Check":{"CheckID":"service:web-1","AliasService":"db-1"}})")
     );
-}
-
-TEST(ConsulMessages, TheOwnerIsLeftOutWhereConsulWouldRefuseOneMorePair) {
-    ServiceConfig config = web();
-    config.meta.clear();
-    for (int i = 0; i < 63; ++i) config.meta["k" + std::to_string(i)] = "v";
-    EXPECT_THAT(registration_body(config, "me"), HasSubstr(kOwnerKey));
-    config.meta["last"] = "v";
-    EXPECT_THAT(registration_body(config, "me"), testing::Not(HasSubstr(kOwnerKey)));
 }
 
 TEST(ConsulConfig, TheEnvironmentSaysWhereTheAgentIs) {

@@ -21,7 +21,7 @@ class RealConsul : public testing::Test, public RegistryUnderTest {
         server_.emplace(binary);
         ASSERT_TRUE(server_->is_ready(*loop_, network_))
             << "no leader; see " << *server_ / "consul.log";
-        use({.port = server_->http_port(), .owner = "a test"});
+        use({.port = server_->http_port()});
     }
 
     void use(const ConsulConfig& config) { backend_ = *ConsulBackend::create(network_, config); }

@@ -161,6 +161,13 @@ io::Task<Result<bool>> EmbeddedBackend::has_service(std::string id, Instant) {
     co_return registry_.catalog().agent_service(id) != nullptr;
 }
 
+io::Task<Result<std::optional<Metadata>>> EmbeddedBackend::metadata_of(std::string id, Instant) {
+    std::optional<Metadata> found;
+    const auto* const instance = registry_.catalog().agent_service(id);
+    if (instance != nullptr) found = instance->row.meta;
+    co_return found;
+}
+
 io::Task<Result<>> EmbeddedBackend::heartbeat(
     std::string id, Health health, std::string note, Instant deadline
 ) {

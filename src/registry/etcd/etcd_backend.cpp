@@ -48,7 +48,15 @@ io::Task<Result<>> EtcdBackend::deregister_service(std::string id, Instant deadl
 }
 
 io::Task<Result<bool>> EtcdBackend::has_service(std::string id, Instant deadline) {
-    return store_.has(std::move(id), deadline);
+    auto found = co_await store_.metadata_of(std::move(id), deadline);
+    if (!found) co_return std::move(found).error();
+    co_return found->has_value();
+}
+
+io::Task<Result<std::optional<Metadata>>> EtcdBackend::metadata_of(
+    std::string id, Instant deadline
+) {
+    return store_.metadata_of(std::move(id), deadline);
 }
 
 io::Task<Result<>> EtcdBackend::heartbeat(

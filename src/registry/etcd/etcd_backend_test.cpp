@@ -205,6 +205,15 @@ TEST_F(EtcdBackendTest, AnOutageIsAnErrorThatMayPass) {
     EXPECT_EQ(wait(0, 0s)->endpoints, before.endpoints);
 }
 
+TEST_F(EtcdBackendTest, AProxyThatWantsToBeLeftAloneSaysForHowLong) {
+    etcd_.refuse_with = 503;
+    EXPECT_EQ(wait(0, 0s).error().retry_after, 0s);
+    etcd_.retry_after = "7";
+    EXPECT_EQ(wait(0, 0s).error().retry_after, 7s);
+    etcd_.retry_after = "86400";
+    EXPECT_EQ(wait(0, 0s).error().retry_after, 60s);
+}
+
 TEST_F(EtcdBackendTest, WhatOthersWroteBadlyIsLeftOut) {
     etcd_.put("/dpmesh/services/api/good", R"({"host":"10.0.0.9","port":80})");
     etcd_.put("/dpmesh/services/api/bad", R"({"host":"10.0.0.9","port":"80"})");

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "registry/etcd/messages.h"
+#include "registry/left_alone.h"
 
 namespace datapunk::mesh::registry::etcd {
 
@@ -82,6 +83,7 @@ io::Task<EtcdClient::Said<T>> EtcdClient::ask_member(
     http::Request asked = request(path, std::move(body));
     int status = 0;
     std::string refused;
+    std::string retry_after;  // of a proxy in front of it: etcd sends none
     if constexpr (std::is_same_v<T, std::string>) {
         auto response =
             co_await client_.fetch(member.host, member.port, std::move(asked), deadline);
@@ -93,6 +95,7 @@ io::Task<EtcdClient::Said<T>> EtcdClient::ask_member(
         }
         if (response->status == 200) co_return Said<T>(Result<T>(std::move(response->body)));
         status = response->status;
+        retry_after = response->header("Retry-After");
         refused = std::move(response->body);
     } else {
         auto opened = co_await client_.stream(member.host, member.port, std::move(asked), deadline);
@@ -104,14 +107,15 @@ io::Task<EtcdClient::Said<T>> EtcdClient::ask_member(
         }
         if ((*opened)->status() == 200) co_return Said<T>(Result<T>(*std::move(opened)));
         status = (*opened)->status();
+        retry_after = (*opened)->header("Retry-After");
         auto rest = co_await (*opened)->rest(kRefusalBytesMax, deadline);
         if (rest) refused = *std::move(rest);
     }
     const Refusal why = refusal(status, refused);
+    Error error = explained(member, path, why.error);
+    error.retry_after = left_alone_for(status, retry_after, network_.loop().wall_now());
     co_return Said<T>(
-        Result<T>(explained(member, path, why.error)),
-        why.status == Status::unauthenticated,
-        why.try_another
+        Result<T>(std::move(error)), why.status == Status::unauthenticated, why.try_another
     );
 }
 

@@ -82,6 +82,7 @@ class FakeEtcd {
     std::map<std::string, Lease> leases;
     std::map<std::string, int> asked;  // requests by path
     int refuse_with = 0;               // this status, to everything
+    std::string retry_after;           // said with it, as a proxy in front of etcd may
     bool is_silent = false;            // takes requests, answers nothing
     bool is_deaf = false;              // watches are accepted and hear nothing
 
@@ -148,6 +149,7 @@ class FakeEtcd {
             std::string out;
             wire::http1::append_status_line(out, status);
             wire::http1::append_field(out, "Content-Length", answer.size());
+            if (!retry_after.empty()) out += "Retry-After: " + retry_after + "\r\n";
             out += "\r\n" + answer;
             const io::Slices slices(out);
             auto sent = co_await stream->write(slices, kNever);

@@ -157,17 +157,25 @@ io::Task<void> LeaseStore::let_go(Instant deadline) {
     if (!done) client_.log().debug("cannot revoke a lease", {{"error", done.error().what}});
 }
 
-io::Task<Result<bool>> LeaseStore::has(std::string id, Instant deadline) {
+io::Task<Result<std::optional<Metadata>>> LeaseStore::metadata_of(
+    std::string id, Instant deadline
+) {
+    std::optional<Metadata> metadata;
     auto found = co_await find(id, deadline);
     if (!found) co_return std::move(found).error();
-    if (!found->claim) co_return false;
-    const std::string key = instance_key(client_.config().prefix, found->claim->service, id);
-    const std::string body = range_body({.key = key, .keys_only = true});
+    if (!found->claim) co_return metadata;
+    const std::string service = found->claim->service;
+    const std::string key = instance_key(client_.config().prefix, service, id);
+    const std::string body = range_body({.key = key});
     auto answer = co_await client_.ask("/v3/kv/range", body, deadline);
     if (!answer) co_return std::move(answer).error();
     auto range = parse_range(*answer);
     if (!range) co_return std::move(range).error();
-    co_return range->count > 0;
+    if (range->kvs.empty()) co_return metadata;
+    metadata.emplace();
+    auto record = parse_record(range->kvs[0].value, service, id);
+    if (record) metadata = std::move(record->endpoint.metadata);
+    co_return metadata;
 }
 
 void LeaseStore::lose_lease() {

@@ -34,7 +34,7 @@ class LeaseStore final : public RecordStore {
     std::optional<Error> failing() const override { return failing_; }
 
     // Whoever registered it.
-    io::Task<Result<bool>> has(std::string id, Instant deadline);
+    io::Task<Result<std::optional<Metadata>>> metadata_of(std::string id, Instant deadline);
 
   private:
     struct Found {

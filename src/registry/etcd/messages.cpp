@@ -338,7 +338,10 @@ Refusal refusal(int http_status, std::string_view body) {
         const auto code = number_at(object, "code");
         const std::string_view text = text_at(object, "error");
         if (code && *code != 0 && !text.empty()) {
-            return refused(known(*code), fmt::format("{} {}", http_status, shown(text)));
+            // So it says to somebody without a token that authentication is wanted: 400.
+            const bool is_stranger = text.find("user name is empty") != std::string_view::npos;
+            const Status status = is_stranger ? Status::unauthenticated : known(*code);
+            return refused(status, fmt::format("{} {}", http_status, shown(text)));
         }
     }
     return refused(status_of(http_status), fmt::format("{} {}", http_status, shown(body)));

@@ -7,6 +7,7 @@
 #include <tuple>
 #include <utility>
 
+#include "registry/left_alone.h"
 #include "resilience/backoff.h"
 
 namespace datapunk::mesh::registry::merged {
@@ -63,10 +64,15 @@ struct MergedBackend::Followed {
         });
     }
 
+    // Of the member that comes first; to be left alone for as long as all of them want to be.
     Error first_error() const {
+        std::optional<Error> first;
         for (const auto& error : errors) {
-            if (error) return *error;
+            if (!error) continue;
+            if (!first) first = error;
+            first->retry_after = std::min(first->retry_after, error->retry_after);
         }
+        if (first) return *first;
         return {
             .code = Code::timeout,
             .what = "no registry has answered in time",
@@ -156,6 +162,13 @@ io::Task<Result<bool>> MergedBackend::has_service(std::string id, Instant deadli
     co_return co_await registrar().has_service(std::move(id), deadline);
 }
 
+io::Task<Result<std::optional<Metadata>>> MergedBackend::metadata_of(
+    std::string id, Instant deadline
+) {
+    if (registrar_ == members_.size()) co_return std::optional<Metadata>();
+    co_return co_await registrar().metadata_of(std::move(id), deadline);
+}
+
 io::Task<Result<>> MergedBackend::heartbeat(
     std::string id, Health health, std::string note_text, Instant deadline
 ) {
@@ -233,11 +246,14 @@ io::Task<void> MergedBackend::follow(
         if (std::exchange(is_first, false)) wait_for = wait_for / 8 * 7;
         auto answer = co_await members_[at].backend->wait(one->name, after, wait_for, deadline);
         const bool is_good = answer.ok();
+        const Duration left_alone =
+            is_good ? Duration::zero() : std::min(answer.error().retry_after, kLeftAloneMax);
         note(*one, at, std::move(answer));
         // Also a member that answers at once, whatever it is asked, is not asked without end.
         Duration pause = kBreath;
         failures = is_good ? 0 : failures + 1;
         if (!is_good) pause += resilience::full_jitter(kAskAgain, failures - 1, rng_);
+        pause = std::max(pause, left_alone);
         co_await io::sleep_for(loop_, pause);
     }
 }

@@ -151,6 +151,24 @@ io::Task<Result<bool>> EphemeralStore::has(std::string id, Instant deadline) {
     co_return found->has_instance;
 }
 
+io::Task<Result<std::optional<Metadata>>> EphemeralStore::metadata_of(
+    std::string id, Instant deadline
+) {
+    std::optional<Metadata> metadata;
+    auto found = co_await find(id, deadline);
+    if (!found) co_return std::move(found).error();
+    if (!found->has_instance) co_return metadata;
+    const std::string service = found->claim->service;
+    const std::string path = instance_path(session_.config().prefix, service, id);
+    auto node = co_await session_.get(path, false, deadline);
+    if (!node && node.error().code == Code::not_found) co_return metadata;
+    if (!node) co_return std::move(node).error();
+    metadata.emplace();
+    auto record = parse_record(node->data, service, id);
+    if (record) metadata = std::move(record->endpoint.metadata);
+    co_return metadata;
+}
+
 }  // namespace datapunk::mesh::registry::zookeeper
 
 #endif

@@ -38,6 +38,7 @@ class EphemeralStore final : public RecordStore {
 
     // Whoever registered it.
     io::Task<Result<bool>> has(std::string id, Instant deadline);
+    io::Task<Result<std::optional<Metadata>>> metadata_of(std::string id, Instant deadline);
 
   private:
     struct Found {

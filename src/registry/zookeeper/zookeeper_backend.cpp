@@ -70,6 +70,11 @@ class ZookeeperBackend final : public Backend {
         return store_.has(std::move(id), deadline);
     }
 
+    io::Task<Result<std::optional<Metadata>>> metadata_of(std::string id, Instant deadline)
+        override {
+        return store_.metadata_of(std::move(id), deadline);
+    }
+
     io::Task<Result<>> heartbeat(std::string id, Health health, std::string note, Instant deadline)
         override {
         return registrations_.beat(std::move(id), health, std::move(note), deadline);

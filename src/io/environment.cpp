@@ -1,13 +1,13 @@
-#include "apps/environment.h"
+#include "io/environment.h"
 
 #include <unistd.h>
 
 #include <string_view>
 
-namespace datapunk::mesh::apps {
+namespace datapunk::mesh::io {
 
-std::map<std::string, std::string> process_environment() {
-    std::map<std::string, std::string> all;
+std::map<std::string, std::string, std::less<>> process_environment() {
+    std::map<std::string, std::string, std::less<>> all;
     for (char** at = environ; at != nullptr && *at != nullptr; ++at) {
         const std::string_view entry(*at);
         const std::size_t equals = entry.find('=');
@@ -17,4 +17,4 @@ std::map<std::string, std::string> process_environment() {
     return all;
 }
 
-}  // namespace datapunk::mesh::apps
+}  // namespace datapunk::mesh::io

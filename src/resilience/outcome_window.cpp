@@ -1,0 +1,90 @@
+#include "resilience/outcome_window.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace datapunk::mesh::resilience {
+
+namespace {
+
+constexpr std::uint32_t kCallsPerWord = 32;  // two bits each
+constexpr std::uint64_t kFailed = 1;
+constexpr std::uint64_t kSlow = 2;
+
+}  // namespace
+
+OutcomeWindow::OutcomeWindow(const CircuitBreakerConfig& config)
+    : ring_calls_(
+          config.enabled && config.window_time == Duration::zero() ? config.window_calls : 0
+      ),
+      ring_((ring_calls_ + kCallsPerWord - 1) / kCallsPerWord) {
+    if (!config.enabled || ring_calls_ != 0) return;
+    slice_ = std::max(config.window_time / kSlices, Duration(1));
+    slices_.resize(kSlices);
+    newest_ = std::numeric_limits<std::int64_t>::min() / 2;  // before any clock
+}
+
+std::int64_t OutcomeWindow::slice_of(Instant at) const noexcept {
+    const std::int64_t ns = at.time_since_epoch().count();
+    const std::int64_t width = slice_.count();
+    return ns / width - (ns % width < 0 ? 1 : 0);
+}
+
+void OutcomeWindow::drop(Sum& slice) noexcept {
+    sum_.calls -= slice.calls;
+    sum_.failures -= slice.failures;
+    sum_.slow -= slice.slow;
+    slice = {};
+}
+
+void OutcomeWindow::advance(Instant now) noexcept {
+    if (slice_ == Duration::zero()) return;
+    const std::int64_t number = slice_of(now);
+    if (number <= newest_) return;
+    const std::int64_t passed = std::min(number - newest_, kSlices);
+    for (std::int64_t i = 0; i < passed; ++i) {
+        drop(slices_[static_cast<std::size_t>((number - i) % kSlices + kSlices) % kSlices]);
+    }
+    newest_ = number;
+}
+
+void OutcomeWindow::add(bool failed, bool slow, Instant at) noexcept {
+    if (ring_calls_ != 0) return add_to_ring(failed, slow);
+    if (slice_ == Duration::zero()) return;
+    advance(at);
+    const std::int64_t number = slice_of(at);
+    if (number <= newest_ - kSlices) return;
+    Sum& slice = slices_[static_cast<std::size_t>(number % kSlices + kSlices) % kSlices];
+    // A window that has counted four billion calls has seen enough of this slice.
+    if (sum_.calls == std::numeric_limits<std::uint32_t>::max()) return;
+    for (Sum* one : {&slice, &sum_}) {
+        ++one->calls;
+        one->failures += failed ? 1 : 0;
+        one->slow += slow ? 1 : 0;
+    }
+}
+
+void OutcomeWindow::add_to_ring(bool failed, bool slow) noexcept {
+    std::uint64_t& word = ring_[ring_at_ / kCallsPerWord];
+    const std::uint32_t shift = ring_at_ % kCallsPerWord * 2;
+    if (sum_.calls < ring_calls_) {
+        ++sum_.calls;
+    } else {
+        const std::uint64_t old = word >> shift;
+        sum_.failures -= (old & kFailed) != 0 ? 1 : 0;
+        sum_.slow -= (old & kSlow) != 0 ? 1 : 0;
+    }
+    const std::uint64_t bits = (failed ? kFailed : 0) | (slow ? kSlow : 0);
+    word = (word & ~((kFailed | kSlow) << shift)) | bits << shift;
+    sum_.failures += failed ? 1 : 0;
+    sum_.slow += slow ? 1 : 0;
+    if (++ring_at_ == ring_calls_) ring_at_ = 0;
+}
+
+void OutcomeWindow::clear() noexcept {
+    ring_at_ = 0;
+    std::fill(slices_.begin(), slices_.end(), Sum{});
+    sum_ = {};
+}
+
+}  // namespace datapunk::mesh::resilience
