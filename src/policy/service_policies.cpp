@@ -104,51 +104,44 @@ ServicePolicies::ServicePolicies(std::string name, const ServicePolicy& policy, 
       rules_(balance::rules_of(policy, seed)),
       budget_(policy.retry.budget),
       breaker_(policy.service_breaker),
-      workers_(seed) {}
+      workers_(seed),
+      admission_(policy.limits, workers_, seed) {}
 
 ServicePolicies::~ServicePolicies() {
     delete table_.load();
 }
 
-bool ServicePolicies::within_limit(Worker& worker, Instant now) const noexcept {
-    if (worker.allowance == 0 || now >= worker.allowance_until) {
-        const std::uint64_t in_flight = workers_.in_flight();
-        if (in_flight >= policy_.limits.requests) return false;
-        const std::uint64_t headroom = policy_.limits.requests - in_flight;
-        worker.allowance = std::max<std::uint64_t>(1, headroom / (2 * workers_.size()));
-        worker.allowance_until = now + kSumAgeMax;
-    }
-    return true;
-}
-
 std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
     CallState& call, Instant now
 ) {
+    auto begun = try_begin(call, now);
+    if (std::exchange(call.has_place, false)) [[unlikely]]
+        admission_.give_back(now);
+    return begun;
+}
+
+std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(CallState& call, Instant now) {
     const core::EpochGuard guard;
     const WorkerUse worker(workers_);
     if (call.deadline.expired(now)) {
         const NoEndpoint late{.reason = NoEndpoint::Reason::deadline};
-        return note_refusal(worker.get(), call, late, now);
+        return refuse(worker.get(), call, late, now);
     }
     if (is_blocked_.load(std::memory_order_relaxed)) {
-        worker->blocked.add();
         const NoEndpoint blocked{.reason = NoEndpoint::Reason::dependency};
-        return note_refusal(worker.get(), call, blocked, now);
+        return refuse(worker.get(), call, blocked, now);
     }
-    if (!within_limit(worker.get(), now)) {
-        worker->limited.add();
-        const NoEndpoint full{
-            .reason = NoEndpoint::Reason::limited,
-            .in_flight = static_cast<std::uint32_t>(workers_.in_flight())
-        };
-        return note_refusal(worker.get(), call, full, now);
+    if (!call.has_place && !admission_.within_limit(worker.get(), call.priority, now)) {
+        NoEndpoint why = admission_.refusal(call.priority);
+        why.may_wait = why.may_wait && call.can_wait;
+        if (why.may_wait) return why;
+        return refuse(worker.get(), call, why, now);
     }
     resilience::BreakerTransition changed;
     const std::uint32_t service_era = breaker_.admit(now, changed);
     if (changed) tell(nullptr, changed, now);
     if (service_era == 0) {
-        worker->breaker_open.add();
-        return note_refusal(worker.get(), call, refused_by_breaker(now), now);
+        return refuse(worker.get(), call, refused_by_breaker(now), now);
     }
     const Table* table = table_.load(std::memory_order_acquire);
     Skipped skipped(call.tried());
@@ -181,8 +174,10 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
 
         const std::uint64_t record = note_pick(worker.get(), *table, call, cell, now);
         cell.load.in_flight.fetch_add(1, std::memory_order_relaxed);
-        --worker->allowance;
-        worker->begun.add();
+        if (!std::exchange(call.has_place, false)) {
+            --worker->allowance;
+            worker->begun.add();
+        }
         if (call.attempts++ == 0) {
             worker->calls.add();
             if (++worker->deposits >= kDepositsMax) deposit(worker.get(), now);
@@ -196,8 +191,14 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
         return HeldEndpoint(*this, cell, permit.era, service_era, now, record);
     }
     breaker_.give_back(service_era);
-    worker->no_endpoint.add();
-    return note_refusal(worker.get(), call, explain(table), now);
+    return refuse(worker.get(), call, explain(table), now);
+}
+
+NoEndpoint ServicePolicies::refuse(
+    Worker& worker, CallState& call, const NoEndpoint& why, Instant now
+) const noexcept {
+    worker.count_refusal(why.reason);
+    return note_refusal(worker, call, why, now);
 }
 
 void ServicePolicies::deposit(Worker& worker, Instant now) noexcept {
@@ -225,6 +226,7 @@ void ServicePolicies::finish(
         const WorkerUse worker(workers_);
         worker->finished.add();
     }
+    admission_.finished(now);
     // The last touch: an unlisted cell without calls in flight is freed.
     attempt.cell_->load.in_flight.fetch_sub(1, std::memory_order_release);
 }
@@ -247,6 +249,9 @@ void ServicePolicies::record(
     {
         const WorkerUse worker(workers_);
         worker->outcomes[static_cast<std::size_t>(outcome)].add();
+        if (outcome == resilience::Outcome::success && now > attempt.begun_) {
+            worker->success_ns.add(static_cast<std::uint64_t>((now - attempt.begun_).count()));
+        }
         NotedSuccesses* noted = cell.slot == kNoSlot ? nullptr : &worker->noted[cell.slot];
         const Permit permit{.admitted = true, .era = attempt.era_};
         change = cell.record(permit, verdict, latency, call_policy_, now, noted);
@@ -348,7 +353,12 @@ std::uint32_t ServicePolicies::noted_successes(const Cell& cell) const noexcept 
 
 ServiceView ServicePolicies::view(Instant now) const {
     const std::lock_guard guard(mutex_);
-    ServiceView view{.service = name_, .retry_tokens = budget_.available(now)};
+    ServiceView view{
+        .service = name_,
+        .retry_tokens = budget_.available(now),
+        .limit = admission_.limit(),
+        .waiting = admission_.waiting()
+    };
     const ServiceBreaker::View breaker = breaker_.view(now);
     view.breaker = {
         .state = breaker.state, .forced = breaker.forced, .admitted_share = breaker.admitted_share
@@ -418,11 +428,9 @@ ServiceTotals ServicePolicies::totals() const noexcept {
         totals.calls += worker.calls.load();
         totals.attempts += worker.begun.load();
         totals.retries_refused += worker.retries_refused.load();
-        totals.limited += worker.limited.load();
-        totals.no_endpoint += worker.no_endpoint.load();
+        totals.attempts -= worker.unused.load();
+        for (std::size_t i = 0; i < kReasons; ++i) totals.refused[i] += worker.refused[i].load();
         totals.abandoned += worker.abandoned.load();
-        totals.breaker_open += worker.breaker_open.load();
-        totals.blocked += worker.blocked.load();
         totals.other_zone += worker.other_zone.load();
         totals.later_priority += worker.later_priority.load();
         for (std::size_t i = 0; i < kOutcomes; ++i) {

@@ -48,6 +48,7 @@
 #include "balance/spread.h"
 #include "core/epoch.h"
 #include "health/trend.h"
+#include "policy/admission.h"
 #include "policy/call.h"
 #include "policy/cell.h"
 #include "policy/decision.h"
@@ -142,6 +143,7 @@ class ServicePolicies {
     // by now. About once a second.
     void tick(Instant now);
 
+    // CallState::can_wait: the caller knows how to wait for a place (NoEndpoint::may_wait).
     std::variant<HeldEndpoint, NoEndpoint> begin_attempt(CallState& call, Instant now);
     // Its latency is now - attempt.begun(). `is_failure`: whether it speaks against the endpoint,
     // if that is known better than by the outcome; a cancelled attempt never does.
@@ -168,6 +170,9 @@ class ServicePolicies {
     std::string describe(const Decision& decision) const;
     // The last decisions of all threads about calls of this service, oldest first.
     std::vector<DecisionText> decisions() const;
+
+    // For PlaceWait: how a call that begin_attempt() told that it may wait does so.
+    Admission& admission() noexcept { return admission_; }
 
     // An operator's word: the breaker of the service (`endpoint` empty) or of one of its endpoints
     // stays as it is told; `none` lets it begin afresh. An endpoint that goes and comes back is
@@ -214,11 +219,14 @@ class ServicePolicies {
 
     friend class HeldEndpoint;
 
-    bool within_limit(Worker& worker, Instant now) const noexcept;
+    std::variant<HeldEndpoint, NoEndpoint> try_begin(CallState& call, Instant now);
     void deposit(Worker& worker, Instant now) noexcept;
     std::uint64_t note_pick(
         Worker& worker, const Table& table, CallState& call, const Cell& picked, Instant now
     ) const noexcept;
+    // Counts it, and keeps it to be explained.
+    NoEndpoint refuse(Worker& worker, CallState& call, const NoEndpoint& why, Instant now)
+        const noexcept;
     NoEndpoint note_refusal(Worker& worker, CallState& call, const NoEndpoint& why, Instant now)
         const noexcept;
     struct Names;
@@ -280,6 +288,7 @@ class ServicePolicies {
     resilience::RetryBudget budget_;
     ServiceBreaker breaker_;
     WorkerTable workers_;
+    Admission admission_;
     EventRing events_;
     std::atomic<const Table*> table_{nullptr};
     std::atomic<bool> is_blocked_{false};  // by a dependency that fails, and fail_fast

@@ -42,6 +42,7 @@ def fail(request, context):
 
 
 def sleep(request, context):
+    print('begun', flush=True)
     end = time.monotonic() + float(request)
     while context.is_active() and time.monotonic() < end:
         time.sleep(0.01)

@@ -145,10 +145,8 @@ struct CallOptions {
     // Which errors are worth another attempt, in the place of RetryConfig::on; worth_retrying() of
     // the attempt outranks it. Attempts, idempotence, budget and deadline still have their say.
     std::function<bool(const Error&)> retry_if{};
-    // Where the policy's limits tell classes and callers apart (limits.h). `caller` names on whose
-    // behalf the call is made, and is read during the call only.
+    // Where the policy's limits tell classes apart (PriorityConfig).
     CallPriority priority = CallPriority::normal;
-    std::string_view caller{};
     // Whether an attempt speaks against its endpoint (breaker, ejection, averages), in place of
     // what its outcome and the policy say. Whether it is tried again is another question. Not asked
     // about cancelled attempts. Must not throw.

@@ -9,11 +9,6 @@
 
 namespace datapunk::mesh::wire::grpc {
 
-namespace {
-
-
-}  // namespace
-
 std::string_view to_string(GrpcStatus status) noexcept {
     constexpr std::array<std::string_view, 17> kNames = {
         "OK",

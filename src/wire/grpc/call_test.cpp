@@ -7,8 +7,6 @@
 namespace datapunk::mesh::wire::grpc {
 namespace {
 
-using namespace std::chrono_literals;
-
 TEST(GrpcCall, ContentTypes) {
     EXPECT_TRUE(is_content_type("application/grpc"));
     EXPECT_TRUE(is_content_type("application/grpc+proto"));
