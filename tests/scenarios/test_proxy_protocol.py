@@ -1,5 +1,6 @@
 """The PROXY protocol: HAProxy in front of the mesh and behind it, and those who only pretend."""
 import json
+import socket
 import unittest
 
 from agents import Agent
@@ -49,7 +50,16 @@ class ProxyProtocol(Scenario):
         port = free_port()
         config = self.write(f'haproxy-{port}.cfg', text.format(port=port, **values))
         self.start(peer('haproxy'), '-db', '-f', config)
+        until(lambda: self.listens(port), what='haproxy listens')
         return port
+
+    @staticmethod
+    def listens(port):
+        try:
+            socket.create_connection(('127.0.0.1', port), 1).close()
+        except OSError:
+            return False
+        return True
 
     def mesh(self, trusted='"127.0.0.9"'):
         self.api = self.origin('api')
