@@ -23,6 +23,7 @@ inline constexpr MetricFamily kRequestsRejected{"mesh_requests_rejected_total", 
 inline constexpr MetricFamily kAttempts{"mesh_attempts_total", counter, "", "Attempts at single endpoints, by how they ended.", {"service", "outcome"}};
 inline constexpr MetricFamily kRetries{"mesh_retries_total", counter, "", "Attempts after the first, by the reason for trying again.", {"service", "reason"}};
 inline constexpr MetricFamily kRetryBudgetExhausted{"mesh_retry_budget_exhausted_total", counter, "", "Retries not made because the retry budget was used up.", {"service"}};
+inline constexpr MetricFamily kGrpcRequests{"mesh_grpc_requests_total", counter, "", "Calls of gRPC by method and status; methods that the endpoints do not have, and calls that none answered, are \"-\".", {"service", "method", "status"}, 2000};
 // --- failure handling
 inline constexpr MetricFamily kBreakerState{"mesh_breaker_state", gauge, "", "Circuit breaker: 0 closed, 1 half-open, 2 open.", {"service", "endpoint"}, kEndpointSeriesMax};
 inline constexpr MetricFamily kBreakerTransitions{"mesh_breaker_transitions_total", counter, "", "Changes of circuit breaker state, by the new state.", {"service", "to"}};
@@ -34,6 +35,9 @@ inline constexpr MetricFamily kEndpointLatencyForecast{"mesh_endpoint_forecast_l
 inline constexpr MetricFamily kEndpointInFlightForecast{"mesh_endpoint_forecast_in_flight", gauge, "", "Where an endpoint's calls in flight are heading: expected after forecast.horizon.", {"service", "endpoint"}, kEndpointSeriesMax};
 inline constexpr MetricFamily kEjections{"mesh_ejections_total", counter, "", "Endpoints left out because real calls failed, by the rule that found it.", {"service", "reason"}};
 inline constexpr MetricFamily kEndpointsEjected{"mesh_endpoints_ejected", gauge, "", "Endpoints left out at present.", {"service"}};
+// --- limits
+inline constexpr MetricFamily kLimit{"mesh_limit_requests", gauge, "", "Attempts that may be in flight at present.", {"service"}};
+inline constexpr MetricFamily kPending{"mesh_limit_pending", gauge, "", "Calls that wait for a place.", {"service"}};
 // --- balancing
 inline constexpr MetricFamily kEndpointsCalled{"mesh_endpoints_called", gauge, "", "Endpoints that calls go to at present: of the own subset, zone and priority.", {"service"}};
 inline constexpr MetricFamily kPanic{"mesh_panic", gauge, "", "1 while so many endpoints are critical that their checks are disregarded.", {"service"}};
@@ -105,6 +109,7 @@ inline constexpr const MetricFamily* kAll[] = {
     &kAttempts,
     &kRetries,
     &kRetryBudgetExhausted,
+    &kGrpcRequests,
     &kBreakerState,
     &kBreakerTransitions,
     &kServiceBreakerState,
@@ -115,6 +120,8 @@ inline constexpr const MetricFamily* kAll[] = {
     &kEndpointInFlightForecast,
     &kEjections,
     &kEndpointsEjected,
+    &kLimit,
+    &kPending,
     &kEndpointsCalled,
     &kPanic,
     &kAttemptsSpilled,

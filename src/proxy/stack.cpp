@@ -4,7 +4,7 @@
 //   trace      before anything that may fail, so that failures belong to a trace
 //   deadline   starts when the request has arrived: queueing and retries count
 //   route      which service; nothing below knows about hosts and paths
-//   admit      the service's concurrency limit (inside begin_attempt: the policies own it)
+//   admit      the service's limits (inside begin_attempt: the policies own them); may wait
 //   body       small bodies are collected first, so that a retry can send them again
 //   retry      per attempt: pick, guard, pool, stream; then ask whether once more
 //   answer     bodies flow with back-pressure; an unfinished one is never shown as finished
@@ -13,8 +13,10 @@
 
 #include "http/date.h"
 #include "proxy/affinity.h"
+#include "proxy/call_class.h"
 #include "proxy/exchange.h"
 #include "proxy/paths.h"
+#include "proxy/place_wait.h"
 #include "proxy/proxy.h"
 
 namespace datapunk::mesh::proxy {
@@ -63,6 +65,7 @@ io::Task<bool> Exchange::run() {
     buffers_.traceparent.clear();
     starts_trace_ =
         proxy_.continue_trace(request_.value(Header::traceparent), buffers_.traceparent);
+    read_grpc_request();
     co_await dispatch();
     finish();
     // A body that was not read would be taken for the next request.
@@ -106,6 +109,7 @@ void Exchange::enter(Proxy::Routed& routed) {
     target_ = std::move(routed.target);
     upstream_state_ = &proxy_.state_of(*service_);
     deadline_ = started_ + routed.route->timeout.value_or(service_->policy().deadline);
+    if (grpc_timeout_) deadline_ = std::min(deadline_, started_ + *grpc_timeout_);
     upstream_state_->metrics.in_flight.add(1);
 }
 
@@ -113,11 +117,22 @@ io::Task<void> Exchange::serve() {
     const bool has_body = co_await take_request_body();
     if (!has_body) co_return;
     policy::CallState call{resilience::Deadline(deadline_)};
+    call.can_wait = true;
+    call.priority = priority_of(service_->policy().limits.priority, request_);
     call.hash = affinity_hash(service_->policy().affinity, request_, buffers_.from->ip);
     for (;;) {
         auto begun = service_->begin_attempt(call, now());
         if (const auto* none = std::get_if<policy::NoEndpoint>(&begun)) {
-            const policy::NoEndpoint why = *none;
+            policy::NoEndpoint why = *none;
+            if (why.may_wait) {
+                watch_client();
+                const auto refused = co_await wait_for_place(
+                    service_->admission(), call, proxy_.loop(), wake_, client_gone_
+                );
+                if (client_gone_) co_return;
+                if (!refused) continue;
+                why = *refused;
+            }
             co_await answer_without_endpoint(why);
             co_return;
         }
@@ -126,6 +141,7 @@ io::Task<void> Exchange::serve() {
         if (listener_.config.access_log) buffers_.endpoint = at.address();
         const AttemptResult result = co_await attempt(at);
         const bool is_final = result.has_answer && result.outcome == Outcome::success &&
+                              !result.verdict.value_or(false) &&
                               !resilience::may_retry_answers(service_->policy().retry);
         if (is_final) {
             co_await give_answer(std::move(at));
@@ -133,8 +149,10 @@ io::Task<void> Exchange::serve() {
         }
         const resilience::AttemptEnd end{
             .outcome = result.outcome,
-            .idempotent = is_idempotent(request_.method),
+            // Naming a gRPC status says that such calls may be sent again.
+            .idempotent = is_idempotent(request_.method) || result.verdict.value_or(false),
             .replayable = body_is_whole_ || !result.sent,
+            .user_verdict = result.verdict,
             .retry_after = result.retry_after,
             .status =
                 result.has_answer ? static_cast<std::uint16_t>(answer_.status) : std::uint16_t{0},
@@ -189,28 +207,9 @@ io::Task<bool> Exchange::wait_before_retry(Duration wait) {
 }
 
 io::Task<void> Exchange::answer_without_endpoint(policy::NoEndpoint why) {
-    using Reason = policy::NoEndpoint::Reason;
     const std::string text = service_->to_error(why, now()).what;
-    switch (why.reason) {
-        case Reason::deadline:
-            co_await reply(504, ReplyReason::deadline, text);
-            break;
-        case Reason::limited:
-            co_await reply(503, ReplyReason::limit, text);
-            break;
-        case Reason::unknown_service:
-            co_await reply(503, ReplyReason::unknown_service, text);
-            break;
-        case Reason::breaker_open:
-            co_await reply(503, ReplyReason::breaker_open, text);
-            break;
-        case Reason::dependency:
-            co_await reply(503, ReplyReason::dependency, text);
-            break;
-        case Reason::none_available:
-            co_await reply(503, ReplyReason::no_endpoint, text);
-            break;
-    }
+    const ReplyReason reason = reason_of(why.reason);
+    co_await reply(status_of(reason), reason, text);
 }
 
 io::Task<void> Exchange::answer_failure(const AttemptResult& failed) {
@@ -238,7 +237,8 @@ io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view 
         .explanation = explanation,
         .date = http::http_date(proxy_.loop().wall_now()),
         .keep_alive = keep_alive_,
-        .head_only = request_.method == Method::head
+        .head_only = request_.method == Method::head,
+        .to_grpc = is_grpc_
     };
     proxy_.count_reply(listener_, service_, reason);
     auto written = co_await caller_.reply(answer, piece_deadline());
@@ -252,6 +252,7 @@ io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view 
 void Exchange::finish() {
     const Duration took = now() - started_;
     upstream_state_->metrics.record(status_, took);
+    count_grpc();
     if (!listener_.config.access_log) return;
     proxy_.log().info(
         "request",
