@@ -84,6 +84,21 @@ TEST(SimBalance, OneSlowOfTenCostsTheTailATenthAtMost) {
     EXPECT_LE(simulate(scenario, ServicePolicy{}, 1).p99_ms, 1.1 * oracle.p99_ms);
 }
 
+// Plain while all are well; and careful within a second or two of one becoming slow.
+TEST(SimBalance, AdaptiveIsEvenWhileAllAreWellAndCarefulWhenOneIsSlow) {
+    const auto well = parse_scenario("x", "endpoints 10\nload 0.6\nwarm_up 40s\nduration 20s\n");
+    ASSERT_TRUE(well);
+    EXPECT_LE(simulate(*well, balance_only(Adaptive{}), 1).imbalance, 1.001);
+    const auto slow = parse_scenario(
+        "x", "endpoints 10\nload 0.6\nwarm_up 40s\nduration 40s\nat 45s 0 slow 10\n"
+    );
+    ASSERT_TRUE(slow);
+    const auto plain = simulate(*slow, balance_only(RoundRobin{}), 1);
+    const auto adaptive = simulate(*slow, balance_only(Adaptive{}), 1);
+    EXPECT_LT(adaptive.p99_ms, plain.p99_ms / 20);
+    EXPECT_LT(adaptive.bad_share, 0.03);
+}
+
 TEST(SimBalance, SlowStartSparesAColdEndpoint) {
     const Scenario scenario = load("cold_start");
     ServicePolicy slowly = balance_only(RoundRobin{});

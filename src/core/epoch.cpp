@@ -40,12 +40,6 @@ struct SlotOwner {
     }
 };
 
-// Every reader's "note the epoch, then read the pointer" happens in that order as seen from here.
-void order_all_readers() noexcept {
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (have_membarrier()) syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-}
-
 }  // namespace
 
 ThreadSlot* join_thread_slots() noexcept {
@@ -66,6 +60,11 @@ ThreadSlot* join_thread_slots() noexcept {
     return this_thread_slot;
 }
 
+void heavy_barrier() noexcept {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (have_membarrier()) syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
 void enter_shared_slot() noexcept {
     shared_readers.fetch_add(1, std::memory_order_seq_cst);
 }
@@ -84,7 +83,8 @@ void RetiredList::add(UniqueFunction<void()> destroy) {
 
 std::size_t RetiredList::collect() {
     if (retired_.empty()) return 0;
-    order_all_readers();
+    heavy_barrier(
+    );  // every reader's "note the epoch, then read the pointer" happens in that order
     if (shared_readers.load(std::memory_order_acquire) > 0) return 0;
     std::uint64_t oldest = std::numeric_limits<std::uint64_t>::max();
     const std::uint32_t used = slots_used.load();

@@ -93,6 +93,21 @@ class EpochGuard {
     ThreadSlot& slot_;
 };
 
+// The two halves of an order between threads, where one side runs often: if a thread writes A,
+// calls light_barrier() and reads B, and another writes B, calls heavy_barrier() and reads A, then
+// at least one of them sees what the other wrote. The light one costs nothing but on kernels
+// without membarrier(2); the heavy one is a system call.
+inline void light_barrier() noexcept {
+    const ThreadSlot& slot = thread_slot();
+    if (slot.needs_fence || slot.is_shared) [[unlikely]] {
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+    } else {
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    }
+}
+
+void heavy_barrier() noexcept;
+
 // What a writer has unpublished and still has to destroy. Its owner must outlive all readers of
 // what it holds: the destructor destroys everything at once.
 class RetiredList {

@@ -268,37 +268,6 @@ void check_retry(const RetryConfig& r, Problems& problems) {
     );
 }
 
-void check_key(const CallerKeyConfig& key, std::string_view where, Problems& problems) {
-    problems.need(
-        key.by != CallerKeyConfig::Kind::header ||
-            (core::is_token(key.name) && key.name.size() <= 128),
-        "{}.name must be the name of a header, is \"{}\"",
-        where,
-        key.name
-    );
-}
-
-void check_rate(const CallRateConfig& r, Problems& problems) {
-    problems.need(
-        r.per_second > 0 && r.per_second <= 1e6, "limits.rate.per_second must be in (0, 1000000]"
-    );
-    problems.need(r.burst >= 1 && r.burst <= 1'000'000, "limits.rate.burst must be 1..1000000");
-    problems.need(
-        r.window >= std::chrono::milliseconds(10) && r.window <= std::chrono::hours(1),
-        "limits.rate.window must be 10ms..1h"
-    );
-    problems.need(
-        r.algorithm != CallRateConfig::Algorithm::sliding_window ||
-            r.per_second * std::chrono::duration<double>(r.window).count() >= 1,
-        "limits.rate.window must be long enough for one call at limits.rate.per_second"
-    );
-    check_key(r.key, "limits.rate.key", problems);
-    problems.need(
-        !r.shared || r.key.by == CallerKeyConfig::Kind::none,
-        "limits.rate.shared must not be set together with limits.rate.key"
-    );
-}
-
 void check_limits(const LimitsConfig& l, Problems& problems) {
     problems.need(
         l.connections >= 1 && l.connections <= 1'000'000, "limits.connections must be 1..1000000"
@@ -314,23 +283,12 @@ void check_limits(const LimitsConfig& l, Problems& problems) {
         l.adaptive == AdaptiveLimit::none || (l.adaptive_min >= 1 && l.adaptive_min <= l.requests),
         "limits.adaptive_min must be 1..limits.requests"
     );
-    check_key(l.callers.key, "limits.callers.key", problems);
-    problems.need(
-        l.callers.share > 0 && l.callers.share <= 1, "limits.callers.share must be in (0, 1]"
-    );
     problems.need(
         l.priority.header.empty() ||
             (core::is_token(l.priority.header) && l.priority.header.size() <= 128),
         "limits.priority.header must be the name of a header, is \"{}\"",
         l.priority.header
     );
-    problems.need(l.throttle.k >= 1 && l.throttle.k <= 10, "limits.throttle.k must be 1..10");
-    problems.need(
-        l.throttle.window >= std::chrono::seconds(1) &&
-            l.throttle.window <= std::chrono::minutes(10),
-        "limits.throttle.window must be 1s..10m"
-    );
-    check_rate(l.rate, problems);
 }
 
 }  // namespace

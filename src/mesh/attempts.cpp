@@ -85,6 +85,8 @@ Result<> MeshCore::run(
         options.deadline > Duration::zero() ? options.deadline : service.policies.policy().deadline;
     policy::CallState call(resilience::Deadline::in(begun, limit));
     call.hash = options.hash;
+    call.priority = options.priority;
+    call.can_wait = true;
     if (!service.is_known()) {
         const Instant latest = std::min(call.deadline.at(), begun + options_.timeout);
         auto known = service.wait_known(*world_.clock, latest);
@@ -93,6 +95,26 @@ Result<> MeshCore::run(
     auto result = attempts(service, call, options, attempt);
     service.call_duration.record(world_.clock->now() - begun);
     return result;
+}
+
+// Nothing: the call has a place now.
+std::optional<policy::NoEndpoint> MeshCore::wait_for_place(
+    policy::ServicePolicies& policies, policy::CallState& call, Instant now
+) {
+    std::mutex mutex;
+    std::condition_variable changed;
+    policy::PlaceWait wait(policies.admission(), [&mutex, &changed] {
+        const std::lock_guard lock(mutex);
+        changed.notify_one();
+    });
+    if (auto refused = wait.join(call, now)) return refused;
+    {
+        std::unique_lock lock(mutex);
+        while (!wait.is_over() && world_.clock->now() < wait.latest()) {
+            world_.clock->wait(lock, changed, wait.latest());
+        }
+    }
+    return wait.end(call, world_.clock->now());
 }
 
 Result<> MeshCore::attempts(
@@ -107,7 +129,14 @@ Result<> MeshCore::attempts(
     for (;;) {
         Instant now = world_.clock->now();
         auto begun = policies.begin_attempt(call, now);
-        if (const auto* nobody = std::get_if<policy::NoEndpoint>(&begun)) {
+        if (auto* nobody = std::get_if<policy::NoEndpoint>(&begun)) {
+            if (nobody->may_wait) {
+                const auto refused = wait_for_place(policies, call, now);
+                if (!refused) continue;
+                if (gate_.is_closed()) return stopping_error();
+                *nobody = *refused;
+                now = world_.clock->now();
+            }
             Error error = policies.to_error(*nobody, now);
             if (last) error.what += fmt::format("; before: {}", last->what);
             return error;

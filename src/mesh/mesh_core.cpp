@@ -77,7 +77,10 @@ bool MeshCore::stop() {
         const std::lock_guard lock(sleep_mutex_);
     }
     woken_.notify_all();
-    services_.for_each([](ServiceState& service) { service.fail(stopping_error()); });
+    services_.for_each([](ServiceState& service) {
+        service.fail(stopping_error());
+        service.policies.admission().close();
+    });
 
     struct Withdrawn {
         std::mutex mutex;

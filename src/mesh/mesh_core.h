@@ -138,6 +138,9 @@ class MeshCore {
         const CallOptions& options,
         const AttemptFunction& attempt
     );
+    std::optional<policy::NoEndpoint> wait_for_place(
+        policy::ServicePolicies& policies, policy::CallState& call, Instant now
+    );
     bool sleep_until(Instant until);
     bool drain(Instant deadline);
     bool is_own_thread() const noexcept;

@@ -123,6 +123,56 @@ TEST(ServiceMesh, StopsRetryingWhenOneAnswers) {
     EXPECT_EQ(*answer, 2);
 }
 
+TEST(ServiceMesh, ACallWaitsForAPlaceAndALeaseDoesNot) {
+    ServicePolicy policy = eager(1);
+    policy.limits.requests = 1;
+    policy.limits.pending = 1;
+    policy.limits.pending_timeout = seconds(60);
+    ServiceMesh mesh = fixed_mesh(policy);
+    auto lease = mesh.get_service_instance("api_service");
+    ASSERT_TRUE(lease);
+    const auto none = mesh.get_service_instance("api_service");
+    ASSERT_FALSE(none);
+    EXPECT_EQ(none.error().code, Code::exhausted);
+    std::thread waiting([&] {
+        const auto answer = mesh.call<int>(
+            "api_service", [](const ServiceEndpoint&, Attempt&) -> Result<int> { return 7; }
+        );
+        EXPECT_TRUE(answer) << answer.error().what;
+    });
+    while (mesh.metrics_text().find("mesh_limit_pending{service=\"api_service\"} 1") ==
+           std::string::npos) {
+        std::this_thread::yield();
+    }
+    lease->report(Outcome::success);
+    waiting.join();
+}
+
+TEST(ServiceMesh, WhoWaitsForAPlaceLeavesWhenTheMeshStops) {
+    ServicePolicy policy = eager(1);
+    policy.limits.requests = 1;
+    policy.limits.pending = 1;
+    policy.limits.pending_timeout = std::chrono::minutes(10);
+    policy.deadline = std::chrono::minutes(10);
+    std::optional<ServiceMesh> mesh(fixed_mesh(policy));
+    auto lease = mesh->get_service_instance("api_service");
+    ASSERT_TRUE(lease);
+    const Service api = mesh->service("api_service").value();
+    std::thread waiting([&] {
+        const auto answer =
+            api.call<int>([](const ServiceEndpoint&, Attempt&) -> Result<int> { return 7; });
+        EXPECT_EQ(answer.error().code, Code::aborted);
+    });
+    while (mesh->metrics_text().find("mesh_limit_pending{service=\"api_service\"} 1") ==
+           std::string::npos) {
+        std::this_thread::yield();
+    }
+    std::thread stopping([&] { mesh.reset(); });
+    waiting.join();
+    lease->report(Outcome::success);
+    stopping.join();
+}
+
 TEST(ServiceMesh, AnErrorThatIsAnAnswerIsPassedOnAsItIs) {
     ServiceMesh mesh = fixed_mesh();
     int calls = 0;

@@ -35,6 +35,9 @@ inline constexpr MetricFamily kEndpointLatencyForecast{"mesh_endpoint_forecast_l
 inline constexpr MetricFamily kEndpointInFlightForecast{"mesh_endpoint_forecast_in_flight", gauge, "", "Where an endpoint's calls in flight are heading: expected after forecast.horizon.", {"service", "endpoint"}, kEndpointSeriesMax};
 inline constexpr MetricFamily kEjections{"mesh_ejections_total", counter, "", "Endpoints left out because real calls failed, by the rule that found it.", {"service", "reason"}};
 inline constexpr MetricFamily kEndpointsEjected{"mesh_endpoints_ejected", gauge, "", "Endpoints left out at present.", {"service"}};
+// --- limits
+inline constexpr MetricFamily kLimit{"mesh_limit_requests", gauge, "", "Attempts that may be in flight at present.", {"service"}};
+inline constexpr MetricFamily kPending{"mesh_limit_pending", gauge, "", "Calls that wait for a place.", {"service"}};
 // --- balancing
 inline constexpr MetricFamily kEndpointsCalled{"mesh_endpoints_called", gauge, "", "Endpoints that calls go to at present: of the own subset, zone and priority.", {"service"}};
 inline constexpr MetricFamily kPanic{"mesh_panic", gauge, "", "1 while so many endpoints are critical that their checks are disregarded.", {"service"}};
@@ -117,6 +120,8 @@ inline constexpr const MetricFamily* kAll[] = {
     &kEndpointInFlightForecast,
     &kEjections,
     &kEndpointsEjected,
+    &kLimit,
+    &kPending,
     &kEndpointsCalled,
     &kPanic,
     &kAttemptsSpilled,

@@ -53,7 +53,9 @@ TEST(ServiceBreaker, OpensWhenTheServiceFailsWhateverItsEndpoints) {
         to_error(why, "api_service", kStart).what,
         "api_service: its circuit breaker is open, next try in 30s"
     );
-    EXPECT_EQ(policies.totals().breaker_open, 1U);
+    EXPECT_EQ(
+        policies.totals().refused[static_cast<std::size_t>(NoEndpoint::Reason::breaker_open)], 1U
+    );
     EXPECT_EQ(policies.view(kStart).breaker.state, BreakerState::open);
     const auto events = policies.drain_events();
     ASSERT_EQ(events.size(), 1U);

@@ -24,6 +24,29 @@ void append_wait(std::string& out, const NoEndpoint& why, Instant now) {
 
 }  // namespace
 
+std::string_view to_string(NoEndpoint::Reason reason) noexcept {
+    using Reason = NoEndpoint::Reason;
+    switch (reason) {
+        case Reason::unknown_service:
+            return "unknown_service";
+        case Reason::none_available:
+            return "no_endpoint";
+        case Reason::breaker_open:
+            return "breaker_open";
+        case Reason::dependency:
+            return "dependency";
+        case Reason::deadline:
+            return "deadline";
+        case Reason::limited:
+            return "limit";
+        case Reason::pending_timeout:
+            return "pending_timeout";
+        case Reason::shed:
+            return "shed";
+    }
+    return "unknown";
+}
+
 Error to_error(const NoEndpoint& why, std::string_view service, Instant now) {
     Error error{.code = Code::unavailable, .source = Source::upstream, .retryable = true};
     error.what = std::string(service) + ": ";
@@ -37,7 +60,19 @@ Error to_error(const NoEndpoint& why, std::string_view service, Instant now) {
         case NoEndpoint::Reason::limited:
             error.code = Code::exhausted;
             error.source = Source::internal;
-            error.what += std::to_string(why.in_flight) + " requests in flight, the limit";
+            error.what += std::to_string(why.in_flight) + " requests in flight, the limit is " +
+                          std::to_string(why.limit);
+            return error;
+        case NoEndpoint::Reason::pending_timeout:
+            error.code = Code::exhausted;
+            error.source = Source::internal;
+            error.what += "waited too long for one of " + std::to_string(why.limit) + " places";
+            return error;
+        case NoEndpoint::Reason::shed:
+            error.code = Code::exhausted;
+            error.source = Source::internal;
+            error.what += std::to_string(why.in_flight) + " requests in flight of " +
+                          std::to_string(why.limit) + ", the rest is for calls of a higher class";
             return error;
         case NoEndpoint::Reason::unknown_service:
             error.code = Code::not_found;

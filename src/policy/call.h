@@ -2,6 +2,7 @@
 
 // What one call carries from attempt to attempt, and what the policies answer it.
 
+#include <datapunk/mesh/limits.h>
 #include <datapunk/mesh/result.h>
 #include <datapunk/mesh/time.h>
 
@@ -26,6 +27,9 @@ class CallState {
     Duration last_wait{};        // before the attempt that is out, or was
     // What the call wants to stay with one endpoint for, hashed; see RingHash.
     std::optional<std::uint64_t> hash{};
+    CallPriority priority = CallPriority::normal;
+    bool can_wait = false;   // for a place of the limit: see PlaceWait
+    bool has_place = false;  // of the limit, that PlaceWait got; begin_attempt uses it up
 
     // Endpoints already asked. Compared only: they may be gone by now.
     std::span<const balance::EndpointLoad* const> tried() const noexcept {
@@ -51,21 +55,30 @@ struct NoEndpoint {
         none_available,
         breaker_open,
         dependency,
-        limited,
-        deadline
+        deadline,
+        limited,          // all places of the limit are taken, and of the queue if there is one
+        pending_timeout,  // waited long enough for a place
+        shed,             // what is left is for calls of a higher class
     };
 
     Reason reason = Reason::none_available;
+    bool may_wait = false;  // for a place, and is not counted as refused yet: see PlaceWait
     std::uint32_t known = 0;
     std::uint32_t critical = 0;   // by the registry's checks
     std::uint32_t ejected = 0;    // by their own results
     std::uint32_t open = 0;       // circuit breakers, waiting or with all probes out
     std::uint32_t outside = 0;    // of the policy's subset; not among the known
     std::uint32_t in_flight = 0;  // of this service, when limited
+    std::uint32_t limit = 0;      // that was
     Instant next_at = kNever;     // when the first of them may be asked again
 
     friend bool operator==(const NoEndpoint&, const NoEndpoint&) = default;
 };
+
+inline constexpr std::size_t kReasons = static_cast<std::size_t>(NoEndpoint::Reason::shed) + 1;
+
+// As in metrics, logs and x-mesh-reason: "limit", "no_endpoint".
+std::string_view to_string(NoEndpoint::Reason reason) noexcept;
 
 // "api_service: 12 known, 9 ejected (5xx in a row), 3 open, next try in 4s".
 Error to_error(const NoEndpoint& why, std::string_view service, Instant now);

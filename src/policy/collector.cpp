@@ -18,15 +18,17 @@ ServiceCollector::ServiceCollector(
       known_(registry.gauge(names::kEndpointsKnown, {service})),
       healthy_(registry.gauge(names::kEndpointsHealthy, {service})),
       ejected_(registry.gauge(names::kEndpointsEjected, {service})),
+      limit_(registry.gauge(names::kLimit, {service})),
+      waiting_(registry.gauge(names::kPending, {service})),
       called_(registry.gauge(names::kEndpointsCalled, {service})),
       panic_(registry.gauge(names::kPanic, {service})),
       other_zone_(registry.counter(names::kAttemptsSpilled, {service, "zone"})),
       later_priority_(registry.counter(names::kAttemptsSpilled, {service, "priority"})) {
     if (refusals == Refusals::here) {
-        breaker_open_ = registry.counter(names::kRequestsRejected, {service, "breaker_open"});
-        blocked_ = registry.counter(names::kRequestsRejected, {service, "dependency"});
-        limited_ = registry.counter(names::kRequestsRejected, {service, "limit"});
-        no_endpoint_ = registry.counter(names::kRequestsRejected, {service, "no_endpoint"});
+        for (std::size_t i = 0; i < kReasons; ++i) {
+            const auto reason = static_cast<NoEndpoint::Reason>(i);
+            refused_[i] = registry.counter(names::kRequestsRejected, {service, to_string(reason)});
+        }
     }
     for (std::size_t i = 0; i < kOutcomes; ++i) {
         const auto outcome = static_cast<Outcome>(i);
@@ -46,14 +48,16 @@ void ServiceCollector::update(const ServicePolicies& policies, Instant now) {
         retries_[i].add(totals.retries_after[i] - counted_.retries_after[i]);
     }
     retries_refused_.add(totals.retries_refused - counted_.retries_refused);
-    breaker_open_.add(totals.breaker_open - counted_.breaker_open);
-    blocked_.add(totals.blocked - counted_.blocked);
-    limited_.add(totals.limited - counted_.limited);
-    no_endpoint_.add(totals.no_endpoint - counted_.no_endpoint);
+    for (std::size_t i = 0; i < kReasons; ++i) {
+        refused_[i].add(totals.refused[i] - counted_.refused[i]);
+    }
     other_zone_.add(totals.other_zone - counted_.other_zone);
     later_priority_.add(totals.later_priority - counted_.later_priority);
     counted_ = totals;
-    update_endpoints(policies.view(now));
+    const ServiceView view = policies.view(now);
+    limit_.set(view.limit);
+    waiting_.set(view.waiting);
+    update_endpoints(view);
 }
 
 void ServiceCollector::update_endpoints(const ServiceView& view) {

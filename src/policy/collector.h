@@ -5,7 +5,8 @@
 // that recording a call touches no metric.
 //
 // Written: attempts by outcome, retries by reason, refusals, breaker states and changes, ejections,
-// endpoints known, healthy and ejected. One thread at a time. Cost: O(endpoints).
+// endpoints known, healthy and ejected, the limit of calls in flight and who waits for it. One
+// thread at a time. Cost: O(endpoints).
 
 #include <array>
 #include <cstdint>
@@ -44,16 +45,15 @@ class ServiceCollector {
     std::array<metrics::Counter, kOutcomes> attempts_;
     std::array<metrics::Counter, kOutcomes> retries_;
     metrics::Counter retries_refused_;
-    metrics::Counter limited_;
-    metrics::Counter no_endpoint_;
-    metrics::Counter breaker_open_;
-    metrics::Counter blocked_;
+    std::array<metrics::Counter, kReasons> refused_;
     metrics::Gauge degraded_;
     metrics::Gauge breaker_;
     metrics::Gauge breakers_forced_;
     metrics::Gauge known_;
     metrics::Gauge healthy_;
     metrics::Gauge ejected_;
+    metrics::Gauge limit_;
+    metrics::Gauge waiting_;
     metrics::Gauge called_;
     metrics::Gauge panic_;
     metrics::Counter other_zone_;

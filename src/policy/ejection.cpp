@@ -96,6 +96,7 @@ void ServicePolicies::tell_returns(Instant now) {
 }
 
 void ServicePolicies::tick(Instant now) {
+    if (admission_.waiting() > 0) admission_.grant(now);
     const std::lock_guard guard(mutex_);
     if (policy_.outlier.enabled) {
         if (!next_sweep_) next_sweep_ = now + policy_.outlier.interval;

@@ -79,15 +79,20 @@ void ServicePolicies::update(const EndpointSet& set, Instant now) {
             unlisted.push_back(std::move(cells_[old++]));
         }
         std::unique_ptr<Cell> cell;
+        std::optional<Instant> fresh_since;
         if (old < cells_.size() && cells_[old]->endpoint.id == endpoint.id) {
-            const bool stays = is_same(cells_[old]->endpoint, endpoint);
+            const Cell& before = *cells_[old];
+            // With other weights or metadata it is another cell, but has been warm as long.
+            const bool was_here =
+                before.endpoint.host == endpoint.host && before.endpoint.port == endpoint.port;
+            if (was_here && before.health != Health::critical) fresh_since = before.fresh_since;
+            const bool stays = is_same(before.endpoint, endpoint);
             (stays ? cell : unlisted.emplace_back()) = std::move(cells_[old++]);
         }
         const bool is_new = cell == nullptr;
         if (is_new) cell = cell_for(endpoint, now);
         // Also who was critical begins slowly; but nobody does in a service that begins itself.
-        const bool is_fresh = is_new || (cell->health == Health::critical && endpoint.healthy());
-        if (is_fresh && starts_slowly) cell->fresh_since = now;
+        if (starts_slowly) cell->fresh_since = fresh_since.value_or(now);
         if (is_new || cell->health != endpoint.health) {
             cell->health = endpoint.health;
             const std::lock_guard cell_guard(cell->lock);

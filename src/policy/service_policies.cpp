@@ -103,45 +103,44 @@ ServicePolicies::ServicePolicies(std::string name, const ServicePolicy& policy, 
       rules_(balance::rules_of(policy, seed)),
       budget_(policy.retry.budget),
       breaker_(policy.service_breaker),
-      workers_(seed) {}
+      workers_(seed),
+      admission_(policy.limits, workers_, seed) {}
 
 ServicePolicies::~ServicePolicies() {
     delete table_.load();
 }
 
-bool ServicePolicies::within_limit(Worker& worker, Instant now) const noexcept {
-    if (worker.allowance == 0 || now >= worker.allowance_until) {
-        const std::uint64_t in_flight = workers_.in_flight();
-        if (in_flight >= policy_.limits.requests) return false;
-        const std::uint64_t headroom = policy_.limits.requests - in_flight;
-        worker.allowance = std::max<std::uint64_t>(1, headroom / (2 * workers_.size()));
-        worker.allowance_until = now + kSumAgeMax;
-    }
-    return true;
-}
-
 std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
     CallState& call, Instant now
 ) {
-    if (call.deadline.expired(now)) return NoEndpoint{.reason = NoEndpoint::Reason::deadline};
+    auto begun = try_begin(call, now);
+    if (std::exchange(call.has_place, false)) [[unlikely]]
+        admission_.give_back(now);
+    return begun;
+}
+
+std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(CallState& call, Instant now) {
+    if (call.deadline.expired(now)) {
+        WorkerUse(workers_)->count_refusal(NoEndpoint::Reason::deadline);
+        return NoEndpoint{.reason = NoEndpoint::Reason::deadline};
+    }
     const core::EpochGuard guard;
     const WorkerUse worker(workers_);
     if (is_blocked_.load(std::memory_order_relaxed)) {
-        worker->blocked.add();
+        worker->count_refusal(NoEndpoint::Reason::dependency);
         return NoEndpoint{.reason = NoEndpoint::Reason::dependency};
     }
-    if (!within_limit(worker.get(), now)) {
-        worker->limited.add();
-        return NoEndpoint{
-            .reason = NoEndpoint::Reason::limited,
-            .in_flight = static_cast<std::uint32_t>(workers_.in_flight())
-        };
+    if (!call.has_place && !admission_.within_limit(worker.get(), call.priority, now)) {
+        NoEndpoint why = admission_.refusal(call.priority);
+        why.may_wait = why.may_wait && call.can_wait;
+        if (!why.may_wait) worker->count_refusal(why.reason);
+        return why;
     }
     resilience::BreakerTransition changed;
     const std::uint32_t service_era = breaker_.admit(now, changed);
     if (changed) tell(nullptr, changed, now);
     if (service_era == 0) {
-        worker->breaker_open.add();
+        worker->count_refusal(NoEndpoint::Reason::breaker_open);
         return refused_by_breaker(now);
     }
     const Table* table = table_.load(std::memory_order_acquire);
@@ -173,8 +172,10 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
         }
 
         cell.load.in_flight.fetch_add(1, std::memory_order_relaxed);
-        --worker->allowance;
-        worker->begun.add();
+        if (!std::exchange(call.has_place, false)) {
+            --worker->allowance;
+            worker->begun.add();
+        }
         if (call.attempts++ == 0) {
             worker->calls.add();
             if (++worker->deposits >= kDepositsMax) deposit(worker.get(), now);
@@ -188,8 +189,9 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
         return HeldEndpoint(*this, cell, permit.era, service_era, now);
     }
     breaker_.give_back(service_era);
-    worker->no_endpoint.add();
-    return explain(table);
+    const NoEndpoint why = explain(table);
+    worker->count_refusal(why.reason);
+    return why;
 }
 
 void ServicePolicies::deposit(Worker& worker, Instant now) noexcept {
@@ -220,6 +222,9 @@ void ServicePolicies::finish(
         const WorkerUse worker(workers_);
         worker->finished.add();
         worker->outcomes[static_cast<std::size_t>(outcome)].add();
+        if (outcome == resilience::Outcome::success && now > attempt.begun_) {
+            worker->success_ns.add(static_cast<std::uint64_t>((now - attempt.begun_).count()));
+        }
         NotedSuccesses* noted = cell.slot == kNoSlot ? nullptr : &worker->noted[cell.slot];
         const Permit permit{.admitted = true, .era = attempt.era_};
         change = cell.record(permit, verdict, latency, call_policy_, now, noted);
@@ -230,6 +235,7 @@ void ServicePolicies::finish(
     if (change.breaker) tell(&cell, change.breaker, now);
     if (changed) tell(nullptr, changed, now);
     if (change.suspect) eject_suspect(cell, now);
+    admission_.finished(now);
     // The last touch: an unlisted cell without calls in flight is freed.
     cell.load.in_flight.fetch_sub(1, std::memory_order_release);
 }
@@ -312,7 +318,12 @@ std::uint32_t ServicePolicies::noted_successes(const Cell& cell) const noexcept 
 
 ServiceView ServicePolicies::view(Instant now) const {
     const std::lock_guard guard(mutex_);
-    ServiceView view{.service = name_, .retry_tokens = budget_.available(now)};
+    ServiceView view{
+        .service = name_,
+        .retry_tokens = budget_.available(now),
+        .limit = admission_.limit(),
+        .waiting = admission_.waiting()
+    };
     const ServiceBreaker::View breaker = breaker_.view(now);
     view.breaker = {
         .state = breaker.state, .forced = breaker.forced, .admitted_share = breaker.admitted_share
@@ -382,11 +393,9 @@ ServiceTotals ServicePolicies::totals() const noexcept {
         totals.calls += worker.calls.load();
         totals.attempts += worker.begun.load();
         totals.retries_refused += worker.retries_refused.load();
-        totals.limited += worker.limited.load();
-        totals.no_endpoint += worker.no_endpoint.load();
+        totals.attempts -= worker.unused.load();
+        for (std::size_t i = 0; i < kReasons; ++i) totals.refused[i] += worker.refused[i].load();
         totals.abandoned += worker.abandoned.load();
-        totals.breaker_open += worker.breaker_open.load();
-        totals.blocked += worker.blocked.load();
         totals.other_zone += worker.other_zone.load();
         totals.later_priority += worker.later_priority.load();
         for (std::size_t i = 0; i < kOutcomes; ++i) {

@@ -48,6 +48,7 @@
 #include "balance/spread.h"
 #include "core/epoch.h"
 #include "health/trend.h"
+#include "policy/admission.h"
 #include "policy/call.h"
 #include "policy/cell.h"
 #include "policy/dependencies.h"
@@ -128,6 +129,7 @@ class ServicePolicies {
     // by now. About once a second.
     void tick(Instant now);
 
+    // CallState::can_wait: the caller knows how to wait for a place (NoEndpoint::may_wait).
     std::variant<HeldEndpoint, NoEndpoint> begin_attempt(CallState& call, Instant now);
     // Its latency is now - attempt.begun(). `is_failure`: whether it speaks against the endpoint,
     // if that is known better than by the outcome; a cancelled attempt never does.
@@ -142,6 +144,9 @@ class ServicePolicies {
     resilience::RetryDecision after_attempt(
         CallState& call, resilience::AttemptEnd end, Instant now
     );
+
+    // For PlaceWait: how a call that begin_attempt() told that it may wait does so.
+    Admission& admission() noexcept { return admission_; }
 
     // An operator's word: the breaker of the service (`endpoint` empty) or of one of its endpoints
     // stays as it is told; `none` lets it begin afresh. An endpoint that goes and comes back is
@@ -188,7 +193,7 @@ class ServicePolicies {
 
     friend class HeldEndpoint;
 
-    bool within_limit(Worker& worker, Instant now) const noexcept;
+    std::variant<HeldEndpoint, NoEndpoint> try_begin(CallState& call, Instant now);
     void deposit(Worker& worker, Instant now) noexcept;
     NoEndpoint explain(const Table* table) const noexcept;
     NoEndpoint refused_by_breaker(Instant now) const noexcept;
@@ -241,6 +246,7 @@ class ServicePolicies {
     resilience::RetryBudget budget_;
     ServiceBreaker breaker_;
     WorkerTable workers_;
+    Admission admission_;
     EventRing events_;
     std::atomic<const Table*> table_{nullptr};
     std::atomic<bool> is_blocked_{false};  // by a dependency that fails, and fail_fast

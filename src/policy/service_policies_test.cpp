@@ -240,12 +240,12 @@ TEST(ServicePolicies, LimitsAttemptsInFlightExactlyOnOneThread) {
     EXPECT_FALSE(begin());
     const NoEndpoint why = refusal(policies, kStart);
     EXPECT_EQ(why.reason, NoEndpoint::Reason::limited);
-    EXPECT_EQ(to_error(why, "api", kStart).what, "api: 100 requests in flight, the limit");
+    EXPECT_EQ(to_error(why, "api", kStart).what, "api: 100 requests in flight, the limit is 100");
     held.pop_back();  // abandoned
     EXPECT_TRUE(begin());
     EXPECT_FALSE(begin());
     EXPECT_EQ(policies.totals().in_flight, 100U);
-    EXPECT_EQ(policies.totals().limited, 3U);
+    EXPECT_EQ(policies.totals().refused[static_cast<std::size_t>(NoEndpoint::Reason::limited)], 3U);
 }
 
 TEST(ServicePolicies, BeginsNothingAfterTheDeadline) {

@@ -49,7 +49,9 @@ struct ServiceView {
     std::string service;
     std::vector<EndpointView> endpoints;  // sorted by id, leaving ones last
     double retry_tokens = 0;
-    BreakerView breaker{};  // of the service as a whole
+    std::uint32_t limit = 0;    // of attempts in flight, in force now
+    std::uint32_t waiting = 0;  // for a place
+    BreakerView breaker{};      // of the service as a whole
     std::vector<std::string> dependencies{};
     std::string degraded_because{};  // empty = it is not
     health::Wellness verdict = health::Wellness::healthy;
@@ -70,13 +72,10 @@ struct ServiceTotals {
     std::uint64_t in_flight = 0;
     std::uint64_t retries = 0;
     std::uint64_t retries_refused = 0;                // by the budget
-    std::uint64_t limited = 0;                        // refused by the concurrency limit
-    std::uint64_t no_endpoint = 0;                    // found nobody to ask
+    std::array<std::uint64_t, kReasons> refused{};    // attempts, by NoEndpoint::Reason
     std::uint64_t abandoned = 0;                      // attempts dropped without a report
     std::uint64_t other_zone = 0;                     // attempts outside of the own zone
     std::uint64_t later_priority = 0;                 // attempts at endpoints of a later priority
-    std::uint64_t breaker_open = 0;                   // refused by the service's breaker
-    std::uint64_t blocked = 0;                        // refused because a dependency fails
     std::array<std::uint64_t, kOutcomes> outcomes{};  // by Outcome
     std::array<std::uint64_t, kOutcomes> retries_after{};  // `retries` by what was retried
 };

@@ -105,6 +105,20 @@ TEST(SlowStart, BeginsAgainForWhoWasCritical) {
     EXPECT_NEAR(count_calls(policies, 3100, at(seconds(2)))[kFirst], 100, 10);
 }
 
+TEST(SlowStart, DoesNotBeginAgainForOtherMetadata) {
+    ServicePolicy policy{.balance = RoundRobin{}, .slow_start = {.window = seconds(100)}};
+    ServicePolicies policies("api_service", policy, 1);
+    EndpointSet set = test_set(4);
+    policies.update(set, at(seconds(0)));
+    set.endpoints[0].metadata["version"] = "2";
+    policies.update(set, at(seconds(1)));
+    EXPECT_EQ(count_calls(policies, 400, at(seconds(1)))[kFirst], 100);
+    // At another address it is another one.
+    set.endpoints[0].host = "10.9.9.9";
+    policies.update(set, at(seconds(2)));
+    EXPECT_NEAR(count_calls(policies, 3100, at(seconds(2)))[kFirst], 100, 10);
+}
+
 TEST(Panic, IsToldCountedAndOver) {
     ServicePolicies policies("api_service", {.panic = {.healthy_percent = 50}}, 1);
     EndpointSet set = test_set(4);

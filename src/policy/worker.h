@@ -27,6 +27,7 @@
 
 #include "balance/candidate.h"
 #include "core/epoch.h"
+#include "policy/call.h"
 #include "policy/spin_lock.h"
 #include "resilience/retry_policy.h"
 
@@ -101,22 +102,26 @@ class NotedSuccesses {
 struct Worker {
     explicit Worker(std::uint64_t seed) noexcept : pick(seed) {}
 
+    void count_refusal(NoEndpoint::Reason why) noexcept {
+        refused[static_cast<std::size_t>(why)].add();
+    }
+
     alignas(balance::kCacheLineBytes) balance::PickState pick;
     std::uint32_t deposits = 0;   // first attempts the retry budget has not been told of yet
     std::uint64_t allowance = 0;  // attempts to begin before the next sum, until:
     Instant allowance_until = Instant::min();
-    OwnedCounter calls;            // first attempts
-    OwnedCounter begun;            // attempts
-    OwnedCounter finished;         // attempts; by the thread that finished, not the one that began
+    std::uint32_t shed = 0;  // attempts that their class kept out, or let through as an exception
+    OwnedCounter calls;      // first attempts
+    OwnedCounter begun;      // attempts
+    OwnedCounter finished;   // attempts; by the thread that finished, not the one that began
     OwnedCounter retries_refused;  // by the budget
-    OwnedCounter limited;          // attempts refused by the concurrency limit
-    OwnedCounter no_endpoint;      // attempts that found nobody to ask
-    OwnedCounter abandoned;        // attempts dropped without a report
-    OwnedCounter breaker_open;     // attempts refused by the service's breaker
-    OwnedCounter blocked;          // attempts refused because a dependency fails
-    OwnedCounter other_zone;       // attempts outside of the own zone
-    OwnedCounter later_priority;   // attempts at endpoints of a later priority
+    OwnedCounter unused;           // of `begun` and `finished`: places that no attempt began with
+    std::array<OwnedCounter, kReasons> refused;  // attempts, by NoEndpoint::Reason
+    OwnedCounter abandoned;                      // attempts dropped without a report
+    OwnedCounter other_zone;                     // attempts outside of the own zone
+    OwnedCounter later_priority;                 // attempts at endpoints of a later priority
     std::array<OwnedCounter, kOutcomes> outcomes;
+    OwnedCounter success_ns;                        // latencies of the successes, summed up
     std::array<OwnedCounter, kOutcomes> retries;    // allowed, by the outcome that was retried
     std::array<NotedSuccesses, kNotedSlots> noted;  // by Cell::slot
     NotedSuccesses service_noted;                   // for the service's breaker

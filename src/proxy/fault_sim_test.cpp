@@ -291,6 +291,97 @@ TEST(ProxyFaults, TheConnectionLimitOfAServiceIsKept) {
     w.expect_at_rest();
 }
 
+// Three calls at once, one place, one waits: the third is refused at once.
+TEST(ProxyFaults, CallsWaitForAPlaceInTheirOrderAndAreRefusedWhenTheQueueIsFull) {
+    ServicePolicy policy = kOneAttempt;
+    policy.limits.requests = 1;
+    policy.limits.pending = 1;
+    policy.limits.pending_timeout = seconds(5);
+    RawWorld w(policy);
+    w.a.script = [](int) -> Script {
+        return {
+            .bytes = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+            .delay = seconds(1)
+        };
+    };
+    io::TaskGroup group;
+    std::vector<RawAnswer> answers(3);
+    const auto ask = [](RawWorld& world, RawAnswer& out) -> io::Task<void> {
+        std::vector<std::string> request = {"GET / HTTP/1.1\r\nHost: api\r\n\r\n"};
+        auto answer = co_await world.exchange(std::move(request), milliseconds(1), seconds(4));
+        out = std::move(answer);
+    };
+    for (auto& answer : answers) group.spawn(ask(w, answer));
+    w.world.loop().run_for(seconds(8));
+    int answered = 0;
+    int limited = 0;
+    for (const auto& answer : answers) {
+        if (answer.bytes.starts_with("HTTP/1.1 200")) ++answered;
+        if (answer.bytes.find("x-mesh-reason: limit") != std::string::npos) ++limited;
+    }
+    EXPECT_EQ(answered, 2);
+    EXPECT_EQ(limited, 1);
+    w.expect_at_rest();
+}
+
+TEST(ProxyFaults, WaitingForAPlaceEndsInTimeAndWithItsCaller) {
+    ServicePolicy policy = kOneAttempt;
+    policy.limits.requests = 1;
+    policy.limits.pending = 10;
+    policy.limits.pending_timeout = milliseconds(200);
+    RawWorld w(policy);
+    w.a.script = [](int) -> Script { return {.bytes = kOk, .delay = seconds(2)}; };
+    io::TaskGroup group;
+    std::vector<RawAnswer> answers(3);
+    const auto ask = [](RawWorld& world, RawAnswer& out, Duration patience) -> io::Task<void> {
+        std::vector<std::string> request = {"GET / HTTP/1.1\r\nHost: api\r\n\r\n"};
+        auto answer = co_await world.exchange(std::move(request), milliseconds(1), patience);
+        out = std::move(answer);
+    };
+    group.spawn(ask(w, answers[0], seconds(4)));
+    w.world.loop().run_for(milliseconds(50));
+    group.spawn(ask(w, answers[1], seconds(4)));
+    group.spawn(ask(w, answers[2], milliseconds(50)));  // leaves before its time is over
+    w.world.loop().run_for(milliseconds(100));
+    EXPECT_EQ(w.api.admission().waiting(), 1U);
+    w.world.loop().run_for(seconds(6));
+    EXPECT_NE(answers[0].bytes.find("HTTP/1.1 200"), std::string::npos);
+    EXPECT_NE(answers[1].bytes.find("x-mesh-reason: pending_timeout"), std::string::npos);
+    EXPECT_EQ(w.a.connections, 1);
+    w.expect_at_rest();
+}
+
+TEST(ProxyFaults, ARequestsHeaderSaysItsClassAndTheLowerIsShedFirst) {
+    ServicePolicy policy = kOneAttempt;
+    policy.limits.requests = 2;
+    policy.limits.priority = {.enabled = true, .header = "X-Priority"};
+    RawWorld w(policy);
+    w.a.script = [](int) -> Script { return {.bytes = kOk, .delay = seconds(2)}; };
+    io::TaskGroup group;
+    std::vector<RawAnswer> answers(4);
+    const auto ask = [](RawWorld& world, RawAnswer& out, std::string priority) -> io::Task<void> {
+        std::vector<std::string> request = {
+            "GET / HTTP/1.1\r\nHost: api\r\nx-priority: " + priority + "\r\n\r\n"
+        };
+        auto answer = co_await world.exchange(std::move(request), milliseconds(1), seconds(4));
+        out = std::move(answer);
+    };
+    const std::vector<std::string> classes = {"bulk", "bulk", "no such class", "critical"};
+    for (std::size_t i = 0; i < classes.size(); ++i) {
+        group.spawn(ask(w, answers[i], classes[i]));
+        w.world.loop().run_for(milliseconds(50));
+    }
+    w.world.loop().run_for(seconds(6));
+    const auto is = [&](std::size_t i, std::string_view text) {
+        return answers[i].bytes.find(text) != std::string::npos;
+    };
+    EXPECT_TRUE(is(0, "HTTP/1.1 200"));
+    EXPECT_TRUE(is(1, "x-mesh-reason: shed"));
+    EXPECT_TRUE(is(2, "x-mesh-reason: shed")) << "normal: nine tenths of two is one";
+    EXPECT_TRUE(is(3, "HTTP/1.1 200"));
+    w.expect_at_rest();
+}
+
 TEST(ProxyFaults, ListenersRefuseConnectionsOverTheirLimit) {
     RawWorld w(kOneAttempt, {.connections_max = 1});
     w.a.script = [](int) -> Script { return {.bytes = kOk, .delay = seconds(1)}; };

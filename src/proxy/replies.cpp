@@ -28,6 +28,10 @@ std::string_view to_string(ReplyReason reason) noexcept {
             return "dependency";
         case ReplyReason::limit:
             return "limit";
+        case ReplyReason::pending_timeout:
+            return "pending_timeout";
+        case ReplyReason::shed:
+            return "shed";
         case ReplyReason::connect_failure:
             return "connect_failure";
         case ReplyReason::upstream_reset:
@@ -66,11 +70,36 @@ int status_of(ReplyReason reason) noexcept {
         case ReplyReason::breaker_open:
         case ReplyReason::dependency:
         case ReplyReason::limit:
+        case ReplyReason::pending_timeout:
+        case ReplyReason::shed:
         case ReplyReason::connect_failure:
         case ReplyReason::draining:
             return 503;
     }
     return 500;
+}
+
+ReplyReason reason_of(policy::NoEndpoint::Reason why) noexcept {
+    using Reason = policy::NoEndpoint::Reason;
+    switch (why) {
+        case Reason::deadline:
+            return ReplyReason::deadline;
+        case Reason::limited:
+            return ReplyReason::limit;
+        case Reason::pending_timeout:
+            return ReplyReason::pending_timeout;
+        case Reason::shed:
+            return ReplyReason::shed;
+        case Reason::unknown_service:
+            return ReplyReason::unknown_service;
+        case Reason::breaker_open:
+            return ReplyReason::breaker_open;
+        case Reason::dependency:
+            return ReplyReason::dependency;
+        case Reason::none_available:
+            break;
+    }
+    return ReplyReason::no_endpoint;
 }
 
 void append_reply(std::string& out, const OwnAnswer& answer) {

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "policy/call.h"
+
 namespace datapunk::mesh::proxy {
 
 // Why the proxy and not an endpoint answered. One value, one cause.
@@ -22,6 +24,8 @@ enum class ReplyReason : std::uint8_t {
     breaker_open,        // 503: the circuit breaker of the service as a whole
     dependency,          // 503: one that it depends on fails, and the policy says fail fast
     limit,               // 503: concurrency limit of the service
+    pending_timeout,     // 503: waited long enough for a place of that limit
+    shed,                // 503: what is left of it is for calls of a higher class
     connect_failure,     // 503: no attempt reached an endpoint
     upstream_reset,      // 502: cut off before an answer
     upstream_protocol,   // 502: what came is not HTTP
@@ -31,6 +35,7 @@ enum class ReplyReason : std::uint8_t {
 
 std::string_view to_string(ReplyReason reason) noexcept;  // "no_endpoint": also the metric label
 int status_of(ReplyReason reason) noexcept;
+ReplyReason reason_of(policy::NoEndpoint::Reason why) noexcept;
 
 struct OwnAnswer {
     int status = 0;

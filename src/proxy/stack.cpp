@@ -4,7 +4,7 @@
 //   trace      before anything that may fail, so that failures belong to a trace
 //   deadline   starts when the request has arrived: queueing and retries count
 //   route      which service; nothing below knows about hosts and paths
-//   admit      the service's concurrency limit (inside begin_attempt: the policies own it)
+//   admit      the service's limits (inside begin_attempt: the policies own them); may wait
 //   body       small bodies are collected first, so that a retry can send them again
 //   retry      per attempt: pick, guard, pool, stream; then ask whether once more
 //   answer     bodies flow with back-pressure; an unfinished one is never shown as finished
@@ -13,8 +13,10 @@
 
 #include "http/date.h"
 #include "proxy/affinity.h"
+#include "proxy/call_class.h"
 #include "proxy/exchange.h"
 #include "proxy/paths.h"
+#include "proxy/place_wait.h"
 #include "proxy/proxy.h"
 
 namespace datapunk::mesh::proxy {
@@ -115,11 +117,22 @@ io::Task<void> Exchange::serve() {
     const bool has_body = co_await take_request_body();
     if (!has_body) co_return;
     policy::CallState call{resilience::Deadline(deadline_)};
+    call.can_wait = true;
+    call.priority = priority_of(service_->policy().limits.priority, request_);
     call.hash = affinity_hash(service_->policy().affinity, request_, buffers_.from->ip);
     for (;;) {
         auto begun = service_->begin_attempt(call, now());
         if (const auto* none = std::get_if<policy::NoEndpoint>(&begun)) {
-            const policy::NoEndpoint why = *none;
+            policy::NoEndpoint why = *none;
+            if (why.may_wait) {
+                watch_client();
+                const auto refused = co_await wait_for_place(
+                    service_->admission(), call, proxy_.loop(), wake_, client_gone_
+                );
+                if (client_gone_) co_return;
+                if (!refused) continue;
+                why = *refused;
+            }
             co_await answer_without_endpoint(why);
             co_return;
         }
@@ -168,9 +181,11 @@ io::Task<void> Exchange::serve() {
     }
 }
 
-// Does an answer speak against its endpoint? If it came whole, its status says so.
+// Does an answer speak against its endpoint? If it came whole, its status says so; but that of gRPC
+// is another one, and the outcome has it.
 std::optional<bool> Exchange::judged(Outcome ended, int status) const {
     if (ended != Outcome::success && ended != Outcome::server_error) return std::nullopt;
+    if (is_grpc_ && status == 200) return std::nullopt;
     return service_->policy().failure_statuses.contains(status);
 }
 
@@ -194,28 +209,9 @@ io::Task<bool> Exchange::wait_before_retry(Duration wait) {
 }
 
 io::Task<void> Exchange::answer_without_endpoint(policy::NoEndpoint why) {
-    using Reason = policy::NoEndpoint::Reason;
     const std::string text = service_->to_error(why, now()).what;
-    switch (why.reason) {
-        case Reason::deadline:
-            co_await reply(504, ReplyReason::deadline, text);
-            break;
-        case Reason::limited:
-            co_await reply(503, ReplyReason::limit, text);
-            break;
-        case Reason::unknown_service:
-            co_await reply(503, ReplyReason::unknown_service, text);
-            break;
-        case Reason::breaker_open:
-            co_await reply(503, ReplyReason::breaker_open, text);
-            break;
-        case Reason::dependency:
-            co_await reply(503, ReplyReason::dependency, text);
-            break;
-        case Reason::none_available:
-            co_await reply(503, ReplyReason::no_endpoint, text);
-            break;
-    }
+    const ReplyReason reason = reason_of(why.reason);
+    co_await reply(status_of(reason), reason, text);
 }
 
 io::Task<void> Exchange::answer_failure(const AttemptResult& failed) {

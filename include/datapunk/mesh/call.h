@@ -128,10 +128,8 @@ struct CallOptions {
     // Calls with the same hash go to the same endpoint, where the algorithm hashes (RingHash,
     // Maglev): of a user, a session, a key. Use one that is the same in every process.
     std::optional<std::uint64_t> hash{};
-    // Where the policy's limits tell classes and callers apart (limits.h). `caller` names on whose
-    // behalf the call is made, and is read during the call only.
+    // Where the policy's limits tell classes apart (PriorityConfig).
     CallPriority priority = CallPriority::normal;
-    std::string_view caller{};
     // Whether an attempt speaks against its endpoint (breaker, ejection, averages), in place of
     // what its outcome and the policy say. Whether it is tried again is another question. Not asked
     // about cancelled attempts. Must not throw.
