@@ -171,7 +171,9 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
     const config::AclSection& acl = config().registry.acl;
     Certificates::Slot tls;
     if (section.tls.is_on()) {
-        auto made = certificates_.add("registry", tls_config_of(section.tls));
+        io::TlsServerConfig https = tls_config_of(section.tls);
+        https.alpn = {"http/1.1"};  // its server speaks no other
+        auto made = certificates_.add("registry", std::move(https));
         if (!made) return std::move(made).error();
         tls = *std::move(made);
     }
