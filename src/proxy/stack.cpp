@@ -226,9 +226,11 @@ io::Task<void> Exchange::serve() {
     }
 }
 
-// Does an answer speak against its endpoint? If it came whole, its status says so.
+// Does an answer speak against its endpoint? If it came whole, its status says so; but that of gRPC
+// is another one, and the outcome has it.
 std::optional<bool> Exchange::judged(Outcome ended, int status) const {
     if (ended != Outcome::success && ended != Outcome::server_error) return std::nullopt;
+    if (is_grpc_ && status == 200) return std::nullopt;
     return service_->policy().failure_statuses.contains(status);
 }
 

@@ -563,8 +563,8 @@ const Case kAttacks[] = {
     {"LengthOfLetters", {{"content-length", "abc"}}},
 };
 
-INSTANTIATE_TEST_SUITE_P(All, Downgrade, testing::ValuesIn(kAttacks), [](const auto& info) {
-    return info.param.name;
+INSTANTIATE_TEST_SUITE_P(All, Downgrade, testing::ValuesIn(kAttacks), [](const auto& each) {
+    return each.param.name;
 });
 
 Reject read(const std::vector<std::pair<std::string, std::string>>& more, bool ended = true) {
