@@ -30,8 +30,15 @@ bool is_path(const std::string& source) {
 }
 
 std::vector<std::string> protocols(Alpn alpn) {
-    if (alpn == Alpn::none) return {};
-    return {"http/1.1"};
+    switch (alpn) {
+        case Alpn::http:
+            return {"h2", "http/1.1"};
+        case Alpn::http1:
+            return {"http/1.1"};
+        case Alpn::none:
+            break;
+    }
+    return {};
 }
 
 io::TlsVersion version_of(config::TlsVersionChoice choice) {
