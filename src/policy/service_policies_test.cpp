@@ -147,7 +147,7 @@ TEST(ServicePolicies, AConfirmedAttemptIsASuccessAtOnceAndInFlightToItsEnd) {
         policies.confirm_attempt(held.back(), at(seconds(30)) + milliseconds(1));
     }
     EXPECT_EQ(
-        policies.view(at(seconds(31))).endpoints[0].breaker, resilience::BreakerState::closed
+        policies.view(at(seconds(31))).endpoints[0].breaker.state, resilience::BreakerState::closed
     );
     ServiceTotals totals = policies.totals();
     EXPECT_EQ(totals.in_flight, 20U);
