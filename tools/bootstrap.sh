@@ -10,7 +10,7 @@ build=(
 )
 check=(g++-12 clang-format-19 clang-tidy-19 libclang-rt-19-dev python3 libgtest-dev libgmock-dev libbenchmark-dev)
 peers=(
-  curl openssl prometheus haproxy nginx-light wrk python3-consul strace
+  curl nghttp2-client nghttp2-proxy openssl prometheus haproxy nginx-light wrk python3-consul strace
   redis-server etcd-server bind9 bind9-dnsutils zookeeper default-jre-headless python3-grpcio patroni postgresql-15
 )
 # Node.js of another vendor brings npm along.

@@ -27,6 +27,7 @@ proxy::ListenerConfig listener_of(
         .connections_max = section.limits.connections_max,
         .head_bytes_max = section.limits.head_bytes_max,
         .body_bytes_max = section.limits.body_bytes_max,
+        .streams_max = section.limits.streams_max,
         .idle_timeout = section.idle_timeout,
         .head_timeout = section.head_timeout,
         .body_timeout = section.body_timeout,

@@ -59,7 +59,7 @@ io::TlsServerConfig tls_config_of(const config::ListenerTlsSection& section) {
         .client_ca = section.client_ca,
         .client_certificate_optional =
             section.client_certificate == config::ClientCertificate::optional,
-        .alpn = {"http/1.1"},
+        .alpn = {"h2", "http/1.1"},
         .min_version = version_of(section.min_version)
     };
     for (std::size_t i = 1; i < section.certificates.size(); ++i) {

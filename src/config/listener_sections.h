@@ -17,6 +17,7 @@ struct ListenerLimits {
     std::uint32_t head_bytes_max = 64U << 10U;
     std::uint64_t body_bytes_max = 64ULL << 20U;
     std::uint32_t connections_max = 10'000;
+    std::uint32_t streams_max = 100;
     friend bool operator==(const ListenerLimits&, const ListenerLimits&) = default;
 };
 

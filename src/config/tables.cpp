@@ -419,6 +419,7 @@ const Table& table_of<ListenerLimits>() {
             .field("head_bytes_max", &L::head_bytes_max, "Bytes of a request's head. 64 KiB hold the largest cookies in use.", between(1024, 16 << 20))
             .field("body_bytes_max", &L::body_bytes_max, "Bytes of a request's body; 0 = no limit, since bodies are streamed.", between(0, 1e15))
             .field("connections_max", &L::connections_max, "Open connections; more are refused.", between(1, 1'000'000))
+            .field("streams_max", &L::streams_max, "Requests at a time on one connection of HTTP/2; more are refused there. 100: what RFC 9113 asks for at least.", between(1, 10'000))
             .table();
     return table;
 }

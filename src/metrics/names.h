@@ -23,6 +23,7 @@ inline constexpr MetricFamily kRequestsRejected{"mesh_requests_rejected_total", 
 inline constexpr MetricFamily kAttempts{"mesh_attempts_total", counter, "", "Attempts at single endpoints, by how they ended.", {"service", "outcome"}};
 inline constexpr MetricFamily kRetries{"mesh_retries_total", counter, "", "Attempts after the first, by the reason for trying again.", {"service", "reason"}};
 inline constexpr MetricFamily kRetryBudgetExhausted{"mesh_retry_budget_exhausted_total", counter, "", "Retries not made because the retry budget was used up.", {"service"}};
+inline constexpr MetricFamily kGrpcRequests{"mesh_grpc_requests_total", counter, "", "Calls of gRPC by method and status; methods that the endpoints do not have, and calls that none answered, are \"-\".", {"service", "method", "status"}, 2000};
 // --- failure handling
 inline constexpr MetricFamily kBreakerState{"mesh_breaker_state", gauge, "", "Circuit breaker: 0 closed, 1 half-open, 2 open.", {"service", "endpoint"}, kEndpointSeriesMax};
 inline constexpr MetricFamily kBreakerTransitions{"mesh_breaker_transitions_total", counter, "", "Changes of circuit breaker state, by the new state.", {"service", "to"}};
@@ -105,6 +106,7 @@ inline constexpr const MetricFamily* kAll[] = {
     &kAttempts,
     &kRetries,
     &kRetryBudgetExhausted,
+    &kGrpcRequests,
     &kBreakerState,
     &kBreakerTransitions,
     &kServiceBreakerState,

@@ -7,6 +7,7 @@
 #include "proxy/proxy.h"
 #include "proxy/upstream_pool.h"
 #include "resilience/retry_after.h"
+#include "wire/grpc/health.h"
 #include "wire/load_report.h"
 
 namespace datapunk::mesh::proxy {
@@ -51,11 +52,29 @@ void take_load_report(
 
 }  // namespace
 
+// Endpoints behind TLS speak HTTP/1.1: nothing else is agreed with them yet.
+bool Exchange::wants_http2(const ServiceEndpoint& endpoint) const {
+    if (upstream_state_->use.tls != nullptr) return false;
+    switch (service_->policy().protocol) {
+        case EndpointProtocol::http1:
+            return false;
+        case EndpointProtocol::http2:
+            return true;
+        case EndpointProtocol::automatic:
+            break;
+    }
+    const std::string_view said = endpoint.meta("protocol");
+    if (said.empty()) return is_grpc_;
+    return said == "http2" || said == "h2" || said == "h2c" || said == "grpc";
+}
+
 io::Task<Exchange::AttemptResult> Exchange::attempt(const policy::HeldEndpoint& at) {
     const Duration limit = service_->policy().retry.attempt_timeout;
     attempt_deadline_ = limit > Duration::zero() ? std::min(deadline_, now() + limit) : deadline_;
     watch_client();
-    upstream_ = proxy_.pool().take_idle(at.address(), upstream_state_->use);
+    speaks_http2_ = wants_http2(at.endpoint());
+    upstream_ = speaks_http2_ ? proxy_.pool().take_stream(at.address())
+                              : proxy_.pool().take_idle(at.address(), upstream_state_->use);
     const bool reused = upstream_ != nullptr;
     AttemptResult result = co_await send_and_await(at);
     // The endpoint may have closed the idle connection just as we wrote: that is no failure of the
@@ -82,7 +101,10 @@ io::Task<Exchange::AttemptResult> Exchange::send_and_await(const policy::HeldEnd
     }
     // Also if not all could be written: the endpoint may have answered early and closed.
     const HeadRead read = co_await read_answer_head();
-    co_return judge_answer(read, at);
+    AttemptResult judged = judge_answer(read, at);
+    if (!is_grpc_) co_return judged;
+    AttemptResult result = co_await peek_trailers(std::move(judged));
+    co_return result;
 }
 
 // Gives up as soon as the caller leaves.
@@ -91,10 +113,12 @@ io::Task<Result<UpstreamPtr>> Exchange::connect(const policy::HeldEndpoint& at) 
     if (!client_gone_) {
         wake_.clear();
         io::TaskGroup connecting;
+        const ServiceEndpoint& to = at.endpoint();
+        UpstreamUse& use = upstream_state_->use;
+        UpstreamPool& pool = proxy_.pool();
         connecting.spawn(connect_into(
-            proxy_.pool().connect(
-                at.endpoint().host, at.endpoint().port, attempt_deadline_, upstream_state_->use
-            ),
+            speaks_http2_ ? pool.connect_stream(to.host, to.port, attempt_deadline_, use)
+                          : pool.connect(to.host, to.port, attempt_deadline_, use),
             &connected,
             &wake_
         ));
@@ -127,6 +151,11 @@ Exchange::AttemptResult Exchange::connect_failure(const Error& error) const {
 io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
     std::vector<wire::http1::Field> trailers;
     if (body_is_whole_ && request_.framing == Framing::chunked) trailers = caller_.trailers();
+    std::string grpc_timeout;
+    if (grpc_timeout_)
+        grpc_timeout = wire::grpc::timeout_text(
+            std::min(started_ + *grpc_timeout_ - now(), attempt_deadline_ - now())
+        );
     const UpstreamRequest request{
         .head = request_,
         .how =
@@ -140,7 +169,9 @@ io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
              .time_left =
                  {.header = service_->policy().deadline_header,
                   .left = attempt_deadline_ - now(),
-                  .is_grpc = is_grpc(request_)}},
+                  .is_grpc = is_grpc(request_) && grpc_timeout.empty()},
+             .grpc_timeout = grpc_timeout,
+             .scratch = buffers_.scratch},
         .body = buffers_.request_body,
         .whole = body_is_whole_,
         .trailers = trailers,
@@ -166,6 +197,11 @@ io::Task<HeadRead> Exchange::read_answer_head() {
 
 Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::HeldEndpoint& at) {
     if (client_gone_ || body_problem_) return failure({});
+    if (read == HeadRead::failed && upstream_->was_refused()) {
+        AttemptResult refused = failure(upstream_->error());
+        refused.outcome = Outcome::refused_stream;
+        return refused;
+    }
     if (read == HeadRead::failed) {
         AttemptResult failed = failure(upstream_->error());
         failed.before_answer = failed.outcome == Outcome::reset && upstream_->is_silent();
@@ -202,6 +238,10 @@ Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::Held
     }
     if (service_->wants_load_reports()) take_load_report(*service_, at, answer_, now());
     result.outcome = resilience::outcome_of_status(answer_.status);
+    if (is_grpc_ && result.outcome == Outcome::success) {
+        // Only an answer that is nothing but trailers has it in its head.
+        if (const auto status = wire::grpc::status_of(answer_.fields)) judge_grpc(result, *status);
+    }
     if (result.outcome != Outcome::success || resilience::may_retry_answers(retry)) {
         const std::string_view after = answer_.value(Header::retry_after);
         if (!after.empty())
@@ -237,6 +277,7 @@ void Exchange::watch_client() {
 
 void Exchange::drop_upstream() {
     pump_.cancel();
+    peeked_.reset();
     upstream_.reset();
 }
 

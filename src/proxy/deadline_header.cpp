@@ -3,8 +3,6 @@
 #include <algorithm>
 
 #include "core/strings.h"
-#include "resilience/deadline.h"
-#include "wire/http1/encode.h"
 
 namespace datapunk::mesh::proxy {
 
@@ -55,18 +53,6 @@ Result<std::optional<Duration>> callers_patience(
 bool TimeLeft::replaces(std::string_view name) const noexcept {
     if (left == Duration::max()) return false;
     return (!header.empty() && is_named(name, header)) || (is_grpc && is_named(name, kGrpcTimeout));
-}
-
-void append_time_left(std::string& out, const TimeLeft& told) {
-    if (told.left == Duration::max()) return;
-    if (!told.header.empty()) {
-        const auto left =
-            std::max<std::int64_t>(0, told.left / Duration(std::chrono::milliseconds(1)));
-        wire::http1::append_field(out, told.header, static_cast<std::uint64_t>(left));
-    }
-    if (told.is_grpc) {
-        wire::http1::append_field(out, kGrpcTimeout, resilience::format_grpc_timeout(told.left));
-    }
 }
 
 }  // namespace datapunk::mesh::proxy

@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 
+#include "resilience/deadline.h"
 #include "wire/http1/message.h"
 
 namespace datapunk::mesh::proxy {
@@ -39,6 +40,12 @@ struct TimeLeft {
     bool replaces(std::string_view name) const noexcept;
 };
 
-void append_time_left(std::string& out, const TimeLeft& told);
+// As fields: add(name, value).
+template <class Add>
+void write_time_left(const TimeLeft& told, const Add& add) {
+    if (told.left == Duration::max()) return;
+    if (!told.header.empty()) add(told.header, resilience::format_deadline_ms(told.left));
+    if (told.is_grpc) add("grpc-timeout", resilience::format_grpc_timeout(told.left));
+}
 
 }  // namespace datapunk::mesh::proxy

@@ -21,6 +21,7 @@
 #include "proxy/replies.h"
 #include "proxy/service_metrics.h"
 #include "proxy/upstream.h"
+#include "wire/grpc/call.h"
 
 namespace datapunk::mesh::proxy {
 
@@ -39,6 +40,7 @@ class Exchange {
         std::string error;                                 // the same for people
         std::optional<Duration> retry_after;
         bool has_named_header = false;  // one of the policy's retry.on_headers
+        std::optional<bool> verdict;    // of the policy on a gRPC status: worth another attempt?
         bool sent = false;              // request bytes may have reached the endpoint
         bool has_answer = false;        // its head is in buffers_.answer
         bool before_answer = false;     // the connection ended before a byte of an answer
@@ -61,6 +63,7 @@ class Exchange {
     void keep_record(Duration took);
 
     // attempt.cpp
+    bool wants_http2(const ServiceEndpoint& endpoint) const;
     io::Task<AttemptResult> attempt(const policy::HeldEndpoint& at);
     io::Task<AttemptResult> send_and_await(const policy::HeldEndpoint& at);
     io::Task<Result<UpstreamPtr>> connect(const policy::HeldEndpoint& at);
@@ -69,6 +72,11 @@ class Exchange {
     io::Task<http::HeadRead> read_answer_head();
     AttemptResult judge_answer(http::HeadRead read, const policy::HeldEndpoint& at);
     AttemptResult failure(const Error& error) const;
+    // grpc.cpp
+    void read_grpc_request();
+    void judge_grpc(AttemptResult& result, wire::grpc::GrpcStatus status) const;
+    io::Task<AttemptResult> peek_trailers(AttemptResult result);
+    void count_grpc();
     void watch_client();
     void drop_upstream();
 
@@ -104,6 +112,11 @@ class Exchange {
     bool body_is_whole_ = true;                // buffers_.request_body is all of it: replayable
     std::optional<ReplyReason> body_problem_;  // why the caller's body could not be sent on
 
+    bool is_grpc_ = false;
+    std::optional<Duration> grpc_timeout_;               // what the caller gives the call
+    std::optional<wire::grpc::GrpcStatus> grpc_status_;  // of the answer, once it is known
+    std::optional<http::Piece> peeked_;                  // the answer's first, already taken
+    bool speaks_http2_ = false;                          // to the endpoint of this attempt
     UpstreamPtr upstream_;
     io::Event wake_;  // a connection is there, or the caller has gone
     bool client_gone_ = false;

@@ -11,6 +11,7 @@
 
 #include "proxy/connection_info.h"
 #include "wire/http1/message.h"
+#include "wire/http2/head_block.h"
 
 namespace datapunk::mesh::proxy {
 
@@ -25,6 +26,10 @@ struct ExchangeBuffers {
     std::string traceparent;
     const ConnectionInfo* from = nullptr;
     std::string endpoint;  // asked last; for the access log
+    std::string scratch;
+    wire::http2::FieldList fields;    // a head of HTTP/2 on its way out
+    wire::http2::FieldList trailers;  // towards the caller
+    wire::http2::FieldList request_trailers;
 };
 
 class BufferShelf {

@@ -23,11 +23,15 @@ constexpr std::size_t kReplayBytesMax = 64UL * 1024;
 // The rest of a failed answer is read up to here to keep its connection; beyond, closing is
 // cheaper.
 constexpr std::size_t kDiscardBytesMax = 16UL * 1024;
+// As Envoy's stream_idle_timeout.
+constexpr Duration kGrpcSilenceMax = std::chrono::minutes(5);
 
 }  // namespace
 
+// Streams of gRPC may be silent for longer between two messages.
 Instant Exchange::piece_deadline() const noexcept {
-    return now() + listener_.config.body_timeout;
+    const Duration wait = listener_.config.body_timeout;
+    return now() + (is_grpc_ ? std::max(wait, kGrpcSilenceMax) : wait);
 }
 
 // Collects a small body, and what has arrived of a large one. False if it was refused (answered).
@@ -142,6 +146,11 @@ io::Task<Outcome> Exchange::forward_answer(const policy::HeldEndpoint& at) {
     if (sent) {
         status_ = answer_.status;
         settle_upstream(at);
+        if (is_grpc_ && status_ == 200) {
+            // An answer without a status is none (http-grpc-status-mapping.md).
+            const auto status = grpc_status_.value_or(wire::grpc::GrpcStatus::unknown);
+            co_return wire::grpc::is_failure(status) ? Outcome::server_error : Outcome::success;
+        }
         co_return resilience::outcome_of_status(status_);
     }
     const bool their_fault =
@@ -159,15 +168,17 @@ io::Task<Outcome> Exchange::forward_answer(const policy::HeldEndpoint& at) {
 
 // An error whose source is `upstream` is the endpoint's, else the caller's.
 io::Task<Result<>> Exchange::send_answer_body() {
-    if (upstream_->body_done()) {
+    if (is_grpc_) grpc_status_ = wire::grpc::status_of(answer_.fields);
+    if (upstream_->body_done() && !peeked_) {
         head_sent_ = true;
         const Piece nothing{.bytes = {}, .last = true};
         const Trailers no_trailers;
         auto written = co_await caller_.send_piece(nothing, no_trailers, piece_deadline());
         co_return sent(std::move(written));
     }
-    while (!upstream_->body_done()) {
-        Result<std::optional<Piece>> ready = upstream_->buffered_piece();
+    while (peeked_ || !upstream_->body_done()) {
+        Result<std::optional<Piece>> ready = std::exchange(peeked_, std::nullopt);
+        if (!ready->has_value()) ready = upstream_->buffered_piece();
         if (ready && !ready->has_value()) {
             // Do not keep the head back while the body is made.
             head_sent_ = true;
@@ -187,6 +198,7 @@ io::Task<Result<>> Exchange::send_answer_body() {
         const Piece piece = **ready;
         std::vector<wire::http1::Field> trailers;
         if (piece.last) trailers = upstream_->trailers();
+        if (piece.last && is_grpc_ && !grpc_status_) grpc_status_ = wire::grpc::status_of(trailers);
         head_sent_ = true;
         auto written = co_await caller_.send_piece(piece, trailers, piece_deadline());
         if (!written) co_return sent(std::move(written));

@@ -1,5 +1,7 @@
 #include "proxy/heads.h"
 
+#include <fmt/format.h>
+
 #include "core/strings.h"
 #include "wire/http1/encode.h"
 #include "wire/http1/hop_by_hop.h"
@@ -15,7 +17,10 @@ using wire::http1::ResponseHead;
 
 namespace {
 
-constexpr std::string_view kVia = "1.1 dpmesh";
+// The version that the message came in (RFC 9110 7.6.3).
+std::string_view via(const wire::http1::Head& received) noexcept {
+    return received.major_version == 2 ? "2 dpmesh" : "1.1 dpmesh";
+}
 
 // Fields by which this hop speaks to its caller.
 bool is_ours(std::string_view name) noexcept {
@@ -33,16 +38,23 @@ bool is_proxy_field(std::string_view name) noexcept {
     return name.size() == 5 && core::equals_ignoring_case(name, "proxy");
 }
 
-}  // namespace
-
-bool is_identity_field(std::string_view name) noexcept {
-    return name.size() == kClientCertificate.size() &&
-           core::equals_ignoring_case(name, kClientCertificate);
+bool is_grpc_timeout(std::string_view name) noexcept {
+    return core::equals_ignoring_case(name, "grpc-timeout");
 }
 
-void append_upstream_head(std::string& out, const RequestHead& request, const UpstreamHead& how) {
-    wire::http1::append_request_line(out, request.method_text, how.path);
-    append_field(out, "host", request.host.empty() ? how.fallback_host : request.host);
+struct TextSink {
+    void add(std::string_view name, std::string_view value, bool /*indexed*/ = true) {
+        append_field(out, name, value);
+    }
+
+    void add(std::string_view name, std::uint64_t value) { append_field(out, name, value); }
+
+    std::string& out;
+};
+
+// All of a request's fields but those that the two protocols write differently.
+template <class Sink>
+void write_request_fields(Sink& out, const RequestHead& request, const UpstreamHead& how) {
     const bool has_connection = request.has(Header::connection);
     bool has_proto = false;
     std::string_view forwarded_for;
@@ -54,12 +66,9 @@ void append_upstream_head(std::string& out, const RequestHead& request, const Up
             case Header::traceparent:
                 continue;
             case Header::x_forwarded_for:
-                if (forwarded_for.empty()) {
-                    forwarded_for = field.value;
-                } else {  // several lines: keep all but the last joined one as they are
-                    append_field(out, "x-forwarded-for", forwarded_for);
-                    forwarded_for = field.value;
-                }
+                // Several lines: all but the last joined one stay as they are.
+                if (!forwarded_for.empty()) out.add("x-forwarded-for", forwarded_for);
+                forwarded_for = field.value;
                 continue;
             case Header::x_forwarded_proto:
                 has_proto = true;
@@ -70,14 +79,55 @@ void append_upstream_head(std::string& out, const RequestHead& request, const Up
             case Header::unknown:
                 if (is_proxy_field(field.name) || is_identity_field(field.name)) continue;
                 if (how.time_left.replaces(field.name)) continue;
+                if (!how.grpc_timeout.empty() && is_grpc_timeout(field.name)) continue;
                 break;
             default:
                 break;
         }
         if (is_hop_by_hop(field.id)) continue;
         if (has_connection && nominated_by_connection(request.fields, field.name)) continue;
-        append_field(out, field.name, field.value);
+        out.add(field.name, field.value);
     }
+    if (forwarded_for.empty()) {
+        out.add("x-forwarded-for", how.peer_ip);
+    } else {
+        how.scratch.assign(forwarded_for);
+        how.scratch += ", ";
+        how.scratch += how.peer_ip;
+        out.add("x-forwarded-for", how.scratch);
+    }
+    if (!has_proto) out.add("x-forwarded-proto", how.scheme);
+    if (!how.client_certificate.empty()) out.add(kClientCertificate, how.client_certificate);
+    out.add("via", via(request));
+    if (!how.traceparent.empty()) out.add("traceparent", how.traceparent, false);
+    write_time_left(how.time_left, [&out](std::string_view name, std::string_view value) {
+        out.add(name, value, false);
+    });
+    if (!how.grpc_timeout.empty()) out.add("grpc-timeout", how.grpc_timeout, false);
+}
+
+template <class Sink>
+void write_answer_fields(Sink& out, const ResponseHead& response) {
+    const bool has_connection = response.has(Header::connection);
+    for (const Field& field : response.fields) {
+        if (field.id == Header::content_length || is_hop_by_hop(field.id)) continue;
+        if (field.id == Header::unknown && is_ours(field.name)) continue;
+        if (has_connection && nominated_by_connection(response.fields, field.name)) continue;
+        out.add(field.name, field.value);
+    }
+    out.add("via", via(response));
+}
+
+}  // namespace
+
+bool is_identity_field(std::string_view name) noexcept {
+    return name.size() == kClientCertificate.size() &&
+           core::equals_ignoring_case(name, kClientCertificate);
+}
+
+void append_upstream_head(std::string& out, const RequestHead& request, const UpstreamHead& how) {
+    wire::http1::append_request_line(out, request.method_text, how.path);
+    append_field(out, "host", request.host.empty() ? how.fallback_host : request.host);
     // The one member of TE that may pass, and as RFC 9110 10.1.4 wants it.
     if (accepts_trailers(request.fields)) {
         append_field(out, "te", "trailers");
@@ -88,27 +138,30 @@ void append_upstream_head(std::string& out, const RequestHead& request, const Up
     } else if (request.has_content_length) {
         append_field(out, "content-length", request.content_length);
     }
-    if (forwarded_for.empty()) {
-        append_field(out, "x-forwarded-for", how.peer_ip);
-    } else {
-        out += "x-forwarded-for: ";
-        out += forwarded_for;
-        out += ", ";
-        out += how.peer_ip;
-        out += "\r\n";
-    }
-    if (!has_proto) append_field(out, "x-forwarded-proto", how.scheme);
-    if (!how.client_certificate.empty())
-        append_field(out, kClientCertificate, how.client_certificate);
-    append_field(out, "via", kVia);
-    if (!how.traceparent.empty()) append_field(out, "traceparent", how.traceparent);
-    append_time_left(out, how.time_left);
+    TextSink sink{out};
+    write_request_fields(sink, request, how);
     out += "\r\n";
+}
+
+void fill_upstream_head(
+    wire::http2::FieldList& out, const RequestHead& request, const UpstreamHead& how
+) {
+    out.clear();
+    out.add(":method", request.method_text);
+    out.add(":scheme", "http");
+    out.add(":authority", request.host.empty() ? how.fallback_host : request.host);
+    out.add(":path", how.path);
+    if (accepts_trailers(request.fields)) out.add("te", "trailers");
+    if (request.has_content_length && request.framing != Framing::chunked)
+        out.add("content-length", request.content_length);
+    write_request_fields(out, request, how);
 }
 
 void append_trailers(std::string& out, std::span<const Field> trailers) {
     out += wire::http1::kTrailersBegin;
-    for (const Field& field : trailers) append_field(out, field.name, field.value);
+    for (const Field& field : trailers) {
+        if (!is_identity_field(field.name)) append_field(out, field.name, field.value);
+    }
     out += wire::http1::kHeadEnd;
 }
 
@@ -131,19 +184,13 @@ void append_downstream_head(
     std::string& out, const ResponseHead& response, const DownstreamHead& how
 ) {
     wire::http1::append_status_line(out, response.status, response.reason);
-    const bool has_connection = response.has(Header::connection);
-    for (const Field& field : response.fields) {
-        if (field.id == Header::content_length || is_hop_by_hop(field.id)) continue;
-        if (field.id == Header::unknown && is_ours(field.name)) continue;
-        if (has_connection && nominated_by_connection(response.fields, field.name)) continue;
-        append_field(out, field.name, field.value);
-    }
+    TextSink sink{out};
+    write_answer_fields(sink, response);
     if (how.framing == DownstreamFraming::chunked) {
         append_field(out, "transfer-encoding", "chunked");
     } else if (response.has_content_length && may_have_length(response.status)) {
         append_field(out, "content-length", response.content_length);
     }
-    append_field(out, "via", kVia);
     if (!how.date.empty()) append_field(out, "date", how.date);
     if (!how.keep_alive) {
         append_field(out, "connection", "close");
@@ -151,6 +198,25 @@ void append_downstream_head(
         append_field(out, "connection", "keep-alive");
     }
     out += "\r\n";
+}
+
+void fill_downstream_head(
+    wire::http2::FieldList& out, const ResponseHead& response, std::string_view date
+) {
+    out.clear();
+    const fmt::format_int status(static_cast<int>(response.status));
+    out.add(":status", std::string_view(status.data(), status.size()));
+    write_answer_fields(out, response);
+    if (response.has_content_length && may_have_length(response.status))
+        out.add("content-length", response.content_length);
+    if (!date.empty()) out.add("date", date);
+}
+
+void fill_trailers(wire::http2::FieldList& out, std::span<const Field> trailers) {
+    out.clear();
+    for (const Field& field : trailers) {
+        if (!is_identity_field(field.name)) out.add(field.name, field.value);
+    }
 }
 
 }  // namespace datapunk::mesh::proxy

@@ -1,8 +1,9 @@
 #pragma once
 
 // Heads as they leave the proxy: what is dropped (hop-by-hop fields, RFC 9110 7.6.1), what is added
-// (X-Forwarded-*, Via, traceparent) and how the body is framed. Pure text; appended to a buffer
-// that the caller reuses, so nothing is allocated in steady state.
+// (X-Forwarded-*, Via, traceparent) and how the body is framed; as text of HTTP/1.1 (append_*) or
+// as a list of fields of HTTP/2 (fill_*). They go into buffers that the caller reuses, so nothing
+// is allocated in steady state.
 
 #include <cstdint>
 #include <span>
@@ -11,6 +12,7 @@
 
 #include "proxy/deadline_header.h"
 #include "wire/http1/message.h"
+#include "wire/http2/head_block.h"
 
 namespace datapunk::mesh::proxy {
 
@@ -23,6 +25,8 @@ struct UpstreamHead {
     bool starts_trace = false;  // the caller's traceparent was absent or bad: its tracestate goes
     std::string_view path;      // rewritten target
     TimeLeft time_left;         // of the attempt
+    std::string_view grpc_timeout;  // instead of the caller's; empty = as it came
+    std::string& scratch;           // room for a field that is put together
 };
 
 inline constexpr std::string_view kClientCertificate = "x-forwarded-client-cert";
@@ -32,6 +36,9 @@ bool is_identity_field(std::string_view name) noexcept;
 
 void append_upstream_head(
     std::string& out, const wire::http1::RequestHead& request, const UpstreamHead& how
+);
+void fill_upstream_head(
+    wire::http2::FieldList& out, const wire::http1::RequestHead& request, const UpstreamHead& how
 );
 
 // How the response body is framed towards the caller.
@@ -55,5 +62,11 @@ void append_trailers(std::string& out, std::span<const wire::http1::Field> trail
 void append_downstream_head(
     std::string& out, const wire::http1::ResponseHead& response, const DownstreamHead& how
 );
+
+// `framing`, `keep_alive` and `caller_is_http10` are of no use there.
+void fill_downstream_head(
+    wire::http2::FieldList& out, const wire::http1::ResponseHead& response, std::string_view date
+);
+void fill_trailers(wire::http2::FieldList& out, std::span<const wire::http1::Field> trailers);
 
 }  // namespace datapunk::mesh::proxy

@@ -43,6 +43,7 @@ void check_request(std::string_view bytes, RequestHead& request) {
     if (parser.parse_request(bytes, request).state != State::done) return;
     if (request.method == Method::connect) return;  // never sent on
     std::string out;
+    std::string scratch;
     proxy::append_upstream_head(
         out,
         request,
@@ -50,7 +51,8 @@ void check_request(std::string_view bytes, RequestHead& request) {
          .fallback_host = "10.0.0.2:80",
          .traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
          .starts_trace = request.fields.size() % 2 == 0,
-         .path = request.path}
+         .path = request.path,
+         .scratch = scratch}
     );
     HeadParser again(kNoLimits);
     RequestHead sent;

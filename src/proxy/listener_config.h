@@ -26,9 +26,10 @@ struct ListenerConfig {
     std::string name;
     std::string address = "127.0.0.1";
     std::uint16_t port = 0;
-    std::size_t connections_max = 10'000;              // beyond: closed at once and counted
-    std::size_t head_bytes_max = 60UL * 1024;          // larger request heads: 431
-    std::uint64_t body_bytes_max = 0;                  // larger request bodies: 413; 0 = no limit
+    std::size_t connections_max = 10'000;      // beyond: closed at once and counted
+    std::size_t head_bytes_max = 60UL * 1024;  // larger request heads: 431
+    std::uint64_t body_bytes_max = 0;          // larger request bodies: 413; 0 = no limit
+    std::uint32_t streams_max = 100;           // requests at a time on one HTTP/2 connection
     Duration idle_timeout = std::chrono::seconds(60);  // between requests
     Duration head_timeout = std::chrono::seconds(10);  // first to last byte of a request head
     Duration body_timeout = std::chrono::seconds(30);  // between two pieces of a body, either way

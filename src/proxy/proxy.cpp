@@ -7,6 +7,7 @@
 #include "metrics/names.h"
 #include "proxy/exchange.h"
 #include "proxy/http1_caller.h"
+#include "proxy/http2_connection.h"
 #include "proxy/identity.h"
 #include "wire/spiffe_id.h"
 #include "wire/traceparent.h"
@@ -26,7 +27,7 @@ constexpr Duration kCutTime = std::chrono::seconds(1);
 
 }  // namespace
 
-// One caller's connection: its requests in turn.
+// One caller's connection: its requests in turn, or what HTTP/2 makes of it.
 class Proxy::Connection : public core::ListNode {
   public:
     Connection(Proxy& proxy, ListenerState& listener, io::StreamPtr stream, ConnectionInfo info)
@@ -40,12 +41,18 @@ class Proxy::Connection : public core::ListNode {
 
     // A request that has just arrived is served yet.
     void close_if_idle() {
+        if (http2_ != nullptr) {
+            http2_->drain();
+            return;
+        }
         if (idle_ && !stream_->maybe_readable()) stream_->close();
     }
 
     void reset() { stream_->reset(); }
 
   private:
+    io::Task<bool> begins_http2();
+    io::Task<void> serve_http2();
     io::Task<bool> serve_one(ExchangeBuffers& buffers);
     io::Task<void> refuse(int status, ReplyReason reason, std::string_view text);
     io::Task<void> linger();
@@ -55,11 +62,12 @@ class Proxy::Connection : public core::ListNode {
     io::StreamPtr stream_;
     ConnectionInfo info_;
     http::MessageReader reader_;
+    Http2Connection* http2_ = nullptr;  // if that is what it speaks
     bool idle_ = true;
 };
 
 io::Task<void> Proxy::Connection::run() {
-    for (;;) {
+    for (bool is_first = true;; is_first = false) {
         idle_ = true;
         if (!reader_.has_more()) {
             reader_.release();
@@ -69,11 +77,46 @@ io::Task<void> Proxy::Connection::run() {
             if (!ready) break;
         }
         idle_ = false;
+        if (is_first && info_.protocol != "http/1.1") {
+            const bool is_http2 = co_await begins_http2();
+            if (is_http2) {
+                co_await serve_http2();
+                break;
+            }
+        }
         BufferShelf::Lease buffers(proxy_.shelf_);
         const bool more = co_await serve_one(*buffers);
         if (!more || proxy_.draining_) break;
     }
     stream_->close();
+}
+
+// By the preface, which no method of HTTP/1.1 begins like for longer than a few bytes.
+io::Task<bool> Proxy::Connection::begins_http2() {
+    const Instant deadline = proxy_.loop().now() + listener_.config.head_timeout;
+    http::Input& input = reader_.input();
+    for (;;) {
+        const auto filled = input.fill_now(http::kBlockBytes);
+        const std::string_view data = input.data();
+        const std::size_t compared = std::min(data.size(), kHttp2Preface.size());
+        if (data.substr(0, compared) != kHttp2Preface.substr(0, compared)) co_return false;
+        if (compared == kHttp2Preface.size()) co_return true;
+        if (filled == http::Input::Filled::ended) co_return false;
+        auto ready = co_await stream_->readable(deadline);
+        if (!ready) co_return false;
+    }
+}
+
+io::Task<void> Proxy::Connection::serve_http2() {
+    const auto connection = std::make_unique<Http2Connection>(proxy_, listener_, *stream_, info_);
+    http2_ = connection.get();
+    if (proxy_.draining_) http2_->drain();
+    const std::string first(reader_.input().data());
+    reader_.input().consume(first.size());
+    reader_.input().release();
+    const bool may_be_sending = co_await connection->run(first);
+    http2_ = nullptr;
+    if (may_be_sending) co_await linger();
 }
 
 // Whether another request may follow.
@@ -318,6 +361,13 @@ void Proxy::count_reply(
 
 void Proxy::count_bad_request(const ListenerState& listener, std::string_view why) {
     shared_.metrics.counter(metrics::names::kBadRequests, {listener.config.name, why}, shard_)
+        .add();
+}
+
+void Proxy::count_grpc(
+    const policy::ServicePolicies& service, std::string_view method, std::string_view status
+) {
+    shared_.metrics.counter(metrics::names::kGrpcRequests, {service.name(), method, status}, shard_)
         .add();
 }
 

@@ -63,7 +63,7 @@ class Proxy {
 
     std::size_t connections() const noexcept { return open_count_; }
 
-    // For Exchange:
+    // For Exchange and Http2Connection:
     struct Routed {
         const routing::Route* route = nullptr;       // null: none, see why_not
         policy::ServicePolicies* service = nullptr;  // null: the route names one that is not here
@@ -82,10 +82,16 @@ class Proxy {
     void count_reply(
         const ListenerState& listener, const policy::ServicePolicies* service, ReplyReason reason
     );
+    void count_bad_request(const ListenerState& listener, std::string_view why);
+    void count_grpc(
+        const policy::ServicePolicies& service, std::string_view method, std::string_view status
+    );
     // Appends the traceparent for the next hop; true if the caller sent none that is valid.
     bool continue_trace(std::string_view received, std::string& out);
 
     UpstreamPool& pool() noexcept { return pool_; }
+
+    BufferShelf& shelf() noexcept { return shelf_; }
 
     io::Loop& loop() noexcept { return network_.loop(); }
 
@@ -103,7 +109,6 @@ class Proxy {
     io::Task<void> accept_loop(ListenerState& listener);
     io::Task<void> serve(ListenerState& listener, io::StreamPtr stream);
     io::Task<void> sweep_loop();
-    void count_bad_request(const ListenerState& listener, std::string_view why);
 
     io::Network& network_;
     ProxyShared shared_;

@@ -39,6 +39,7 @@ struct OwnAnswer {
     std::string_view date;
     bool keep_alive = true;
     bool head_only = false;
+    bool to_grpc = false;  // in gRPC's own way: 200, with status and explanation as trailers
 };
 
 // The whole of it, in HTTP/1.1.

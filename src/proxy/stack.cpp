@@ -73,6 +73,7 @@ io::Task<bool> Exchange::run() {
     starts_trace_ =
         proxy_.continue_trace(request_.value(Header::traceparent), buffers_.traceparent);
     if (proxy_.requests() != nullptr) record_.emplace();
+    read_grpc_request();
     co_await dispatch();
     finish();
     // A body that was not read would be taken for the next request.
@@ -121,6 +122,7 @@ void Exchange::enter(Proxy::Routed& routed) {
     target_ = std::move(routed.target);
     upstream_state_ = &proxy_.state_of(*service_);
     deadline_ = started_ + routed.route->timeout.value_or(service_->policy().deadline);
+    if (grpc_timeout_) deadline_ = std::min(deadline_, started_ + *grpc_timeout_);
     upstream_state_->metrics.in_flight.add(1);
 }
 
@@ -158,6 +160,7 @@ io::Task<void> Exchange::serve() {
         if (listener_.config.access_log) buffers_.endpoint = at.address();
         const AttemptResult result = co_await attempt(at);
         const bool is_final = result.has_answer && result.outcome == Outcome::success &&
+                              !result.verdict.value_or(false) &&
                               !resilience::may_retry_answers(service_->policy().retry);
         if (is_final) {
             end_record(result, {.reason = resilience::RetryReason::succeeded});
@@ -166,8 +169,10 @@ io::Task<void> Exchange::serve() {
         }
         const resilience::AttemptEnd end{
             .outcome = result.outcome,
-            .idempotent = is_idempotent(request_.method),
+            // Naming a gRPC status says that such calls may be sent again.
+            .idempotent = is_idempotent(request_.method) || result.verdict.value_or(false),
             .replayable = body_is_whole_ || !result.sent,
+            .user_verdict = result.verdict,
             .retry_after = result.retry_after,
             .status =
                 result.has_answer ? static_cast<std::uint16_t>(answer_.status) : std::uint16_t{0},
@@ -273,7 +278,8 @@ io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view 
         .explanation = explanation,
         .date = http::http_date(proxy_.loop().wall_now()),
         .keep_alive = keep_alive_,
-        .head_only = request_.method == Method::head
+        .head_only = request_.method == Method::head,
+        .to_grpc = is_grpc_
     };
     proxy_.count_reply(listener_, service_, reason);
     auto written = co_await caller_.reply(answer, piece_deadline());
@@ -288,6 +294,7 @@ void Exchange::finish() {
     const Duration took = now() - started_;
     upstream_state_->metrics.record(status_, took);
     keep_record(took);
+    count_grpc();
     if (!listener_.config.access_log) return;
     proxy_.log().info(
         "request",

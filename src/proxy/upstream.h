@@ -56,6 +56,10 @@ class Upstream {
     virtual std::string_view rejected() const noexcept = 0;
     // Nothing has come from the endpoint.
     virtual bool is_silent() const noexcept = 0;
+
+    // It said that it has not begun (REFUSED_STREAM, GOAWAY): the request may go elsewhere.
+    virtual bool was_refused() const noexcept { return false; }
+
     virtual bool body_done() const noexcept = 0;
     virtual Result<std::optional<http::Piece>> buffered_piece() = 0;
     virtual io::Task<Result<http::Piece>> next_piece(Instant deadline) = 0;

@@ -35,14 +35,8 @@ UpstreamPtr UpstreamPool::take_idle(std::string_view address, const UpstreamUse&
 io::Task<Result<UpstreamPtr>> UpstreamPool::connect(
     std::string host, std::uint16_t port, Instant deadline, UpstreamUse& use
 ) {
-    ConnectionSlot slot(use, counters_.open);
-    if (!slot && close_longest_idle(use)) slot = ConnectionSlot(use, counters_.open);
-    if (!slot) {
-        co_return Error{
-            .code = Code::exhausted,
-            .what = fmt::format("all {} connections of the service are in use", use.quota->max)
-        };
-    }
+    ConnectionSlot slot = slot_for(use);
+    if (!slot) co_return no_slot(use);
     const Instant until = std::min(deadline, network_.loop().now() + config_.connect_timeout);
     auto stream = co_await io::connect_to(network_, host, port, until);
     if (!stream) {
@@ -69,6 +63,94 @@ io::Task<Result<UpstreamPtr>> UpstreamPool::connect(
     co_return std::move(made);
 }
 
+ConnectionSlot UpstreamPool::slot_for(UpstreamUse& use) {
+    ConnectionSlot slot(use, counters_.open);
+    if (!slot && close_longest_idle(use)) slot = ConnectionSlot(use, counters_.open);
+    return slot;
+}
+
+Error UpstreamPool::no_slot(const UpstreamUse& use) {
+    return {
+        .code = Code::exhausted,
+        .what = fmt::format("all {} connections of the service are in use", use.quota->max)
+    };
+}
+
+UpstreamPtr UpstreamPool::take_stream(std::string_view address) {
+    const auto found = links_.find(KeyView{address, 0});
+    if (found == links_.end()) return nullptr;
+    auto& list = found->second->list;
+    std::erase_if(list, [](const auto& link) { return link->is_over(); });
+    for (const auto& link : list) {
+        if (!link->can_take()) continue;
+        ++counters_.reused;
+        return std::make_unique<Http2Upstream>(link);
+    }
+    return nullptr;
+}
+
+io::Task<Result<UpstreamPtr>> UpstreamPool::connect_stream(
+    std::string host, std::uint16_t port, Instant deadline, UpstreamUse& use
+) {
+    const Instant until = std::min(deadline, network_.loop().now() + config_.connect_timeout);
+    const std::string address = fmt::format("{}:{}", host, port);
+    auto found = links_.find(KeyView{address, 0});
+    if (found == links_.end())
+        found = links_.emplace(Key{address, 0}, std::make_unique<Links>(network_.loop())).first;
+    Links& links = *found->second;
+
+    struct Use {
+        explicit Use(Links& l) : links(l) { ++links.users; }
+
+        ~Use() { --links.users; }
+
+        Links& links;
+    };
+    const Use in_use(links);  // sweep() leaves it
+    while (links.is_connecting) {
+        const bool in_time = co_await links.made.wait(until);
+        UpstreamPtr shared = take_stream(address);
+        if (shared != nullptr) co_return std::move(shared);
+        if (!in_time)
+            co_return Error{
+                .code = Code::timeout,
+                .what = fmt::format("no connection to {} in time", address),
+                .source = Source::upstream
+            };
+    }
+    ConnectionSlot slot = slot_for(use);
+    if (!slot) co_return no_slot(use);
+
+    struct Connecting {
+        explicit Connecting(Links& l) : links(l) {
+            links.is_connecting = true;
+            links.made.clear();
+        }
+
+        ~Connecting() {
+            links.is_connecting = false;
+            links.made.set();
+        }
+
+        Links& links;
+    };
+    const Connecting connecting(links);
+    auto stream = co_await io::connect_to(network_, host, port, until);
+    if (!stream) {
+        ++counters_.failed;
+        use.failed.add();
+        co_return std::move(stream).error();
+    }
+    ++counters_.created;
+    use.created.add();
+    const Http2LinkConfig config{
+        .head_bytes_max = config_.head_bytes_max, .idle_timeout = config_.idle_timeout
+    };
+    links.list.push_back(std::make_shared<Http2Link>(*std::move(stream), std::move(slot), config));
+    UpstreamPtr made = std::make_unique<Http2Upstream>(links.list.back());
+    co_return std::move(made);
+}
+
 bool UpstreamPool::close_longest_idle(const UpstreamUse& use) {
     List* longest = nullptr;
     for (auto& [key, list] : idle_) {
@@ -83,6 +165,9 @@ bool UpstreamPool::close_longest_idle(const UpstreamUse& use) {
 std::size_t UpstreamPool::idle() const noexcept {
     std::size_t count = 0;
     for (const auto& [key, list] : idle_) count += list.size();
+    for (const auto& [key, links] : links_) {
+        for (const auto& link : links->list) count += link->is_idle() && !link->is_over() ? 1 : 0;
+    }
     return count;
 }
 
@@ -112,10 +197,17 @@ void UpstreamPool::sweep() {
         list.erase(list.begin(), list.begin() + static_cast<std::ptrdiff_t>(dead));
         at = list.empty() ? idle_.erase(at) : std::next(at);
     }
+    for (auto at = links_.begin(); at != links_.end();) {
+        Links& links = *at->second;
+        std::erase_if(links.list, [](const auto& link) { return link->is_over(); });
+        const bool is_used = links.users > 0 || !links.list.empty();
+        at = is_used ? std::next(at) : links_.erase(at);
+    }
 }
 
 void UpstreamPool::clear() {
     idle_.clear();
+    for (auto& [key, links] : links_) links->list.clear();
 }
 
 }  // namespace datapunk::mesh::proxy

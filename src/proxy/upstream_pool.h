@@ -21,6 +21,7 @@
 
 #include "io/network.h"
 #include "io/task.h"
+#include "proxy/http2_link.h"
 #include "proxy/upstream_connection.h"
 
 namespace datapunk::mesh::proxy {
@@ -53,6 +54,14 @@ class UpstreamPool {
     );
     // After a complete exchange, if is_reusable().
     void put_idle(std::string_view address, UpstreamPtr upstream);
+
+    // --- endpoints that speak HTTP/2: connections carry many exchanges at a time
+    // One on a connection that takes another, or nullptr. No waiting.
+    UpstreamPtr take_stream(std::string_view address);
+    // One on a new connection; who asks while one is being made waits for that.
+    io::Task<Result<UpstreamPtr>> connect_stream(
+        std::string host, std::uint16_t port, Instant deadline, UpstreamUse& use
+    );
 
     // Closes what has been idle too long. Call about once a second.
     void sweep();
@@ -92,12 +101,25 @@ class UpstreamPool {
 
     using List = std::vector<std::unique_ptr<UpstreamConnection>>;
 
+    // The connections to one endpoint that speaks HTTP/2.
+    struct Links {
+        explicit Links(io::Loop& loop) : made(loop) {}
+
+        std::vector<std::shared_ptr<Http2Link>> list;
+        bool is_connecting = false;
+        std::size_t users = 0;  // of this, in connect_stream()
+        io::Event made;         // or not, but tried
+    };
+
     bool close_longest_idle(const UpstreamUse& use);
+    ConnectionSlot slot_for(UpstreamUse& use);
+    static Error no_slot(const UpstreamUse& use);
 
     io::Network& network_;
     UpstreamPoolConfig config_;
     Counters counters_;
     std::unordered_map<Key, List, Hash, Equal> idle_;
+    std::unordered_map<Key, std::unique_ptr<Links>, Hash, Equal> links_;
 };
 
 }  // namespace datapunk::mesh::proxy

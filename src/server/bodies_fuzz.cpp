@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     session.session.node = "n";
     if (server::read_session(body, session.session)) check(Result<catalog::CreateSession>(session));
     if (auto query = server::parse_query(body)) {
-        query->id = "q";
+        query->id = "8f246b77-f3e1-ff88-5b48-8ec93abf3e00";
         check(Result<catalog::SetQuery>(catalog::SetQuery{*std::move(query)}));
     }
     return 0;

@@ -11,7 +11,8 @@ namespace {
 
 constexpr std::uint8_t kSizeDigitsMax = 16;  // as many as 64 bits have: it cannot overflow
 
-// RFC 9110 6.5.1: what frames, routes or authenticates must not come after the body.
+}  // namespace
+
 bool is_forbidden_in_trailer(Header id) noexcept {
     switch (id) {
         case Header::authorization:
@@ -47,8 +48,6 @@ bool is_forbidden_in_trailer(Header id) noexcept {
             return false;
     }
 }
-
-}  // namespace
 
 void BodyDecoder::reset(Framing framing, std::uint64_t content_length, Limits limits) {
     left_ = 0;

@@ -18,6 +18,9 @@
 
 namespace datapunk::mesh::wire::http1 {
 
+// RFC 9110 6.5.1: what frames, routes or authenticates must not come after the body.
+bool is_forbidden_in_trailer(Header id) noexcept;
+
 class BodyDecoder {
   public:
     enum class State : std::uint8_t { more, done, bad };

@@ -35,6 +35,7 @@ void clear(Head& out) noexcept {
     out.content_length = 0;
     out.upgrade = {};
     out.framing = Framing::none;
+    out.major_version = 1;
     out.has_content_length = false;
     out.keep_alive = false;
     out.has_upgrade = false;

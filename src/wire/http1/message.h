@@ -123,6 +123,7 @@ struct Head {
     std::uint64_t content_length = 0;  // only if has_content_length
     std::string_view upgrade;          // the Upgrade value if Connection lists "upgrade", or empty
     Framing framing = Framing::none;
+    std::uint8_t major_version = 1;  // 2: it came as HTTP/2 and reads as if it were HTTP/1.1
     std::uint8_t minor_version = 1;
     bool has_content_length = false;
     bool keep_alive = false;  // what the sender wants, by version and Connection
