@@ -164,7 +164,8 @@ io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
              .time_left =
                  {.header = service_->policy().deadline_header,
                   .left = attempt_deadline_ - now(),
-                  .is_grpc = is_grpc_},
+                  // Who set none has none: a stream may last.
+                  .is_grpc = is_grpc_ && request_.find(kGrpcTimeout) != nullptr},
              .scratch = buffers_.scratch},
         .body = buffers_.request_body,
         .whole = body_is_whole_,

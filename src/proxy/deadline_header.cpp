@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "core/strings.h"
-#include "resilience/deadline.h"
 #include "wire/grpc/call.h"
 
 namespace datapunk::mesh::proxy {
@@ -44,10 +43,6 @@ Result<std::optional<Duration>> callers_patience(
 bool TimeLeft::replaces(std::string_view name) const noexcept {
     if (left == Duration::max()) return false;
     return (!header.empty() && is_named(name, header)) || (is_grpc && is_named(name, kGrpcTimeout));
-}
-
-std::string milliseconds_of(Duration left) {
-    return std::to_string(std::max<std::int64_t>(0, left / Duration(std::chrono::milliseconds(1))));
 }
 
 }  // namespace datapunk::mesh::proxy

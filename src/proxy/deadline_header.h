@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 
+#include "resilience/deadline.h"
 #include "wire/http1/message.h"
 
 namespace datapunk::mesh::proxy {
@@ -25,6 +26,8 @@ namespace datapunk::mesh::proxy {
 Result<std::optional<Duration>> callers_patience(
     const wire::http1::RequestHead& request, std::string_view header
 );
+
+inline constexpr std::string_view kGrpcTimeout = "grpc-timeout";
 
 // What the endpoint is told.
 struct TimeLeft {
@@ -36,9 +39,12 @@ struct TimeLeft {
     bool replaces(std::string_view name) const noexcept;
 };
 
-inline constexpr std::string_view kGrpcTimeout = "grpc-timeout";
-
-// As the policy's deadline_header says it: whole milliseconds, not below 0.
-std::string milliseconds_of(Duration left);
+// As fields: add(name, value).
+template <class Add>
+void write_time_left(const TimeLeft& told, const Add& add) {
+    if (told.left == Duration::max()) return;
+    if (!told.header.empty()) add(told.header, resilience::format_deadline_ms(told.left));
+    if (told.is_grpc) add(kGrpcTimeout, resilience::format_grpc_timeout(told.left));
+}
 
 }  // namespace datapunk::mesh::proxy

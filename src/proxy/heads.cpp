@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "core/strings.h"
-#include "resilience/deadline.h"
 #include "wire/http1/encode.h"
 #include "wire/http1/hop_by_hop.h"
 
@@ -50,13 +49,6 @@ struct TextSink {
 
     std::string& out;
 };
-
-template <class Sink>
-void write_time_left(Sink& out, const TimeLeft& told) {
-    if (told.left == Duration::max()) return;
-    if (!told.header.empty()) out.add(told.header, milliseconds_of(told.left), false);
-    if (told.is_grpc) out.add(kGrpcTimeout, resilience::format_grpc_timeout(told.left), false);
-}
 
 // All of a request's fields but those that the two protocols write differently.
 template <class Sink>
@@ -105,7 +97,9 @@ void write_request_fields(Sink& out, const RequestHead& request, const UpstreamH
     if (!how.client_certificate.empty()) out.add(kClientCertificate, how.client_certificate);
     out.add("via", via(request));
     if (!how.traceparent.empty()) out.add("traceparent", how.traceparent, false);
-    write_time_left(out, how.time_left);
+    write_time_left(how.time_left, [&out](std::string_view name, std::string_view value) {
+        out.add(name, value, false);
+    });
 }
 
 template <class Sink>

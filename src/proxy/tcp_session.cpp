@@ -39,6 +39,10 @@ std::string_view outcome_of(policy::NoEndpoint::Reason reason) {
             return "deadline";
         case policy::NoEndpoint::Reason::limited:
             return "limit";
+        case policy::NoEndpoint::Reason::pending_timeout:
+            return "pending_timeout";
+        case policy::NoEndpoint::Reason::shed:
+            return "shed";
         case policy::NoEndpoint::Reason::unknown_service:
             return "unknown_service";
         case policy::NoEndpoint::Reason::breaker_open:
