@@ -165,7 +165,8 @@ io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
                  {.header = service_->policy().deadline_header,
                   .left = attempt_deadline_ - now(),
                   // Who set none has none: a stream may last.
-                  .is_grpc = is_grpc_ && request_.find(kGrpcTimeout) != nullptr},
+                  .is_grpc = wire::grpc::is_content_type(request_.value(Header::content_type)) &&
+                             request_.find(kGrpcTimeout) != nullptr},
              .scratch = buffers_.scratch},
         .body = buffers_.request_body,
         .whole = body_is_whole_,
