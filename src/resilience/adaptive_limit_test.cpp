@@ -191,8 +191,8 @@ INSTANTIATE_TEST_SUITE_P(
     Kinds,
     Adaptive,
     testing::Values(AdaptiveLimit::gradient, AdaptiveLimit::vegas),
-    [](const auto& info) {
-        return info.param == AdaptiveLimit::gradient ? std::string("gradient")
+    [](const auto& kind) {
+        return kind.param == AdaptiveLimit::gradient ? std::string("gradient")
                                                      : std::string("vegas");
     }
 );

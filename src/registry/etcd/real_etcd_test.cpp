@@ -195,7 +195,7 @@ TEST_F(RealEtcd, LogsInWhereAuthenticationIsOn) {
     say("/v3/auth/enable", "{}");
     const auto refused = talk.wait(0, 0s);
     ASSERT_FALSE(refused);
-    EXPECT_EQ(refused.error().code, Code::invalid) << refused.error().what;  // "user name is empty"
+    EXPECT_EQ(refused.error().code, Code::denied) << refused.error().what;  // "user name is empty"
     backend_ = make({.user = "root", .password = "wrong"});
     const auto wrong = talk.wait(0, 0s);
     ASSERT_FALSE(wrong);
