@@ -32,7 +32,8 @@ Small capped(std::uint64_t value) noexcept {
 // What a refusal says of when the first endpoint may be asked again, in the place of a latency.
 float ms_until(Instant then, Instant now) noexcept {
     if (then == kNever) return -1;
-    return std::max(0.F, std::chrono::duration<float, std::milli>(then - now).count());
+    if (then <= now) return 0;  // Instant::min() too: nobody waits
+    return std::chrono::duration<float, std::milli>(then - now).count();
 }
 
 Instant when_again(const Decision& refusal) noexcept {
