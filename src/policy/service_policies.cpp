@@ -226,7 +226,9 @@ void ServicePolicies::finish(
         const WorkerUse worker(workers_);
         worker->finished.add();
     }
-    admission_.finished(now);
+    // Abandoned when it was confirmed already: nobody knows the time. The next one to finish, or
+    // the next tick, gives the place to who waits.
+    if (now != kNever) admission_.finished(now);
     // The last touch: an unlisted cell without calls in flight is freed.
     attempt.cell_->load.in_flight.fetch_sub(1, std::memory_order_release);
 }
