@@ -65,6 +65,9 @@ Delivery::~Delivery() {
     const std::lock_guard lock(state_->mutex);
     state_->is_stopping = true;
     state_->is_abandoned = true;
+    // A thread that hangs in a function outlives the registry that these belong to.
+    state_->errors = {};
+    state_->waiting = {};
     for (std::thread& thread : state_->threads) thread.detach();
     state_->threads.clear();
     state_->changed.notify_all();
