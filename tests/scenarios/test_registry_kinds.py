@@ -28,7 +28,8 @@ class OnAFile(Scenario):
     def test_it_follows_the_file(self):
         a, b = self.origin('a'), self.origin('b')
         path = self.services(a)
-        agent = Agent(self, CONFIG, registry=f'kind: file, file: {{path: "{path}"}}', more='')
+        agent = Agent(self, CONFIG, registry=f'kind: file, file: {{path: "{path}"}}',
+                      more='services: {api: {policy: {balance: {algorithm: round_robin}}}}')
         wait_http(agent.url + '/')
         self.assertEqual(get(agent.url + '/').text, 'a')
         self.services(a, b)
