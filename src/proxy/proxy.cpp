@@ -44,6 +44,8 @@ class Proxy::Connection : public core::ListNode {
     io::Task<void> run();
 
     // A request that has just arrived is served yet.
+    bool is_fresh() const noexcept { return fresh_; }
+
     void close_if_idle() {
         if (http2_ != nullptr) {
             http2_->drain();
@@ -68,6 +70,7 @@ class Proxy::Connection : public core::ListNode {
     http::MessageReader reader_;
     Http2Connection* http2_ = nullptr;  // if that is what it speaks
     bool idle_ = true;
+    bool fresh_ = true;  // nothing has been read yet
 };
 
 io::Task<void> Proxy::Connection::run() {
@@ -80,7 +83,7 @@ io::Task<void> Proxy::Connection::run() {
             auto ready = co_await stream_->readable(proxy_.loop().now() + wait);
             if (!ready) break;
         }
-        idle_ = false;
+        idle_ = fresh_ = false;
         if (is_first && info_.protocol != "http/1.1") {
             const bool is_http2 = co_await begins_http2();
             if (is_http2) {
@@ -334,8 +337,16 @@ io::Task<void> Proxy::sweep_loop() {
 io::Task<void> Proxy::drain(Instant deadline) {
     draining_ = true;
     for (const auto& listener : listeners_) listener->listener->close();
-    open_.for_each([](Connection& connection) { connection.close_if_idle(); });
-    const bool drained = co_await idle_.wait(deadline);
+    // Who has had an answer knows that an idle connection may be closed. Who has just connected has
+    // its first request on the way.
+    open_.for_each([](Connection& connection) {
+        if (!connection.is_fresh()) connection.close_if_idle();
+    });
+    bool drained = co_await idle_.wait(std::min(deadline, loop().now() + kCutTime));
+    if (!drained) {
+        open_.for_each([](Connection& connection) { connection.close_if_idle(); });
+        drained = co_await idle_.wait(deadline);
+    }
     if (!drained) {
         shared_.log.warn(
             "drain deadline passed: cutting connections", {{"connections", open_count_}}
