@@ -17,8 +17,8 @@ using namespace std::chrono_literals;
 
 class FileWatchTest : public testing::Test {
   public:
-    // The files' directory has a parent of its own: that is watched too, and in the common one other
-    // tests come and go.
+    // The files' directory has a parent of its own: that is watched too, and in the common one
+    // other tests come and go.
     FileWatchTest() {
         std::string pattern = testing::TempDir() + "watch-XXXXXX";
         EXPECT_NE(::mkdtemp(pattern.data()), nullptr);
