@@ -232,6 +232,9 @@ void write_probe(wire::JsonWriter& json, const ServiceConfig& config) {
             for (const std::string& argument : check.command) json.string(argument);
             json.end_array();
             break;
+        case HealthCheck::Kind::udp:
+            json.key("UDP").string(probe_target(config));
+            break;
         default:
             json.key("TCP").string(probe_target(config));
     }
