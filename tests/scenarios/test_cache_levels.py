@@ -79,7 +79,7 @@ class CacheLevels(Scenario):
         until(lambda: redis.cli('EXISTS', 'dpmesh:set:api') == '1', what='the shared set')
         late = self.origin('late')
         self.registry.register('api', late.port)
-        until(lambda: late.requests or get(first.url + '/').text is None, what='the second endpoint')
+        until(lambda: get(first.url + '/').text == 'late', what='the second endpoint')
         until(lambda: first.metric('mesh_shared_cache_requests_total', operation='store', result='ok') >= 2, what='a confirmed set')
         self.registry.process.kill()
         second = self.agent('second', redis, ready=False, redis_more=more + 'a-secret')
