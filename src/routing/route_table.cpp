@@ -21,9 +21,9 @@ std::string_view without_query(std::string_view target) {
 }
 
 std::string_view query_of(std::string_view target) {
+    target = target.substr(0, target.find('#'));
     const std::size_t mark = target.find('?');
-    if (mark == std::string_view::npos) return {};
-    return target.substr(mark + 1, target.find('#', mark) - mark - 1);
+    return mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1);
 }
 
 // "/api/" and "/api" are one prefix; "/" is the empty one.
@@ -72,7 +72,7 @@ Result<> refused(const std::vector<std::string>& problems) {
     if (problems.empty()) return Ok{};
     const std::size_t shown = std::min(problems.size(), kProblemsMax);
     std::string what = fmt::format(
-        "routes: {}",
+        "{}",
         fmt::join(problems.begin(), problems.begin() + static_cast<std::ptrdiff_t>(shown), "; ")
     );
     if (shown < problems.size()) what += fmt::format("; and {} more", problems.size() - shown);

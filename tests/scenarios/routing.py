@@ -8,9 +8,9 @@ PAGE = pathlib.Path(__file__).resolve().parents[2] / 'docs/routing.md'
 CONFIG = """
 version: 1
 registry: {{kind: static}}
-admin: {{port: {{admin}}}}
+admin: {{port: {admin}}}
 listeners:
-  - {{name: web, port: {{port}}}}
+  - {{name: web, port: {port}}}
 {routes}
 services: {{{services}}}
 """
@@ -29,5 +29,4 @@ def headings():
 def agent_with(scenario, routes, **origins):
     """An agent with these routes and a service for each origin: its name, and where it is."""
     services = ', '.join(f'{name}: {{endpoints: ["{origin.address}"]}}' for name, origin in origins.items())
-    text = CONFIG.format(routes='@', services=services.replace('{', '{{').replace('}', '}}'))
-    return Agent(scenario, text.replace('@', routes.replace('{', '{{').replace('}', '}}')))
+    return Agent(scenario, CONFIG, routes=routes, services=services)

@@ -67,7 +67,9 @@ class Matches(Scenario):
                     self.assertEqual(self.ask(path, *options, *http), f'{wanted} {path}\n200')
             self.assertEqual(self.ask('/', *http, host='other.example'), 'web /\n200')
 
-    def test_mistakes_are_told_with_their_place(self):
+
+class Mistakes(Scenario):
+    def test_are_told_with_their_place(self):
         done = run(binary('dpmesh'), 'validate', '-', stdin="""
 routes:
   - {name: a, service: api, path_regex: "/x("}
@@ -76,12 +78,12 @@ routes:
   - {name: d, path: /d}
 """)
         self.assertEqual(done.returncode, 1)
-        for line in (':3:42: routes[0].path_regex: is no regular expression of RE2: missing )',
-                     ':4:48: routes[1].headers[0]: give one of exact, prefix and regex',
-                     ':5:60: routes[2].query[0].regx: unknown key (did you mean "regex"?)', ':6:6: routes[3].service: is required, or split'):
+        for line in (':3:41: routes[0].path_regex: is no regular expression of RE2: missing )',
+                     ':4:39: routes[1].headers[0]: give one of exact, prefix and regex',
+                     ':5:47: routes[2].query[0].regx: unknown key (did you mean "regex"?)', ':6:5: routes[3].service: is required, or split'):
             self.assertIn(line, done.stderr)
         done = run(binary('dpmesh'), 'validate', '-', stdin='routes: [{name: a, service: x}, {name: b, service: y}]')
-        self.assertIn('1:9: routes: routes: "a" and "b" match the same requests (path "/")', done.stderr)
+        self.assertIn('1:9: routes: "a" and "b" match the same requests (path "/")', done.stderr)
 
 
 if __name__ == '__main__':
