@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kTextBytesMax = 4096;  // longer than any path or URL; a value, not a document
 constexpr std::size_t kShownBytesMax = 64;
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
     return fmt::format("\"{}\"", text.substr(0, kShownBytesMax));
 }
 
@@ -31,7 +31,7 @@ bool refuse(const ReadSpot& spot, std::string_view wanted, std::string hint = {}
     spot.reader.fail(
         spot.tree,
         spot.path,
-        fmt::format("{} is not {}", quoted(spot.tree.text), wanted),
+        fmt::format("{} is not {}", in_quotes(spot.tree.text), wanted),
         std::move(hint)
     );
     return false;

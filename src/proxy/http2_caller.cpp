@@ -57,19 +57,13 @@ Result<std::optional<Piece>> Http2Caller::buffered_piece() {
 }
 
 io::Task<Result<Piece>> Http2Caller::next_piece(Instant deadline) {
-    for (;;) {
-        news_.clear();
-        auto piece = buffered_piece();
-        if (!piece) co_return std::move(piece).error();
-        if (piece->has_value()) co_return **piece;
-        const bool in_time = co_await news_.wait(deadline);
-        if (!in_time)
-            co_return Error{
-                .code = Code::timeout,
-                .what = "the request's body came too slowly",
-                .source = Source::downstream
-            };
-    }
+    Error too_slow{
+        .code = Code::timeout,
+        .what = "the request's body came too slowly",
+        .source = Source::downstream
+    };
+    auto piece = co_await wait_for_piece(*this, news_, deadline, std::move(too_slow));
+    co_return std::move(piece);
 }
 
 io::Task<Result<>> Http2Caller::ask_for_body(Instant /*deadline*/) {

@@ -262,19 +262,13 @@ Result<std::optional<Piece>> Http2Upstream::buffered_piece() {
 }
 
 io::Task<Result<Piece>> Http2Upstream::next_piece(Instant deadline) {
-    for (;;) {
-        news_.clear();
-        auto piece = buffered_piece();
-        if (!piece) co_return std::move(piece).error();
-        if (piece->has_value()) co_return **piece;
-        const bool in_time = co_await news_.wait(deadline);
-        if (!in_time)
-            co_return Error{
-                .code = Code::timeout,
-                .what = "the answer's body came too slowly",
-                .source = Source::upstream
-            };
-    }
+    Error too_slow{
+        .code = Code::timeout,
+        .what = "the answer's body came too slowly",
+        .source = Source::upstream
+    };
+    auto piece = co_await wait_for_piece(*this, news_, deadline, std::move(too_slow));
+    co_return std::move(piece);
 }
 
 }  // namespace datapunk::mesh::proxy
