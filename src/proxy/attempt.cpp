@@ -6,6 +6,7 @@
 #include "proxy/exchange.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream_pool.h"
+#include "proxy/websocket.h"
 #include "resilience/retry_after.h"
 #include "wire/grpc/health.h"
 #include "wire/load_report.h"
@@ -161,6 +162,9 @@ io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
              .traceparent = buffers_.traceparent,
              .starts_trace = starts_trace_,
              .path = target_.empty() ? request_.path : std::string_view(target_),
+             .upgrade = upgrade_,
+             .websocket_key = websocket_key_,
+             .left_out = websocket_key_.empty() ? std::string_view() : kWebSocketKey,
              .time_left =
                  {.header = service_->policy().deadline_header,
                   .left = attempt_deadline_ - now(),
@@ -211,11 +215,13 @@ Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::Held
         failed.before_answer = true;
         return failed;
     }
-    // Upgrades end here, so nobody has asked for 101.
-    if (read == HeadRead::rejected || answer_.status < 200) {
-        const std::string_view why = read == HeadRead::rejected && !answer_.is_interim()
-                                         ? upstream_->rejected()
-                                         : "an interim answer that nobody asked for";
+    if (read == HeadRead::rejected || (answer_.status < 200 && !has_switched())) {
+        std::string_view why = "an interim answer that nobody asked for";
+        if (read == HeadRead::rejected) {
+            if (!answer_.is_interim()) why = upstream_->rejected();
+        } else if (!upgrade_.empty()) {
+            why = "101 without what was asked for";
+        }
         AttemptResult failed = failure(
             {.code = Code::invalid,
              .what = fmt::format("{} did not answer in HTTP/1.1 ({})", at.address(), why)}

@@ -11,6 +11,7 @@
 // when it is over. One loop's object.
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/intrusive_list.h"
@@ -18,6 +19,7 @@
 #include "io/network.h"
 #include "io/task.h"
 #include "proxy/http2_body.h"
+#include "proxy/http2_tunnel.h"
 #include "proxy/upstream.h"
 #include "proxy/upstream_connection.h"
 #include "wire/http2/session.h"
@@ -59,6 +61,8 @@ class Http2Link {
     io::Loop& loop() noexcept { return stream_->loop(); }
 
     void schedule_write() noexcept { wants_write_.set(); }
+
+    io::Event& wants_write() noexcept { return wants_write_; }
 
     void join(Http2Upstream& user);
     void leave() noexcept;
@@ -109,6 +113,10 @@ class Http2Upstream final : public Upstream, public core::ListNode {
 
     std::vector<wire::http1::Field> trailers() const override { return body_.trailers(); }
 
+    TunnelSide tunnel() override { return {.stream = &*tunnel_, .early = {}}; }
+
+    io::Task<void> finish_tunnel(Instant deadline) override;
+
     void close() override;
 
     void reset() override { close(); }
@@ -118,7 +126,7 @@ class Http2Upstream final : public Upstream, public core::ListNode {
     }
 
     // From the link.
-    void on_news() { news_.set(); }
+    void on_news();
 
     void on_lost();
 
@@ -128,6 +136,7 @@ class Http2Upstream final : public Upstream, public core::ListNode {
     }
 
     Error gone() const;
+    io::Task<void> learn_settings(Instant deadline);
     io::Task<Result<>> send(
         std::string_view bytes, bool last, bool with_trailers, Instant deadline
     );
@@ -137,6 +146,8 @@ class Http2Upstream final : public Upstream, public core::ListNode {
     ExchangeBuffers* buffers_ = nullptr;
     io::Event news_;
     Http2Body body_;
+    std::string protocol_;  // to be tunnelled; empty: this is a request
+    std::optional<Http2Tunnel> tunnel_;
     wire::http2::HeadBlock interim_;
     wire::http1::Reject why_ = wire::http1::Reject::none;
     Error error_;

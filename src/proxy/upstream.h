@@ -65,6 +65,11 @@ class Upstream {
     virtual io::Task<Result<http::Piece>> next_piece(Instant deadline) = 0;
     virtual std::vector<wire::http1::Field> trailers() const = 0;
 
+    // After an answer that switched protocols. Lives as long as this.
+    virtual TunnelSide tunnel() = 0;
+    // After the last byte: until it may go.
+    virtual io::Task<void> finish_tunnel(Instant deadline) = 0;
+
     // --- the end
     // Nobody waits for the answer any more: what is waited for here fails, later in the turn.
     virtual void close() = 0;
