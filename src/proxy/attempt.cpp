@@ -53,9 +53,10 @@ void take_load_report(
 
 }  // namespace
 
-// Endpoints behind TLS speak HTTP/1.1: nothing else is agreed with them yet.
+// Behind TLS it is only offered: the endpoint chooses. What is to be upgraded has its way in
+// HTTP/1.1 everywhere, and in HTTP/2 hardly anywhere.
 bool Exchange::wants_http2(const ServiceEndpoint& endpoint) const {
-    if (upstream_state_->use.tls != nullptr) return false;
+    if (upstream_state_->use.tls != nullptr && !upgrade_.empty()) return false;
     switch (service_->policy().protocol) {
         case EndpointProtocol::http1:
             return false;
@@ -74,14 +75,17 @@ io::Task<Exchange::AttemptResult> Exchange::attempt(const policy::HeldEndpoint& 
     attempt_deadline_ = limit > Duration::zero() ? std::min(deadline_, now() + limit) : deadline_;
     watch_client();
     speaks_http2_ = wants_http2(at.endpoint());
-    upstream_ = speaks_http2_ ? proxy_.pool().take_stream(at.address())
+    upstream_ = speaks_http2_ ? proxy_.pool().take_stream(at.address(), upstream_state_->use)
                               : proxy_.pool().take_idle(at.address(), upstream_state_->use);
     const bool reused = upstream_ != nullptr;
     AttemptResult result = co_await send_and_await(at);
-    // The endpoint may have closed the idle connection just as we wrote: that is no failure of the
-    // endpoint, and if nothing can have happened twice the request goes out again at once.
-    const bool raced = reused && result.before_answer && body_is_whole_ &&
-                       is_idempotent(request_.method) && !client_gone_;
+    // The endpoint may have closed the connection, or said goodbye on it, just as we wrote: that is
+    // no failure of the endpoint, and if nothing can have happened twice the request goes out again
+    // at once.
+    const bool closed = reused && result.before_answer && is_idempotent(request_.method);
+    const bool refused = result.outcome == Outcome::refused_stream && upstream_ != nullptr &&
+                         upstream_->is_leaving();
+    const bool raced = (closed || refused) && body_is_whole_ && !client_gone_;
     if (raced) {
         drop_upstream();
         result = co_await send_and_await(at);

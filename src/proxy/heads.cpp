@@ -157,7 +157,7 @@ void fill_upstream_head(
     out.clear();
     out.add(":method", how.upgrade.empty() ? request.method_text : "CONNECT");
     if (!how.upgrade.empty()) out.add(":protocol", how.upgrade);
-    out.add(":scheme", "http");
+    out.add(":scheme", how.is_secure ? "https" : "http");
     out.add(":authority", request.host.empty() ? how.fallback_host : request.host);
     out.add(":path", how.path);
     if (accepts_trailers(request.fields)) out.add("te", "trailers");

@@ -27,6 +27,7 @@ struct UpstreamHead {
     std::string_view upgrade;   // to go on in; empty = the request stays what it is
     std::string_view websocket_key;  // ours, for a caller whose protocol has none (RFC 8441 5)
     std::string_view left_out;       // a field that is not passed on
+    bool is_secure = false;          // TLS is spoken to the endpoint
     TimeLeft time_left;              // of the attempt
     std::string& scratch;            // room for a field that is put together
 };

@@ -25,10 +25,13 @@ wire::http2::SessionLimits limits_of(const Http2LinkConfig& config) {
 
 }  // namespace
 
-Http2Link::Http2Link(io::StreamPtr stream, ConnectionSlot slot, const Http2LinkConfig& config)
+Http2Link::Http2Link(
+    io::StreamPtr stream, ConnectionSlot slot, const Http2LinkConfig& config, bool is_secure
+)
     : slot_(std::move(slot)),
       stream_(std::move(stream)),
       config_(config),
+      is_secure_(is_secure),
       session_(Session::Role::client, limits_of(config), stream_->loop().now()),
       wants_write_(stream_->loop()),
       idle_since_(stream_->loop().now()),
@@ -192,6 +195,7 @@ Error Http2Upstream::gone() const {
 io::Task<Result<>> Http2Upstream::send_request(UpstreamRequest request, Instant deadline) {
     buffers_ = &request.buffers;
     UpstreamHead how = request.how;
+    how.is_secure = link_->is_secure();
     if (!how.upgrade.empty()) {
         co_await learn_settings(deadline);
         // Who takes none sees a request without Upgrade, and may answer it.

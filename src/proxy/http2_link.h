@@ -40,7 +40,10 @@ struct Http2LinkConfig {
 
 class Http2Link {
   public:
-    Http2Link(io::StreamPtr stream, ConnectionSlot slot, const Http2LinkConfig& config);
+    // `is_secure`: the stream is one of TLS.
+    Http2Link(
+        io::StreamPtr stream, ConnectionSlot slot, const Http2LinkConfig& config, bool is_secure
+    );
     Http2Link(const Http2Link&) = delete;
     Http2Link& operator=(const Http2Link&) = delete;
 
@@ -49,6 +52,8 @@ class Http2Link {
     bool is_over() const noexcept { return is_over_; }
 
     bool is_idle() const noexcept { return users_.empty(); }
+
+    bool is_secure() const noexcept { return is_secure_; }
 
     bool belongs_to(const UpstreamUse& use) const noexcept { return slot_.belongs_to(use); }
 
@@ -76,6 +81,7 @@ class Http2Link {
     ConnectionSlot slot_;
     io::StreamPtr stream_;
     Http2LinkConfig config_;
+    bool is_secure_;
     wire::http2::Session session_;
     io::Event wants_write_;
     std::string writing_;
@@ -105,6 +111,8 @@ class Http2Upstream final : public Upstream, public core::ListNode {
 
     bool is_silent() const noexcept override;
     bool was_refused() const noexcept override;
+
+    bool is_leaving() const noexcept override { return link_->session().is_going(); }
 
     bool body_done() const noexcept override { return body_.is_done(); }
 

@@ -29,18 +29,17 @@ double ended(RawWorld& w, const std::string& outcome) {
 
 TEST(ProxyUpgrade, BytesFlowBothWaysUntilBothSidesHaveEnded) {
     RawWorld w;
-    w.a.script = [](int) -> Script {
-        return {
-            .bytes = kSwitched + "first", .then = Then::close, .pause = seconds(20), .more = "last"
-        };
+    w.a.script = [](int n) -> Script {
+        if (n == 0) return {.bytes = kSwitched + "first"};
+        return {.bytes = "last", .then = Then::close, .delay = seconds(20)};
     };
     const RawAnswer answer =
-        w.ask({kAsk, std::string("\0\x81up", 4), "more"}, milliseconds(10), seconds(30));
+        w.ask({kAsk, std::string("\0\x81up", 4), "more\r\n\r\n"}, milliseconds(10), seconds(30));
     EXPECT_THAT(
-        w.a.head, AllOf(HasSubstr("GET /chat HTTP/1.1\r\n"), HasSubstr(kKey.substr(4, 30)))
+        w.a.received, AllOf(HasSubstr("GET /chat HTTP/1.1\r\n"), HasSubstr(kKey.substr(4, 30)))
     );
-    EXPECT_THAT(w.a.head, HasSubstr("upgrade: websocket\r\nconnection: upgrade\r\n"));
-    EXPECT_THAT(w.a.received, EndsWith(std::string("\r\n\r\n\0\x81upmore", 12)));
+    EXPECT_THAT(w.a.received, HasSubstr("upgrade: websocket\r\nconnection: upgrade\r\n"));
+    EXPECT_THAT(w.a.received, EndsWith(std::string("\r\n\r\n\0\x81upmore\r\n\r\n", 16)));
     EXPECT_THAT(answer.bytes, StartsWith("HTTP/1.1 101 Switching Protocols\r\n"));
     EXPECT_THAT(answer.bytes, HasSubstr("upgrade: websocket\r\nconnection: upgrade\r\n"));
     EXPECT_THAT(answer.bytes, HasSubstr("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
@@ -49,7 +48,7 @@ TEST(ProxyUpgrade, BytesFlowBothWaysUntilBothSidesHaveEnded) {
     EXPECT_GE(answer.took, seconds(20)) << "longer than any deadline of a request";
     w.world.loop().run_for(seconds(2));
     EXPECT_EQ(ended(w, "finished"), 1);
-    EXPECT_EQ(w.value(metrics::names::kUpgradedBytes, {"api", "up"}), 8);
+    EXPECT_EQ(w.value(metrics::names::kUpgradedBytes, {"api", "up"}), 12);
     EXPECT_EQ(w.value(metrics::names::kUpgradedBytes, {"api", "down"}), 9);
     EXPECT_EQ(w.value(metrics::names::kUpgradedOpen), 0);
     EXPECT_EQ(w.value(metrics::names::kRequests, {"api", "1xx"}), 1);
@@ -255,12 +254,8 @@ std::string switched_for(const std::string& head) {
 TEST(ProxyExtendedConnect, IsAnUpgradeTowardsTheEndpoint) {
     RawWorld w;
     w.a.script = [&w](int) -> Script {
-        return {
-            .bytes = switched_for(w.a.head) + "first",
-            .then = Then::close,
-            .pause = milliseconds(100),
-            .more = "last"
-        };
+        if (w.a.head.starts_with("GET")) return {.bytes = switched_for(w.a.head) + "first"};
+        return {.bytes = "last", .then = Then::close};
     };
     {
         Caller2 caller(w.world);
@@ -271,12 +266,12 @@ TEST(ProxyExtendedConnect, IsAnUpgradeTowardsTheEndpoint) {
         EXPECT_EQ(caller.answer(one).status, 200);
         EXPECT_EQ(caller.answer(one).fields.at("x-own"), "1");
         EXPECT_FALSE(caller.answer(one).fields.contains("sec-websocket-accept"));
-        caller.send(one, "up", false, nullptr);
+        caller.send(one, "up\r\n\r\n", false, nullptr);
         pass(w);
         EXPECT_THAT(
-            w.a.head, StartsWith("GET /chat HTTP/1.1\r\nhost: api\r\nupgrade: websocket\r\n")
+            w.a.received, StartsWith("GET /chat HTTP/1.1\r\nhost: api\r\nupgrade: websocket\r\n")
         );
-        EXPECT_THAT(w.a.received, EndsWith("\r\n\r\nup"));
+        EXPECT_THAT(w.a.received, EndsWith("\r\n\r\nup\r\n\r\n"));
         EXPECT_EQ(caller.answer(one).body, "firstlast");
         EXPECT_TRUE(caller.answer(one).ended);
         EXPECT_FALSE(caller.answer(one).reset);
@@ -363,28 +358,24 @@ TEST(ProxyExtendedConnect, MuchFlowsAtTheSlowerSidesPace) {
 TEST(ProxyExtendedConnect, PassesThroughHttp2FromEitherProtocol) {
     Chain w;
     w.a.script = [&w](int) -> Script {
-        return {
-            .bytes = switched_for(w.a.head) + "first",
-            .then = Then::close,
-            .pause = milliseconds(100),
-            .more = "last"
-        };
+        if (w.a.head.starts_with("GET")) return {.bytes = switched_for(w.a.head) + "first"};
+        return {.bytes = "last", .then = Then::close};
     };
     Caller2 caller(w.world);
     pass(w, milliseconds(50));
     H2Stream* const one = caller.ask(connect(), {}, false);
     pass(w, milliseconds(50));
-    caller.send(one, "up", true, nullptr);
+    caller.send(one, "up\r\n\r\n", true, nullptr);
     pass(w, seconds(1));
-    EXPECT_THAT(w.a.received, EndsWith("\r\n\r\nup"));
+    EXPECT_THAT(w.a.received, EndsWith("\r\n\r\nup\r\n\r\n"));
     EXPECT_EQ(caller.answer(one).body, "firstlast");
     EXPECT_TRUE(caller.answer(one).ended);
     EXPECT_EQ(ended(w, "finished"), 1);
-    const RawAnswer answer = w.ask({kAsk, "from http/1.1"}, milliseconds(50));
+    const RawAnswer answer = w.ask({kAsk, "from http/1.1\r\n\r\n"}, milliseconds(50));
     EXPECT_THAT(answer.bytes, StartsWith("HTTP/1.1 101"));
     EXPECT_THAT(answer.bytes, HasSubstr("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
     EXPECT_THAT(answer.bytes, EndsWith("\r\n\r\nfirstlast"));
-    EXPECT_THAT(w.a.received, EndsWith("\r\n\r\nfrom http/1.1"));
+    EXPECT_THAT(w.a.received, EndsWith("\r\n\r\nfrom http/1.1\r\n\r\n"));
     EXPECT_EQ(w.proxy.pool().counters().created, 1U) << "streams of one connection";
 }
 

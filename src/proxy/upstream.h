@@ -60,6 +60,9 @@ class Upstream {
     // It said that it has not begun (REFUSED_STREAM, GOAWAY): the request may go elsewhere.
     virtual bool was_refused() const noexcept { return false; }
 
+    // It takes nothing new on this connection (GOAWAY).
+    virtual bool is_leaving() const noexcept { return false; }
+
     virtual bool body_done() const noexcept = 0;
     virtual Result<std::optional<http::Piece>> buffered_piece() = 0;
     virtual io::Task<Result<http::Piece>> next_piece(Instant deadline) = 0;

@@ -13,7 +13,7 @@ const assert = require('assert');
 
 // A WebSocket on a stream that stands already.
 function over(stream, isServer) {
-  const socket = new WebSocket(null, undefined, {});
+  const socket = new WebSocket(null, undefined, { autoPong: true });
   socket._isServer = isServer;
   socket.setSocket(stream, Buffer.alloc(0), { maxPayload: 1 << 26, allowSynchronousEvents: true, skipUTF8Validation: false });
   return socket;
