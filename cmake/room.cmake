@@ -35,7 +35,7 @@ function(mesh_room name)
   set_property(GLOBAL APPEND PROPERTY MESH_ROOMS ${name})
   if(MESH_TESTS AND tests)
     add_executable(${name}_test ${tests})
-    target_link_libraries(${name}_test PRIVATE mesh::${name} ${test_needs} ${ROOM_LIBS} mesh_flags GTest::gmock GTest::gmock_main)
+    target_link_libraries(${name}_test PRIVATE mesh::${name} ${test_needs} ${ROOM_LIBS} mesh_flags mesh_test_flags GTest::gmock GTest::gmock_main)
     # Only where it is used: a path among the flags would keep ccache from sharing between checkouts.
     foreach(file ${tests})
       file(STRINGS ${file} uses REGEX MESH_SOURCE_DIR LIMIT_COUNT 1)

@@ -224,7 +224,7 @@ void Certificates::follow(const std::string& path) {
 
 io::Task<void> Certificates::follow_file(Followed& file) {
     for (;;) {
-        // If that fails there is nothing to follow for now; looking from time to time finds it.
+        // If that fails there is nothing to follow until the next look.
         static_cast<void>(file.watch->refresh());
         auto told = co_await file.watch->changed(loop_.now() + kLook);
         if (told) changed_.set();

@@ -39,9 +39,10 @@ struct EndpointLoad {
     std::atomic<double> latency_ns{0};
     std::atomic<std::int64_t> latency_at{0};
     std::atomic<float> usual_calls{1};  // in flight with those answers, themselves included
-    // The owner's: kept on this line because whoever picks the endpoint reads it next. Not read
-    // here.
+    // The owner's: kept on this line because whoever picks the endpoint reads them next, and writes
+    // them with the answer. Not read here.
     std::atomic<std::uint32_t> owner_word{0};
+    std::atomic<std::uint32_t> owner_count{0};
 
     bool available(Instant now) const noexcept {
         return unavailable_until.load(std::memory_order_relaxed) <= now.time_since_epoch().count();

@@ -12,23 +12,19 @@
 //             must not look fastest. It is averaged, not a peak: the cost grows with the *rate* of
 //             failures, and one error in ten thousand does not empty an endpoint
 //   unknown   is asked as soon as it is drawn, and gets one call at a time until it has answered.
-//   (If
-//             it were ranked by an assumed latency, a new endpoint of a service that answers faster
-//             than that would never be asked.) `initial` is what is expected of it meanwhile
+//             (If it were ranked by an assumed latency, a new endpoint of a service that answers
+//             faster than that would never be asked.) `initial` is what is expected of it meanwhile
 //   hanging   is noticed before it answers: the calls in flight multiply
 //   alike     within a factor of two of each other, latencies say nothing: the fewer calls in
-//   flight
-//             per weight win. Averages that ride on peaks differ that much among equals, and one
-//             endpoint would get a tenth more than another
+//             flight per weight win. Averages that ride on peaks differ that much among equals, and
+//             one endpoint would get a tenth more than another
 //   queue     an average of 10 ms taken with five calls in flight is 10 ms for a sixth of five
-//   more,
-//             not 60: the average counts x (in-flight + 1) / (calls in flight that it is of), from
-//             that on. Else a busy fast endpoint's queue, which its latencies have in them already,
-//             would be counted twice, and slow idle ones would get calls that it could take
+//             more, not 60: the average counts x (in-flight + 1) / (calls in flight that it is of),
+//             from that on. Else a busy fast endpoint's queue, which its latencies have in them
+//             already, would be counted twice, and slow idle ones would get calls it could take
 //   all bad   when the best of the drawn costs more than twice what this thread's picks cost
-//   lately,
-//             up to six are drawn anew: with half of four slow, two choices see slow ones only in
-//             every sixth pick
+//             lately, up to six are drawn anew: with half of four slow, two choices see slow ones
+//             only in every sixth pick
 //
 // In flight is counted per weight (x mean weight / weight), so that a heavy endpoint carries more.
 //

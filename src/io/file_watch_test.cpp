@@ -17,13 +17,16 @@ using namespace std::chrono_literals;
 
 class FileWatchTest : public testing::Test {
   public:
+    // The files' directory has a parent of its own: that is watched too, and in the common one
+    // other tests come and go.
     FileWatchTest() {
         std::string pattern = testing::TempDir() + "watch-XXXXXX";
         EXPECT_NE(::mkdtemp(pattern.data()), nullptr);
-        directory_ = pattern;
+        directory_ = fs::path(pattern) / "files";
+        fs::create_directory(directory_);
     }
 
-    ~FileWatchTest() override { fs::remove_all(directory_); }
+    ~FileWatchTest() override { fs::remove_all(directory_.parent_path()); }
 
     void watch(const fs::path& path) {
         watch_ = *KernelFileWatch::create(*loop_, path);

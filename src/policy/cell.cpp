@@ -34,19 +34,29 @@ Permit Cell::ask_breaker(Instant now, CellChange& change) noexcept {
     return permit;
 }
 
-void Cell::hand_in(NotedSuccesses& noted, Instant now) noexcept {
-    const std::uint32_t count = noted.of(number);
+void Cell::hand_in(NotedSuccesses* noted, Instant now) noexcept {
+    if (noted == nullptr) {
+        if (load.owner_count.load(std::memory_order_relaxed) == 0) return;
+        const std::uint32_t count = load.owner_count.exchange(0, std::memory_order_relaxed);
+        // Each came with an answer. What is left of an era that is over tells the breaker nothing.
+        const Instant last(Duration(load.latency_at.load(std::memory_order_relaxed)));
+        return hand_in(count, breaker.closed_era(), std::min(last, now), now);
+    }
+    const std::uint32_t count = noted->of(number);
     if (count == 0) return;
-    noted.clear(number);
+    noted->clear(number);
+    hand_in(count, noted->era(), noted->last(), now);
+}
+
+void Cell::hand_in(std::uint32_t count, std::uint32_t era, Instant last, Instant now) noexcept {
     successes += count;
-    const Permit permit{.admitted = true, .era = noted.era()};
     for (std::uint32_t i = 0; i < count; ++i) {
-        breaker.on_success(permit, noted.last());
+        breaker.on_success({.admitted = true, .era = era}, last);
         resilience::record_success(results, now);
     }
 }
 
-CellChange Cell::record_locked(
+CellChange Cell::record_at_once(
     Permit permit,
     resilience::Verdict verdict,
     Duration latency,
@@ -56,7 +66,7 @@ CellChange Cell::record_locked(
 ) noexcept {
     CellChange change;
     const std::lock_guard guard(lock);
-    if (noted != nullptr) hand_in(*noted, now);
+    hand_in(noted, now);
     const bool slow = latency >= policy.slow_call;
     if (verdict == resilience::Verdict::success) {
         ++successes;

@@ -4,7 +4,8 @@
 //
 //   line 1   balance::EndpointLoad: what picking reads. owner_word holds the breaker's era while it
 //            is closed (the permit of every call, without asking), 0 when the breaker must be
-//            asked; and whether the record is clean: see worker.h
+//            asked; and whether the record is clean: see worker.h. owner_count: successes on a
+//            clean record that it has not been told of, where threads do not note them (no slot)
 //   then     the record: breaker, ejection, counts; under `lock`, which an attempt's end takes
 //            unless it is one more success on a clean record
 //   last     the endpoint itself, immutable
@@ -57,7 +58,7 @@ struct Cell {
         return ask_breaker(now, change);
     }
 
-    // `noted`: the calling thread's, if the cell has a slot.
+    // `noted`: the calling thread's, if the cell has a slot, and then always.
     CellChange record(
         Permit permit,
         resilience::Verdict verdict,
@@ -66,17 +67,25 @@ struct Cell {
         Instant now,
         NotedSuccesses* noted
     ) noexcept {
-        if (noted != nullptr && verdict == resilience::Verdict::success &&
-            latency < policy.slow_call &&
+        if (verdict == resilience::Verdict::success && latency < policy.slow_call &&
             load.owner_word.load(std::memory_order_relaxed) == (permit.era | kClean) &&
-            noted->has_room(number, permit.era)) {
-            noted->add(number, permit.era, now);
+            note(permit, now, noted)) {
             // Two threads at once may lose one of two samples; an average bears that.
             balance::record_answer(load, policy.averaging, latency, false, now);
             return {};
         }
-        return record_locked(permit, verdict, latency, policy, now, noted);
+        return record_at_once(permit, verdict, latency, policy, now, noted);
     }
+
+    // Noting nothing, and handing in what was noted.
+    CellChange record_at_once(
+        Permit permit,
+        resilience::Verdict verdict,
+        Duration latency,
+        const CallPolicy& policy,
+        Instant now,
+        NotedSuccesses* noted
+    ) noexcept;
 
     // Others found it failing.
     void distrust(Instant now, CellChange& change) noexcept;
@@ -124,16 +133,22 @@ struct Cell {
   private:
     static constexpr std::uint32_t kClean = 1U << 31U;
 
+    // False: the record is to be told first.
+    bool note(Permit permit, Instant now, NotedSuccesses* noted) noexcept {
+        if (noted == nullptr) {
+            // Threads at once may pass the limit by one each.
+            if (load.owner_count.load(std::memory_order_relaxed) + 1 >= kNotedMax) return false;
+            load.owner_count.fetch_add(1, std::memory_order_relaxed);
+            return true;
+        }
+        if (!noted->has_room(number, permit.era)) return false;
+        noted->add(number, permit.era, now);
+        return true;
+    }
+
     Permit ask_breaker(Instant now, CellChange& change) noexcept;
-    CellChange record_locked(
-        Permit permit,
-        resilience::Verdict verdict,
-        Duration latency,
-        const CallPolicy& policy,
-        Instant now,
-        NotedSuccesses* noted
-    ) noexcept;
-    void hand_in(NotedSuccesses& noted, Instant now) noexcept;
+    void hand_in(NotedSuccesses* noted, Instant now) noexcept;
+    void hand_in(std::uint32_t count, std::uint32_t era, Instant last, Instant now) noexcept;
     bool is_clean(Instant now) noexcept;
     void publish(Instant now) noexcept;
 };

@@ -10,8 +10,9 @@ namespace {
 
 using resilience::Outcome;
 
-// Two cells see the same calls; one has its successes noted first. Whatever the calls, every
-// decision is the same at the same call, and in the end so are the counts.
+// Three cells see the same calls; two have their successes noted first, by the thread or on the
+// endpoint's own line. Whatever the calls, every decision is the same at the same call, and in the
+// end so are the counts.
 TEST(Cell, NotingSuccessesChangesNoDecision) {
     const std::uint64_t seed = 17;
     core::Rng rng(seed);
@@ -27,6 +28,7 @@ TEST(Cell, NotingSuccessesChangesNoDecision) {
         Instant now{};
         Cell plain(endpoint, config, now);
         Cell noting(endpoint, config, now);
+        Cell counting(endpoint, config, now);
         noting.number = 1;
         NotedSuccesses noted;
         const double failing = rng.unit() * rng.unit();
@@ -35,25 +37,34 @@ TEST(Cell, NotingSuccessesChangesNoDecision) {
             CellChange one;
             CellChange other;
             const Permit first = plain.admit(now, one);
+            CellChange another;
             const Permit second = noting.admit(now, other);
+            const Permit third = counting.admit(now, another);
             ASSERT_EQ(first.admitted, second.admitted) << call;
+            ASSERT_EQ(first.admitted, third.admitted) << call;
             ASSERT_EQ(one.breaker, other.breaker) << call;
+            ASSERT_EQ(one.breaker, another.breaker) << call;
             if (!first) continue;
             const Outcome outcome = rng.chance(failing) ? Outcome::server_error
                                     : rng.chance(0.02)  ? Outcome::cancelled
                                                         : Outcome::success;
             const Duration latency = std::chrono::milliseconds(rng.below(50));
-            one =
-                plain.record(first, resilience::verdict_of(outcome), latency, policy, now, nullptr);
-            other = noting.record(
-                second, resilience::verdict_of(outcome), latency, policy, now, &noted
-            );
+            const auto verdict = resilience::verdict_of(outcome);
+            one = plain.record_at_once(first, verdict, latency, policy, now, nullptr);
+            other = noting.record(second, verdict, latency, policy, now, &noted);
+            another = counting.record(third, verdict, latency, policy, now, nullptr);
             ASSERT_EQ(one.breaker, other.breaker) << call;
+            ASSERT_EQ(one.breaker, another.breaker) << call;
             ASSERT_EQ(one.suspect, other.suspect) << call;
+            ASSERT_EQ(one.suspect, another.suspect) << call;
             ASSERT_EQ(plain.load.latency_ns.load(), noting.load.latency_ns.load()) << call;
+            ASSERT_EQ(plain.load.latency_ns.load(), counting.load.latency_ns.load()) << call;
             ASSERT_LT(noted.of(1), kNotedMax);
+            ASSERT_LT(counting.load.owner_count.load(), kNotedMax);
             ASSERT_EQ(plain.successes, noting.successes + noted.of(1)) << call;
+            ASSERT_EQ(plain.successes, counting.successes + counting.load.owner_count) << call;
             ASSERT_EQ(plain.failures, noting.failures);
+            ASSERT_EQ(plain.failures, counting.failures);
         }
     }
 }

@@ -78,10 +78,13 @@ TEST(EndpointTable, AReturningEndpointFindsItsStateWhileOldCallsAreInFlight) {
     EXPECT_EQ(policies.view(kStart).endpoints.size(), 2U);
 }
 
-// Successes that threads have noted for themselves are counted as well.
-TEST(EndpointTable, EveryOutcomeOfEveryThreadIsCountedOnce) {
+// Successes that are noted only, by the threads or (of many endpoints) at the endpoint, are counted
+// as well.
+class EndpointTableOf : public testing::TestWithParam<std::size_t> {};
+
+TEST_P(EndpointTableOf, EveryOutcomeOfEveryThreadIsCountedOnce) {
     ServicePolicies policies("api_service", {.breaker = {.enabled = false}}, 78);
-    policies.update(test_set(5), kStart);
+    policies.update(test_set(GetParam()), kStart);
     constexpr int kThreads = 4;
     constexpr int kCalls = 5000;
     const auto work = [&](std::uint64_t seed) {
@@ -104,6 +107,8 @@ TEST(EndpointTable, EveryOutcomeOfEveryThreadIsCountedOnce) {
     }
     EXPECT_EQ(counted, kThreads * kCalls);
 }
+
+INSTANTIATE_TEST_SUITE_P(FewAndMany, EndpointTableOf, testing::Values(5, 2 * kNotedSlots));
 
 // Membership churns while threads call: nothing is lost, nothing is left in flight.
 TEST(EndpointTable, ThreadsCallWhileMembershipChurns) {

@@ -346,7 +346,7 @@ void ServicePolicies::tell(
 }
 
 std::uint32_t ServicePolicies::noted_successes(const Cell& cell) const noexcept {
-    if (cell.slot == kNoSlot) return 0;
+    if (cell.slot == kNoSlot) return cell.load.owner_count.load(std::memory_order_relaxed);
     std::uint32_t sum = 0;
     workers_.for_each([&](const Worker& worker) { sum += worker.noted[cell.slot].of(cell.number); }
     );

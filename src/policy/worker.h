@@ -54,8 +54,8 @@ inline constexpr Duration kSumAgeMax = std::chrono::milliseconds(1);
 inline constexpr std::size_t kOutcomes = 7;
 static_assert(static_cast<std::size_t>(resilience::Outcome::cancelled) + 1 == kOutcomes);
 
-// Endpoints with a slot have their successes noted; a service of more than so many has threads that
-// hardly ever meet at one of them.
+// Endpoints with a slot have their successes noted by each thread; a service of more than so many
+// has threads that hardly ever meet at one of them, and they are noted there (cell.h).
 inline constexpr std::uint32_t kNotedSlots = 32;
 inline constexpr std::uint32_t kNoSlot = kNotedSlots;
 inline constexpr std::uint32_t kNotedMax = 16;
