@@ -4,6 +4,7 @@
 
 #include <datapunk/mesh/limits.h>
 #include <datapunk/mesh/result.h>
+#include <datapunk/mesh/retry.h>
 #include <datapunk/mesh/time.h>
 
 #include <array>
@@ -29,6 +30,7 @@ class CallState {
     Duration last_wait{};        // before the attempt that is out, or was
     // What the call wants to stay with one endpoint for, hashed; see RingHash.
     std::optional<std::uint64_t> hash{};
+    const RetryConfig* retry = nullptr;  // in place of the policy's; its budget stays
     CallPriority priority = CallPriority::normal;
     bool can_wait = false;   // for a place of the limit: see PlaceWait
     bool has_place = false;  // of the limit, that PlaceWait got; begin_attempt uses it up

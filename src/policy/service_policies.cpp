@@ -330,7 +330,8 @@ resilience::RetryDecision ServicePolicies::after_attempt(
     end.previous_wait = call.last_wait;
     const WorkerUse worker(workers_);
     deposit(worker.get(), now);
-    const auto decision = resilience::decide(policy_.retry, end, budget_, worker->pick.rng, now);
+    const RetryConfig& retry = call.retry == nullptr ? policy_.retry : *call.retry;
+    const auto decision = resilience::decide(retry, end, budget_, worker->pick.rng, now);
     call.last_wait = decision.wait;
     if (decision) worker->retries[static_cast<std::size_t>(end.outcome)].add();
     if (decision.reason == resilience::RetryReason::budget_exhausted) {
