@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <set>
 
 #include "apps/build_info.h"
@@ -159,10 +160,11 @@ Result<> Agent::start(io::HandoverClient* predecessor) {
 }
 
 Result<> Agent::make_services() {
-    std::set<std::string> names;
+    std::map<std::string, routing::RouteTarget> targets;  // by the name that routes know it by
     for (const auto& route : config().routes) {
-        for (const auto& target : routing::targets_of(route)) names.insert(target.service);
+        for (const auto& target : routing::targets_of(route)) targets[target.name()] = target;
     }
+    std::set<std::string> names;
     for (const auto& [name, section] : config().services) names.insert(name);
     std::set<std::string> tcp;
     for (const auto& listener : config().listeners) {
@@ -171,12 +173,13 @@ Result<> Agent::make_services() {
         for (const auto& route : listener.tcp.sni) tcp.insert(route.service);
     }
     names.insert(tcp.begin(), tcp.end());
-    for (const std::string& name : names) {
+    for (const std::string& name : names) targets[name] = {.key = {}, .service = name};
+    for (const auto& [name, target] : targets) {
         collectors_.push_back(std::make_unique<policy::ServiceCollector>(
             metrics_, name, policy::Refusals::by_the_proxy
         ));
         proxy::UpstreamTls tls;
-        if (const auto& wanted = config().tls_of(name); wanted.enabled) {
+        if (const auto& wanted = config().tls_of(target.service); wanted.enabled) {
             auto contexts = certificates_.add(
                 "service " + name,
                 tls_config_of(wanted, tcp.contains(name) ? Alpn::none : Alpn::http1)
@@ -186,7 +189,7 @@ Result<> Agent::make_services() {
         }
         auto& service = services_.add(
             std::make_unique<policy::ServicePolicies>(
-                name, config().policy_of(name), loop_.rng()()
+                name, config::policy_of(config(), target), loop_.rng()()
             ),
             std::move(tls)
         );
@@ -257,15 +260,15 @@ Result<> Agent::start_registry() {
 // One watch for every service that has no endpoints of its own in the configuration.
 void Agent::follow_services() {
     services_.for_each([this](policy::ServicePolicies& service) {
-        const auto section = config().services.find(service.name());
+        const std::string name(routing::service_of(service.name()));  // also of a subset of it
+        const auto section = config().services.find(name);
         if (section != config().services.end() && !section->second.endpoints.empty()) return;
-        auto watch =
-            discovery_->watch(service.name(), [this, &service](const EndpointChange& change) {
-                on_change(service, change);
-            });
+        auto watch = discovery_->watch(name, [this, &service](const EndpointChange& change) {
+            on_change(service, change);
+        });
         if (watch) {
             watches_.push_back(*std::move(watch));
-            followed_.push_back(service.name());
+            followed_.push_back(name);
         } else {
             log_.error("cannot watch", {{"service", service.name()}, {"why", watch.error().what}});
         }
@@ -431,7 +434,7 @@ http::Response Agent::endpoints_page(const http::Request& request) const {
         views.push_back(service.view(loop_.now()));
     });
     const auto known = [this](std::string_view service) {
-        return discovery_ == nullptr ? nullptr : discovery_->known(service);
+        return discovery_ == nullptr ? nullptr : discovery_->known(routing::service_of(service));
     };
     views = select(std::move(views), *query, known);
     return http::json_response(200, endpoints_json(views, loop_.now()));

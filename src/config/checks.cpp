@@ -323,17 +323,56 @@ class Checks {
 
     // With static endpoints, a service that is not written here is nowhere.
     void route_services(const routing::Route& route, const std::string& at) {
-        if (config_.registry.kind != RegistryKind::fixed) return;
         std::vector<std::string_view> services;
         for (const auto& [name, section] : config_.services) services.push_back(name);
         for (const routing::RouteTarget& target : routing::targets_of(route)) {
-            if (target.service.empty() || config_.services.contains(target.service)) continue;
+            const std::string where = join_path(at, target.key);
+            const auto known = config_.services.find(target.service);
+            if (known == config_.services.end()) {
+                if (config_.registry.kind != RegistryKind::fixed || target.service.empty())
+                    continue;
+                fail(
+                    where,
+                    fmt::format("services has no \"{}\", which kind static needs", target.service),
+                    suggestion(target.service, services)
+                );
+                continue;
+            }
+            if (!target.subset.empty() && !known->second.endpoints.empty())
+                fail(where, "has endpoints here, which have no metadata: it has no subsets");
+        }
+        for (const routing::RouteTarget& target : routing::targets_of(route))
+            route_policy(route, target, at);
+    }
+
+    // With what the route says, the service's policy must still be one.
+    void route_policy(
+        const routing::Route& route, const routing::RouteTarget& target, const std::string& at
+    ) {
+        ServicePolicy policy = policy_of(config_, target);
+        if (!check(policy)) return;  // told where it stands
+        for (const auto& [key, value] : target.subset) {
+            const auto wanted = policy.subset.metadata.find(key);
+            if (wanted->second == value) continue;
             fail(
                 join_path(at, target.key),
-                fmt::format("services has no \"{}\", which kind static needs", target.service),
-                suggestion(target.service, services)
+                fmt::format(
+                    "the policy of {} wants {}={} of all endpoints: none has {}={}",
+                    target.service,
+                    key,
+                    wanted->second,
+                    key,
+                    value
+                )
             );
         }
+        if (route.rate_limit) policy.limits.rate = *route.rate_limit;
+        if (const Result<> verdict = check(policy); !verdict)
+            fail(at + ".rate_limit", verdict.error().what);
+        if (!route.retry) return;
+        policy.retry = route.retry->over(policy.retry);
+        if (const Result<> verdict = check(policy); !verdict)
+            fail(at + ".retry", verdict.error().what);
     }
 
     void service_name(const std::string& name, const std::string& path) {

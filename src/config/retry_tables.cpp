@@ -1,6 +1,7 @@
 // How the public structs of retry.h are written in the configuration.
 
 #include "config/codecs.h"
+#include "routing/route.h"
 
 namespace datapunk::mesh::config {
 
@@ -136,6 +137,23 @@ const Table& table_of<RetryConfig>() {
             .field("backoff", &R::backoff, "Wait between attempts.")
             .field("retry_after_max", &R::retry_after_max, "Longest Retry-After that is waited for; an answer that asks for more is passed on.", between(0s, 1h))
             .field("budget", &R::budget, "Bound on all retries together.")
+            .table();
+    return table;
+}
+template <>
+const Table& table_of<routing::RetryOverride>() {
+    using R = routing::RetryOverride;
+    static const Table table =
+        TableOf<R>("retry", "Retries of this route, in place of those of the service's policy, field by field; the budget stays the service's.")
+            .field("attempts", &R::attempts, "Attempts in all; 1 = no retries.", between(1, 10))
+            .field("on", &R::on, "What is worth another attempt.")
+            .field("on_grpc", &R::on_grpc, "Status codes of gRPC that are.")
+            .field("on_statuses", &R::on_statuses, "Statuses that are.", between(100, 599))
+            .field("on_headers", &R::on_headers, "Headers of answers that are.")
+            .field("non_idempotent", &R::non_idempotent, "Also calls that may have had an effect already.")
+            .field("attempt_timeout", &R::attempt_timeout, "Time limit of one attempt; 0s = that of the call.", between(0s, 1h))
+            .field("backoff", &R::backoff, "Wait before a retry.")
+            .field("retry_after_max", &R::retry_after_max, "Longest Retry-After that is waited for.", between(0s, 1h))
             .table();
     return table;
 }

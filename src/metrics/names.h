@@ -20,6 +20,7 @@ inline constexpr MetricFamily kRequests{"mesh_requests_total", counter, "", "Cal
 inline constexpr MetricFamily kRequestDuration{"mesh_request_duration_seconds", histogram, "seconds", "Time from a call's arrival to the end of its answer, retries included.", {"service"}};
 inline constexpr MetricFamily kRequestsInFlight{"mesh_requests_in_flight", gauge, "", "Calls that have begun and not ended.", {"service"}};
 inline constexpr MetricFamily kRequestsRejected{"mesh_requests_rejected_total", counter, "", "Calls that no endpoint's answer was found for, by reason: limit, no endpoint, deadline, reset and so on.", {"service", "reason"}};
+inline constexpr MetricFamily kRouteActions{"mesh_route_actions_total", counter, "", "What routes have done beyond leading to a service: redirect, direct_response, fault_delay, fault_abort, cors_preflight and so on.", {"route", "action"}};
 inline constexpr MetricFamily kAttempts{"mesh_attempts_total", counter, "", "Attempts at single endpoints, by how they ended.", {"service", "outcome"}};
 inline constexpr MetricFamily kRetries{"mesh_retries_total", counter, "", "Attempts after the first, by the reason for trying again.", {"service", "reason"}};
 inline constexpr MetricFamily kRetryBudgetExhausted{"mesh_retry_budget_exhausted_total", counter, "", "Retries not made because the retry budget was used up.", {"service"}};
@@ -113,6 +114,7 @@ inline constexpr const MetricFamily* kAll[] = {
     &kRequestDuration,
     &kRequestsInFlight,
     &kRequestsRejected,
+    &kRouteActions,
     &kAttempts,
     &kRetries,
     &kRetryBudgetExhausted,

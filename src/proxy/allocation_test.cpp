@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "core/test_allocations.h"
 #include "io/tcp.h"
@@ -71,7 +74,13 @@ io::Task<void> ask(
     out.done = true;
 }
 
-Counted run(const std::string& request, const std::string& answer, const std::string& end) {
+Counted
+run(const std::string& request,
+    const std::string& answer,
+    const std::string& end,
+    std::vector<routing::Route> with_routes = {
+        {.name = "all", .service = "api_service_of_a_long_name"}
+    }) {
     auto loop = *io::EpollLoop::create();
     io::KernelNetwork network(*loop);
     auto listener = *network.listen(io::SocketAddress::loopback(0), {});
@@ -92,7 +101,7 @@ Counted run(const std::string& request, const std::string& answer, const std::st
     };
     api.update({.service = endpoint.service, .endpoints = {endpoint}, .index = 1}, loop->now());
     const auto routes = std::make_shared<const routing::RouteTable>(
-        *routing::RouteTable::create({{.name = "all", .service = "api_service_of_a_long_name"}})
+        *routing::RouteTable::create(std::move(with_routes))
     );
     Proxy proxy(
         network,
@@ -137,6 +146,33 @@ TEST(ProxyAllocation, ASmallPostAndAChunkedAnswerAllocateNothing) {
         run("POST /a HTTP/1.1\r\n" + kFields + "Content-Length: 20\r\n\r\n" + std::string(20, 'x'),
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
             "0\r\n\r\n");
+    EXPECT_EQ(counted.answers, 1'000);
+    if (kFramesArePooled) {
+        EXPECT_EQ(counted.allocations, 0U) << "in 1,000 requests";
+    }
+}
+
+TEST(ProxyAllocation, ConditionsAndHeaderEditsOfARouteAllocateNothing) {
+    routing::Route route{
+        .name = "edits",
+        .path_regex = "/a/[a-z]+",
+        .headers = {{.name = "accept", .regex = "application/.*"}, {.name = "x", .present = false}},
+        .query = {{.name = "with", .exact = "query"}},
+        .service = "api_service_of_a_long_name"
+    };
+    route.request_headers = {
+        .remove = {"user-agent"}, .set = {{"x-a-long-name", "a value of some length"}}
+    };
+    route.response_headers = {
+        .set = {{"content-type", "text/html"}}, .add = {{"x-b", "another value of some length"}}
+    };
+    route.cors = routing::CorsPolicy{.allow_origins = {"https://a.example"}};
+    const Counted counted = run(
+        "GET /a/path?with=query HTTP/1.1\r\nOrigin: https://a.example\r\n" + kFields + "\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nhello, world!",
+        "hello, world!",
+        {route, {.name = "other", .respond = routing::DirectResponse{.status = 404}}}
+    );
     EXPECT_EQ(counted.answers, 1'000);
     if (kFramesArePooled) {
         EXPECT_EQ(counted.allocations, 0U) << "in 1,000 requests";

@@ -57,7 +57,11 @@ void take_load_report(
 // HTTP/1.1 everywhere, and in HTTP/2 hardly anywhere.
 bool Exchange::wants_http2(const ServiceEndpoint& endpoint) const {
     if (upstream_state_->use.tls != nullptr && !upgrade_.empty()) return false;
-    switch (service_->policy().protocol) {
+    return speaks_http2(service_->policy(), endpoint, is_grpc_);
+}
+
+bool speaks_http2(const ServicePolicy& policy, const ServiceEndpoint& endpoint, bool is_grpc) {
+    switch (policy.protocol) {
         case EndpointProtocol::http1:
             return false;
         case EndpointProtocol::http2:
@@ -66,12 +70,12 @@ bool Exchange::wants_http2(const ServiceEndpoint& endpoint) const {
             break;
     }
     const std::string_view said = endpoint.meta("protocol");
-    if (said.empty()) return is_grpc_;
+    if (said.empty()) return is_grpc;
     return said == "http2" || said == "h2" || said == "h2c" || said == "grpc";
 }
 
 io::Task<Exchange::AttemptResult> Exchange::attempt(const policy::HeldEndpoint& at) {
-    const Duration limit = service_->policy().retry.attempt_timeout;
+    const Duration limit = retry().attempt_timeout;
     attempt_deadline_ = limit > Duration::zero() ? std::min(deadline_, now() + limit) : deadline_;
     watch_client();
     speaks_http2_ = wants_http2(at.endpoint());
@@ -238,8 +242,8 @@ Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::Held
     result.sent = true;
     result.has_answer = true;
     answered_at_ = now();
-    const RetryConfig& retry = service_->policy().retry;
-    for (const std::string& name : retry.on_headers) {
+    const RetryConfig& retries = retry();
+    for (const std::string& name : retries.on_headers) {
         if (answer_.find(std::string_view(name)) != nullptr) result.has_named_header = true;
     }
     if (service_->wants_load_reports()) take_load_report(*service_, at, answer_, now());
@@ -248,7 +252,7 @@ Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::Held
         // Only an answer that is nothing but trailers has it in its head.
         if (const auto status = wire::grpc::status_of(answer_.fields)) judge_grpc(result, *status);
     }
-    if (result.outcome != Outcome::success || resilience::may_retry_answers(retry)) {
+    if (result.outcome != Outcome::success || resilience::may_retry_answers(retries)) {
         const std::string_view after = answer_.value(Header::retry_after);
         if (!after.empty())
             result.retry_after = resilience::parse_retry_after(after, proxy_.loop().wall_now());

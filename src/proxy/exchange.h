@@ -1,8 +1,9 @@
 #pragma once
 
 // Exchange: one request on its way through the proxy and its answer on the way back. stack.cpp has
-// all layers in order, each with its reason; attempt.cpp is one try at one endpoint; forward.cpp
-// moves bodies. Lives in its connection's frame; one loop's object.
+// all layers in order, each with its reason; route_actions.cpp what a route does beyond leading to
+// a service; attempt.cpp is one try at one endpoint; forward.cpp moves bodies. Lives in its
+// connection's frame; one loop's object.
 //
 // It speaks to two interfaces, whatever the protocols: its Caller and, per attempt, an Upstream.
 //
@@ -12,6 +13,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "io/task.h"
 #include "policy/service_policies.h"
@@ -22,6 +24,7 @@
 #include "proxy/replies.h"
 #include "proxy/service_metrics.h"
 #include "proxy/upstream.h"
+#include "routing/route_table.h"
 #include "wire/grpc/call.h"
 
 namespace datapunk::mesh::proxy {
@@ -49,9 +52,10 @@ class Exchange {
 
     // stack.cpp
     io::Task<void> dispatch();
-    void enter(Proxy::Routed& routed);
+    void enter(const Proxy::Routed& routed);
     io::Task<bool> heed_callers_deadline();
     io::Task<void> serve();
+    io::Task<void> call_service();
     std::optional<bool> judged(resilience::Outcome ended, int status) const;
     bool tells_overload(resilience::Outcome ended, bool has_answer) const noexcept;
     io::Task<bool> wait_for_turn(Instant turn);
@@ -65,10 +69,31 @@ class Exchange {
         std::string_view explanation,
         Duration retry_after = Duration::zero()
     );
+    io::Task<void> send_own(OwnAnswer answer);
     void finish();
     void begin_record(const policy::HeldEndpoint& at);
     void end_record(const AttemptResult& result, const resilience::RetryDecision& again);
     void keep_record(Duration took);
+
+    // route_actions.cpp
+    io::Task<bool> act_on_route();
+    io::Task<bool> answer_preflight();
+    io::Task<bool> heed_rate();
+    io::Task<bool> inject_fault();
+    io::Task<bool> pause(Duration wait);
+    io::Task<bool> hear_request();
+    io::Task<void> redirect();
+    io::Task<void> respond();
+    io::Task<bool> edit_request();
+    void add_own_fields(ReplyReason reason);
+    void edit_answer();
+    void mirror();
+    // fallback.cpp
+    io::Task<void> fail(ReplyReason reason, std::string text, Duration retry_after);
+    bool falls_back_on(int status) const noexcept;
+    bool can_fall_back() const noexcept;
+    io::Task<void> fall_back();
+    const RetryConfig& retry() const noexcept;
 
     // attempt.cpp
     bool wants_http2(const ServiceEndpoint& endpoint) const;
@@ -115,12 +140,28 @@ class Exchange {
     const wire::http1::RequestHead& request_;
     wire::http1::ResponseHead& answer_;
 
+    const routing::Route* route_ = nullptr;
+    const routing::RouteExtras* extras_ = nullptr;  // null: the route only leads to a service
+    std::optional<RetryConfig> retry_;              // the route's, in place of the service's
+    std::uint64_t body_bytes_max_;                  // of the request; 0 = no limit
+    std::vector<wire::http1::Field> own_fields_;    // the route's, of answers of ours
+    std::string_view cors_origin_;                  // that may read the answer
+
+    // Why the fallback is asked, and what the caller is told if that fails, too.
+    struct FirstFailure {
+        int status = 0;
+        ReplyReason reason = ReplyReason::fallback;
+        std::string text;
+        Duration retry_after{};
+    };
+
+    std::optional<FirstFailure> first_failure_;
     policy::ServicePolicies* service_ = nullptr;
     UpstreamState* upstream_state_;  // of the service; of no service until one is found
     Instant started_;
-    Instant deadline_;          // the answer's head has come by then
-    Instant attempt_deadline_;  // or this attempt is given up
-    std::string target_;        // rewritten; empty = as it came
+    Instant deadline_ = kNever;  // the answer's head has come by then
+    Instant attempt_deadline_;   // or this attempt is given up
+    std::string target_;         // rewritten; empty = as it came
     bool starts_trace_ = false;
     std::string_view upgrade_;   // the protocol to go on in, of those allowed; empty: none
     std::string websocket_key_;  // ours, if the caller's protocol has none

@@ -33,7 +33,7 @@ Instant Exchange::piece_deadline() const noexcept {
 // Collects a small body, and what has arrived of a large one. False if it was refused (answered).
 io::Task<bool> Exchange::take_request_body() {
     if (caller_.body_done()) co_return true;
-    const std::uint64_t bytes_max = listener_.config.body_bytes_max;
+    const std::uint64_t bytes_max = body_bytes_max_;
     if (bytes_max != 0 && request_.content_length > bytes_max) {
         const Error over{.code = Code::exhausted};
         const bool whole = co_await refuse_body(over);
@@ -114,7 +114,7 @@ io::Task<void> Exchange::pump_request_body() {
 // An error is one of the endpoint's side, whose answer may have come nevertheless. What goes wrong
 // on the caller's side ends the attempt: an unfinished body must not look finished.
 io::Task<Result<>> Exchange::pump_pieces() {
-    const std::uint64_t bytes_max = listener_.config.body_bytes_max;
+    const std::uint64_t bytes_max = body_bytes_max_;
     std::uint64_t total = buffers_.request_body.size();
     while (!caller_.body_done()) {
         const Instant before = now();
@@ -142,6 +142,7 @@ io::Task<Outcome> Exchange::forward_answer(const policy::HeldEndpoint& at) {
     if (!caller_.body_done() || proxy_.is_draining()) keep_alive_ = false;
     const std::string_view date =
         answer_.has(Header::date) ? "" : http::http_date(proxy_.loop().wall_now());
+    if (extras_ != nullptr) edit_answer();
     keep_alive_ = caller_.begin_answer(answer_, date, keep_alive_);
     auto sent = co_await send_answer_body();
     if (sent) {

@@ -169,7 +169,8 @@ io::Task<Result<>> Http2Caller::reply(OwnAnswer answer, Instant deadline) {
     wire::http2::FieldList& fields = buffers_.fields;
     fields.clear();
     if (answer.to_grpc) {
-        const auto code = static_cast<unsigned>(wire::grpc::of_http(answer.status));
+        const auto code =
+            static_cast<unsigned>(answer.grpc_status.value_or(wire::grpc::of_http(answer.status)));
         std::string& message = buffers_.scratch;
         message.clear();
         wire::grpc::append_message(message, answer.explanation);
@@ -179,6 +180,9 @@ io::Task<Result<>> Http2Caller::reply(OwnAnswer answer, Instant deadline) {
         fields.add("grpc-message", message);
         fields.add("date", answer.date);
         fields.add("x-mesh-reason", to_string(answer.reason));
+        for (const wire::http1::Field& field : answer.fields) {
+            if (field.id != wire::http1::Header::content_type) fields.add(field.name, field.value);
+        }
         if (answer.retry_after_seconds > 0) {
             const std::uint64_t ms = std::uint64_t{answer.retry_after_seconds} * 1000;
             fields.add("grpc-retry-pushback-ms", ms);  // gRFC A6
@@ -189,18 +193,21 @@ io::Task<Result<>> Http2Caller::reply(OwnAnswer answer, Instant deadline) {
     }
     const fmt::format_int status(answer.status);
     fields.add(":status", std::string_view(status.data(), status.size()));
-    fields.add("content-type", "text/plain; charset=utf-8");
-    fields.add("content-length", answer.explanation.size() + 1);
+    if (answer.has_body()) {
+        if (answer.says_type()) fields.add("content-type", answer.content_type);
+        fields.add("content-length", answer.explanation.size() + (answer.is_line ? 1 : 0));
+    }
     fields.add("date", answer.date);
     fields.add("x-mesh-reason", to_string(answer.reason));
     if (answer.retry_after_seconds > 0) {
         fields.add("retry-after", std::uint64_t{answer.retry_after_seconds});
     }
+    for (const wire::http1::Field& field : answer.fields) fields.add(field.name, field.value);
     std::string& out = buffers_.out;
     out.clear();
-    if (!answer.head_only) {
+    if (!answer.head_only && answer.has_body()) {
         out += answer.explanation;
-        out += '\n';
+        if (answer.is_line) out += '\n';
     }
     is_head_pending_ = true;
     auto sent = co_await send(out, true, false, deadline);

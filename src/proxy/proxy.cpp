@@ -7,10 +7,12 @@
 #include "http/date.h"
 #include "http/message_reader.h"
 #include "metrics/names.h"
+#include "proxy/affinity.h"
 #include "proxy/exchange.h"
 #include "proxy/http1_caller.h"
 #include "proxy/http2_connection.h"
 #include "proxy/identity.h"
+#include "proxy/mirrors.h"
 #include "proxy/proxy_header.h"
 #include "proxy/tcp_session.h"
 #include "proxy/tunnel.h"
@@ -239,6 +241,7 @@ Proxy::Proxy(io::Network& network, const ProxyShared& shared)
           .use = upstream_use(shared.metrics, shard_, "-")
       },
       pool_(network, shared.pool),
+      mirrors_(std::make_unique<Mirrors>(*this)),
       tcp_(std::make_unique<TcpTable>()),
       idle_(network.loop()) {
     idle_.set();
@@ -367,13 +370,16 @@ io::Task<void> Proxy::drain(Instant deadline) {
     pool_.clear();
 }
 
-Proxy::Routed Proxy::route(const ListenerState& listener, const wire::http1::RequestHead& request) {
+Proxy::Routed Proxy::route(
+    const ListenerState& listener, const wire::http1::RequestHead& request, std::string_view peer_ip
+) {
     const routing::RouteRequest asked{
         .listener = listener.config.name,
         .host = request.host,
         .path = request.path,
         .method = request.method_text,
-        .fields = request.fields
+        .fields = request.fields,
+        .preflight_method = routing::preflight_method(request)
     };
     const routing::RouteMatch match = shared_.routes->find(asked);
     if (!match)
@@ -381,9 +387,11 @@ Proxy::Routed Proxy::route(const ListenerState& listener, const wire::http1::Req
             .why_not = routing::explain(asked, match.why),
             .wrong_method = match.why == routing::NoRoute::method
         };
-    Routed routed{.route = match.route};
-    routed.service = shared_.services.find(match.split->pick(loop().rng()));
-    if (match.route->rewrite_prefix) routed.target = routing::rewritten(*match.route, request.path);
+    Routed routed{.route = match.route, .extras = match.extras};
+    if (match.split == nullptr) return routed;
+    const auto key = affinity_hash(match.route->sticky, request, peer_ip);
+    const std::string& target = key ? match.split->pick(*key) : match.split->pick(loop().rng());
+    routed.service = shared_.services.find(target);
     return routed;
 }
 
@@ -413,6 +421,13 @@ void Proxy::count_reply(
         case ReplyReason::method_not_proxied:
             count_bad_request(listener, to_string(reason));
             return;
+        case ReplyReason::redirect:
+        case ReplyReason::direct_response:
+        case ReplyReason::fault:
+        case ReplyReason::fallback:
+        case ReplyReason::cors_preflight:
+        case ReplyReason::cors_refused:
+            return;  // count_route_action()
         default:
             break;
     }
@@ -425,6 +440,10 @@ void Proxy::count_reply(
 void Proxy::count_bad_request(const ListenerState& listener, std::string_view why) {
     shared_.metrics.counter(metrics::names::kBadRequests, {listener.config.name, why}, shard_)
         .add();
+}
+
+void Proxy::count_route_action(const routing::Route& route, std::string_view action) {
+    shared_.metrics.counter(metrics::names::kRouteActions, {route.name, action}, shard_).add();
 }
 
 void Proxy::count_grpc(

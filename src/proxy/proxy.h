@@ -37,6 +37,8 @@ struct ListenerState {
     std::size_t open = 0;
 };
 
+class Mirrors;
+
 // What every worker is given.
 struct ProxyShared {
     std::shared_ptr<const routing::RouteTable> routes;
@@ -67,14 +69,19 @@ class Proxy {
 
     // For Exchange and Http2Connection:
     struct Routed {
-        const routing::Route* route = nullptr;       // null: none, see why_not
-        policy::ServicePolicies* service = nullptr;  // null: the route names one that is not here
-        std::string target;                          // rewritten; empty = unchanged
+        const routing::Route* route = nullptr;         // null: none, see why_not
+        const routing::RouteExtras* extras = nullptr;  // null: it only leads to a service
+        policy::ServicePolicies* service = nullptr;  // null: the route has none, or it is not here
         std::string why_not;
         bool wrong_method = false;
     };
 
-    Routed route(const ListenerState& listener, const wire::http1::RequestHead& request);
+    // `peer_ip`: the caller's.
+    Routed route(
+        const ListenerState& listener,
+        const wire::http1::RequestHead& request,
+        std::string_view peer_ip
+    );
     UpstreamState& state_of(const policy::ServicePolicies& service);
 
     // Of requests that no service was found for: the label is "-".
@@ -85,6 +92,7 @@ class Proxy {
         const ListenerState& listener, const policy::ServicePolicies* service, ReplyReason reason
     );
     void count_bad_request(const ListenerState& listener, std::string_view why);
+    void count_route_action(const routing::Route& route, std::string_view action);
     void count_grpc(
         const policy::ServicePolicies& service, std::string_view method, std::string_view status
     );
@@ -92,6 +100,8 @@ class Proxy {
     bool continue_trace(std::string_view received, std::string& out);
 
     UpstreamPool& pool() noexcept { return pool_; }
+
+    Mirrors& mirrors() noexcept { return *mirrors_; }
 
     BufferShelf& shelf() noexcept { return shelf_; }
 
@@ -134,6 +144,7 @@ class Proxy {
     UpstreamState unrouted_;
     std::unordered_map<const policy::ServicePolicies*, std::unique_ptr<UpstreamState>> states_;
     UpstreamPool pool_;
+    std::unique_ptr<Mirrors> mirrors_;
     std::vector<std::unique_ptr<ListenerState>> listeners_;
     core::IntrusiveList<Connection> open_;
     std::unique_ptr<TcpTable> tcp_;

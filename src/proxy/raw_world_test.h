@@ -114,13 +114,15 @@ struct RawWorld {
             {.breaker = {.enabled = false}, .outlier = {.enabled = false}, .retry = {.attempts = 1}
             },
         ListenerConfig listener = {},
-        std::uint64_t seed = 1
+        std::uint64_t seed = 1,
+        std::vector<routing::Route> with_routes =
+            {{.name = "api", .hosts = {"api", "10.0.0.2"}, .service = "api"}}
     )
         : world(seed),
           a(world, "10.0.0.11"),
-          routes(std::make_shared<const routing::RouteTable>(*routing::RouteTable::create(
-              {{.name = "api", .hosts = {"api", "10.0.0.2"}, .service = "api"}}
-          ))),
+          routes(std::make_shared<const routing::RouteTable>(
+              *routing::RouteTable::create(std::move(with_routes))
+          )),
           api(services.add(std::make_unique<policy::ServicePolicies>("api", policy, seed))),
           proxy(
               world.host("10.0.0.2"),

@@ -1,5 +1,7 @@
 #include "proxy/replies.h"
 
+#include <algorithm>
+
 #include "wire/http1/encode.h"
 
 namespace datapunk::mesh::proxy {
@@ -50,6 +52,20 @@ std::string_view to_string(ReplyReason reason) noexcept {
             return "deadline";
         case ReplyReason::draining:
             return "draining";
+        case ReplyReason::route_rate:
+            return "route_rate";
+        case ReplyReason::redirect:
+            return "redirect";
+        case ReplyReason::direct_response:
+            return "direct_response";
+        case ReplyReason::fault:
+            return "fault";
+        case ReplyReason::fallback:
+            return "fallback";
+        case ReplyReason::cors_preflight:
+            return "cors_preflight";
+        case ReplyReason::cors_refused:
+            return "cors_refused";
     }
     return "unknown";
 }
@@ -65,10 +81,19 @@ int status_of(ReplyReason reason) noexcept {
         case ReplyReason::method_not_proxied:
             return 501;
         case ReplyReason::not_allowed:
+        case ReplyReason::cors_refused:
             return 403;
+        case ReplyReason::redirect:
+            return 302;
+        case ReplyReason::direct_response:
+        case ReplyReason::fallback:
+            return 200;
+        case ReplyReason::cors_preflight:
+            return 204;
         case ReplyReason::no_route:
             return 404;
         case ReplyReason::rate_limit:
+        case ReplyReason::route_rate:
         case ReplyReason::caller_rate:
         case ReplyReason::caller_limit:
             return 429;
@@ -87,6 +112,7 @@ int status_of(ReplyReason reason) noexcept {
         case ReplyReason::throttled:
         case ReplyReason::connect_failure:
         case ReplyReason::draining:
+        case ReplyReason::fault:
             return 503;
     }
     return 500;
@@ -123,21 +149,31 @@ ReplyReason reason_of(policy::NoEndpoint::Reason why) noexcept {
     return ReplyReason::no_endpoint;
 }
 
+bool OwnAnswer::says_type() const noexcept {
+    return std::none_of(fields.begin(), fields.end(), [](const wire::http1::Field& field) {
+        return field.id == wire::http1::Header::content_type;
+    });
+}
+
 void append_reply(std::string& out, const OwnAnswer& answer) {
     using wire::http1::append_field;
     wire::http1::append_status_line(out, answer.status);
-    append_field(out, "content-type", "text/plain; charset=utf-8");
-    append_field(out, "content-length", answer.explanation.size() + 1);
+    if (answer.has_body()) {
+        if (answer.says_type()) append_field(out, "content-type", answer.content_type);
+        append_field(out, "content-length", answer.explanation.size() + (answer.is_line ? 1 : 0));
+    }
     append_field(out, "date", answer.date);
     append_field(out, "x-mesh-reason", to_string(answer.reason));
     if (answer.retry_after_seconds > 0) {
         append_field(out, "retry-after", std::uint64_t{answer.retry_after_seconds});
     }
+    for (const wire::http1::Field& field : answer.fields)
+        append_field(out, field.name, field.value);
     if (!answer.keep_alive) append_field(out, "connection", "close");
     out += "\r\n";
-    if (answer.head_only) return;
+    if (answer.head_only || !answer.has_body()) return;
     out += answer.explanation;
-    out += '\n';
+    if (answer.is_line) out += '\n';
 }
 
 }  // namespace datapunk::mesh::proxy

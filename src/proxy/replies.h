@@ -4,10 +4,14 @@
 // (x-mesh-reason) and in the body for people.
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "policy/call.h"
+#include "wire/grpc/call.h"
+#include "wire/http1/message.h"
 
 namespace datapunk::mesh::proxy {
 
@@ -35,6 +39,13 @@ enum class ReplyReason : std::uint8_t {
     upstream_protocol,   // 502: what came is not HTTP
     deadline,            // 504
     draining,            // 503
+    route_rate,          // 429: the rate of the route's requests is used up
+    redirect,            // 301..308: the route says so
+    direct_response,     // the route says so
+    fault,               // injected by the route
+    fallback,            // the route's fixed answer, when its service could not
+    cors_preflight,      // 204: a browser's question, answered by the route's rules
+    cors_refused,        // 403: likewise, but its origin is not allowed
 };
 
 std::string_view to_string(ReplyReason reason) noexcept;  // "no_endpoint": also the metric label
@@ -51,6 +62,15 @@ struct OwnAnswer {
     // So long the caller should stay away, in whole seconds; 0 = nothing is said.
     std::uint32_t retry_after_seconds = 0;
     bool to_grpc = false;  // in gRPC's own way: 200, with status and explanation as trailers
+    std::optional<wire::grpc::GrpcStatus> grpc_status{};  // then this; none = by `status`
+    bool is_line = true;  // false: the explanation is the body as it is, and
+    std::string_view content_type = "text/plain; charset=utf-8";  // this is its type
+    std::span<const wire::http1::Field> fields{};                 // more of them
+
+    // 204 and 304 have no body and do not frame one (RFC 9110 6.4.1).
+    bool has_body() const noexcept { return status != 204 && status != 304; }
+
+    bool says_type() const noexcept;  // unless `fields` do
 };
 
 // The whole of it, in HTTP/1.1.

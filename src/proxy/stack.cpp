@@ -38,7 +38,17 @@ std::uint32_t in_us(Duration duration) {
     return static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, 0xffffffff));
 }
 
-std::string unread_body(ReplyReason problem, const ListenerConfig& listener) {
+// `route`: whose limit it was; null: the listener's.
+std::string unread_body(
+    ReplyReason problem, const ListenerConfig& listener, const routing::Route* route
+) {
+    if (problem == ReplyReason::body_too_large && route != nullptr) {
+        return fmt::format(
+            "the request's body has more than the {} bytes that route {} takes (body_bytes_max)",
+            route->body_bytes_max.value_or(0),
+            route->name
+        );
+    }
     if (problem == ReplyReason::body_too_large) {
         return fmt::format(
             "the request's body has more than the {} bytes that listener {} takes "
@@ -73,6 +83,7 @@ Exchange::Exchange(Proxy& proxy, ListenerState& listener, Caller& caller, Exchan
       buffers_(buffers),
       request_(buffers.request),
       answer_(buffers.answer),
+      body_bytes_max_(listener.config.body_bytes_max),
       upstream_state_(&proxy.unrouted()),
       request_pace_(pace_of(listener.config, request_)),
       answer_pace_(request_pace_),
@@ -118,7 +129,7 @@ io::Task<void> Exchange::dispatch() {
         co_await reply(400, ReplyReason::malformed_request, "the path has a dot segment");
         co_return;
     }
-    Proxy::Routed routed = proxy_.route(listener_, request_);
+    const Proxy::Routed routed = proxy_.route(listener_, request_, buffers_.from->ip);
     if (record_ && routed.route != nullptr) {
         const std::string_view name = routed.route->name;
         name.copy(record_->route.data(), RequestRecord::kRouteBytes);
@@ -126,21 +137,28 @@ io::Task<void> Exchange::dispatch() {
     if (routed.route == nullptr) {
         const int status = routed.wrong_method ? 405 : 404;
         co_await reply(status, ReplyReason::no_route, routed.why_not);
-    } else if (routed.service == nullptr) {
+        co_return;
+    }
+    route_ = routed.route;
+    if (routed.service != nullptr) enter(routed);
+    bool goes_on = true;
+    if (routed.extras != nullptr) {
+        extras_ = routed.extras;
+        goes_on = co_await act_on_route();
+    }
+    if (goes_on && service_ == nullptr) {
         const std::string why =
             fmt::format("route {} names a service that is not configured", routed.route->name);
         co_await reply(503, ReplyReason::unknown_service, why);
-    } else {
-        enter(routed);
+    } else if (goes_on) {
         const bool in_time = co_await heed_callers_deadline();
         if (in_time) co_await serve();
-        upstream_state_->metrics.in_flight.add(-1);
     }
+    if (service_ != nullptr) upstream_state_->metrics.in_flight.add(-1);
 }
 
-void Exchange::enter(Proxy::Routed& routed) {
+void Exchange::enter(const Proxy::Routed& routed) {
     service_ = routed.service;
-    target_ = std::move(routed.target);
     upstream_state_ = &proxy_.state_of(*service_);
     deadline_ = started_ + routed.route->timeout.value_or(service_->policy().deadline);
     upstream_state_->metrics.in_flight.add(1);
@@ -165,8 +183,15 @@ io::Task<bool> Exchange::heed_callers_deadline() {
 io::Task<void> Exchange::serve() {
     const bool has_body = co_await take_request_body();
     if (!has_body) co_return;
+    if (extras_ != nullptr && route_->mirror) mirror();
+    co_await call_service();
+    if (first_failure_ && !client_gone_) co_await fall_back();
+}
+
+io::Task<void> Exchange::call_service() {
     policy::CallState call{resilience::Deadline(deadline_)};
     call.can_wait = true;
+    if (retry_) call.retry = &*retry_;
     call.priority = priority_of(service_->policy().limits.priority, request_);
     call.hash = affinity_hash(service_->policy().affinity, request_, buffers_.from->ip);
     call.caller = caller_of(
@@ -198,9 +223,10 @@ io::Task<void> Exchange::serve() {
         begin_record(at);
         if (listener_.config.access_log) buffers_.endpoint = at.address();
         const AttemptResult result = co_await attempt(at);
-        const bool is_final = result.has_answer && result.outcome == Outcome::success &&
-                              !result.verdict.value_or(false) &&
-                              !resilience::may_retry_answers(service_->policy().retry);
+        const bool is_unwanted = result.has_answer && falls_back_on(answer_.status);
+        const bool is_final =
+            result.has_answer && !is_unwanted && result.outcome == Outcome::success &&
+            !result.verdict.value_or(false) && !resilience::may_retry_answers(retry());
         if (is_final) {
             end_record(result, {.reason = resilience::RetryReason::succeeded});
             co_await give_answer(std::move(at));
@@ -219,10 +245,12 @@ io::Task<void> Exchange::serve() {
         };
         const resilience::RetryDecision again = service_->after_attempt(call, end, now());
         end_record(result, again);
-        if (!again && result.has_answer) {  // what nobody wants to try again is the answer
+        if (!again && result.has_answer &&
+            !is_unwanted) {  // what nobody wants to try again is the answer
             co_await give_answer(std::move(at));
             co_return;
         }
+        const int status = answer_.status;
         if (result.has_answer) co_await discard_answer(at);
         drop_upstream();
         service_->finish_attempt(
@@ -233,6 +261,12 @@ io::Task<void> Exchange::serve() {
             tells_overload(result.outcome, result.has_answer)
         );
         if (client_gone_) co_return;
+        if (!again && is_unwanted) {
+            const std::string text =
+                fmt::format("{} answered {}, and the fallback did not", service_->name(), status);
+            first_failure_ = FirstFailure{status, ReplyReason::fallback, text};
+            co_return;
+        }
         if (!again) {
             co_await answer_failure(result);
             co_return;
@@ -297,13 +331,14 @@ io::Task<bool> Exchange::wait_before_retry(Duration wait) {
 
 io::Task<void> Exchange::answer_without_endpoint(policy::NoEndpoint why) {
     const Error error = service_->to_error(why, now());
-    const ReplyReason reason = reason_of(why.reason);
-    co_await reply(status_of(reason), reason, error.what, error.retry_after);
+    co_await fail(reason_of(why.reason), error.what, error.retry_after);
 }
 
 io::Task<void> Exchange::answer_failure(const AttemptResult& failed) {
     if (body_problem_) {
-        const std::string text = unread_body(*body_problem_, listener_.config);
+        const bool is_routes = route_ != nullptr && route_->body_bytes_max.has_value();
+        const std::string text =
+            unread_body(*body_problem_, listener_.config, is_routes ? route_ : nullptr);
         co_await reply(status_of(*body_problem_), *body_problem_, text);
         co_return;
     }
@@ -314,32 +349,35 @@ io::Task<void> Exchange::answer_failure(const AttemptResult& failed) {
         attempts_,
         attempts_ == 1 ? "" : "s"
     );
-    co_await reply(status_of(failed.reason), failed.reason, text);
+    co_await fail(failed.reason, text, Duration::zero());
 }
 
 io::Task<void> Exchange::reply(
     int status, ReplyReason reason, std::string_view explanation, Duration retry_after
 ) {
-    outcome_ = to_string(reason);
-    if (record_) record_->own_reason = static_cast<std::uint8_t>(1 + static_cast<int>(reason));
+    OwnAnswer answer{.status = status, .reason = reason, .explanation = explanation};
+    // Rounded up: who comes a little too early is refused once more.
+    answer.retry_after_seconds = static_cast<std::uint32_t>(
+        std::min(std::chrono::ceil<std::chrono::seconds>(retry_after), kRetryAfterMax).count()
+    );
+    co_await send_own(answer);
+}
+
+io::Task<void> Exchange::send_own(OwnAnswer answer) {
+    outcome_ = to_string(answer.reason);
+    if (record_)
+        record_->own_reason = static_cast<std::uint8_t>(1 + static_cast<int>(answer.reason));
     if (!caller_.body_done() || proxy_.is_draining()) keep_alive_ = false;
-    const OwnAnswer answer{
-        .status = status,
-        .reason = reason,
-        .explanation = explanation,
-        .date = http::http_date(proxy_.loop().wall_now()),
-        .keep_alive = keep_alive_,
-        .head_only = request_.method == Method::head,
-        // Rounded up: who comes a little too early is refused once more.
-        .retry_after_seconds = static_cast<std::uint32_t>(
-            std::min(std::chrono::ceil<std::chrono::seconds>(retry_after), kRetryAfterMax).count()
-        ),
-        .to_grpc = is_grpc_
-    };
-    proxy_.count_reply(listener_, service_, reason);
+    answer.date = http::http_date(proxy_.loop().wall_now());
+    answer.keep_alive = keep_alive_;
+    answer.head_only = request_.method == Method::head;
+    answer.to_grpc = is_grpc_;
+    if (extras_ != nullptr) add_own_fields(answer.reason);
+    answer.fields = own_fields_;
+    proxy_.count_reply(listener_, service_, answer.reason);
     auto written = co_await caller_.reply(answer, piece_deadline());
     if (written) {
-        status_ = status;
+        status_ = answer.status;
     } else {
         client_gone_ = true;
     }

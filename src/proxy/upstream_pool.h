@@ -11,6 +11,8 @@
 // limit the worker's longest idle connection of that service to another endpoint makes room; if
 // there is none, connecting fails with Code::exhausted: calls do not queue for connections.
 
+#include <datapunk/mesh/endpoint.h>
+#include <datapunk/mesh/policy.h>
 #include <datapunk/mesh/result.h>
 
 #include <cstdint>
@@ -34,6 +36,9 @@ struct UpstreamPoolConfig {
     Duration connect_timeout = std::chrono::seconds(1);
     std::size_t head_bytes_max = 60UL * 1024;
 };
+
+// Whether an endpoint is spoken to in HTTP/2, as far as policy and metadata say. In attempt.cpp.
+bool speaks_http2(const ServicePolicy& policy, const ServiceEndpoint& endpoint, bool is_grpc);
 
 class UpstreamPool {
   public:

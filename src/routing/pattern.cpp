@@ -44,4 +44,21 @@ bool Pattern::matches(std::string_view text) const noexcept {
            re2::RE2::FullMatch(re2::StringPiece(text.data(), text.size()), *compiled_);
 }
 
+std::string Pattern::replaced(std::string_view text, std::string_view substitution) const {
+    std::string out(text);
+    if (compiled_ != nullptr) {
+        re2::RE2::GlobalReplace(
+            &out, *compiled_, re2::StringPiece(substitution.data(), substitution.size())
+        );
+    }
+    return out;
+}
+
+std::string Pattern::substitution_problem(std::string_view substitution) const {
+    std::string why;
+    const re2::StringPiece text(substitution.data(), substitution.size());
+    if (compiled_ == nullptr || compiled_->CheckRewriteString(text, &why)) return {};
+    return why;
+}
+
 }  // namespace datapunk::mesh::routing

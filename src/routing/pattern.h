@@ -31,6 +31,11 @@ class Pattern {
 
     bool matches(std::string_view text) const noexcept;
 
+    // `text` with every part that matches replaced; \0 is the part, \1 its first group.
+    std::string replaced(std::string_view text, std::string_view substitution) const;
+    // What is wrong with a substitution, or "".
+    std::string substitution_problem(std::string_view substitution) const;
+
   private:
     explicit Pattern(std::shared_ptr<const re2::RE2> compiled) : compiled_(std::move(compiled)) {}
 

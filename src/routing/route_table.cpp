@@ -61,11 +61,35 @@ std::vector<Condition> compiled(const std::vector<ValueMatch>& matches) {
     return all;
 }
 
+std::unique_ptr<RouteExtras> extras_of(const Route& route) {
+    if (is_plain(route)) return nullptr;
+    RouteExtras extras;
+    if (route.rewrite && !route.rewrite->regex.empty()) {
+        if (auto pattern = Pattern::create(route.rewrite->regex))
+            extras.rewrite = *std::move(pattern);
+    }
+    if (route.cors) extras.cors.emplace(*route.cors);
+    if (route.rate_limit)
+        extras.rate_limit = std::make_shared<resilience::RateLimit>(*route.rate_limit);
+    if (route.mirror) extras.mirror = target_name(route.mirror->service, route.mirror->subset);
+    if (route.fallback && !route.fallback->service.empty())
+        extras.fallback = target_name(route.fallback->service, route.fallback->subset);
+    return std::make_unique<RouteExtras>(std::move(extras));
+}
+
+std::vector<WeightedService> services_of(const Route& route) {
+    if (!route.split.empty()) return route.split;
+    return {{.service = route.service, .subset = route.subset}};
+}
+
 std::size_t expressions_in(const Route& route) {
     const auto has_regex = [](const ValueMatch& match) { return match.regex.has_value(); };
     const auto headers = std::count_if(route.headers.begin(), route.headers.end(), has_regex);
     const auto query = std::count_if(route.query.begin(), route.query.end(), has_regex);
-    return static_cast<std::size_t>(headers + query) + (route.path_regex.empty() ? 0 : 1);
+    const bool rewrites = route.rewrite && !route.rewrite->regex.empty();
+    const std::size_t origins = route.cors ? route.cors->allow_origin_regex.size() : 0;
+    return static_cast<std::size_t>(headers + query) + (route.path_regex.empty() ? 0 : 1) +
+           (rewrites ? 1 : 0) + origins;
 }
 
 Result<> refused(const std::vector<std::string>& problems) {
@@ -109,6 +133,7 @@ Result<RouteTable> RouteTable::create(std::vector<Route> routes) {
     RouteTable table;
     table.splits_.reserve(routes.size());
     table.conditions_.reserve(routes.size());
+    table.extras_.reserve(routes.size());
     std::size_t expressions = 0;
     for (const Route& route : routes) {
         if (!names.insert(route.name).second) {
@@ -118,15 +143,16 @@ Result<RouteTable> RouteTable::create(std::vector<Route> routes) {
             problems.push_back(fmt::format("\"{}\": {} {}", route.name, problem.key, problem.text));
         expressions += expressions_in(route);
         table.conditions_.push_back({compiled(route.headers), compiled(route.query)});
-        auto split = TrafficSplit::create(
-            route.split.empty() ? std::vector<WeightedService>{{.service = route.service}}
-                                : route.split
-        );
-        if (split) {
-            table.splits_.push_back(std::move(split).value());
-        } else {
+        table.extras_.push_back(extras_of(route));
+        if (!route.service.empty() || !route.split.empty()) {
+            auto split = TrafficSplit::create(services_of(route));
+            if (split) {
+                table.splits_.emplace_back(*std::move(split));
+                continue;
+            }
             problems.push_back(fmt::format("\"{}\": {}", route.name, split.error().what));
         }
+        table.splits_.emplace_back();
     }
     if (expressions > kExpressionsMax) {
         problems.push_back(
@@ -248,6 +274,20 @@ void RouteTable::find_conflicts(
     }
 }
 
+void RouteTable::inherit(const RouteTable& before) {
+    std::map<std::string_view, std::size_t> known;
+    for (std::size_t i = 0; i < before.routes_.size(); ++i) {
+        if (before.routes_[i].rate_limit) known.emplace(before.routes_[i].name, i);
+    }
+    for (std::size_t i = 0; i < routes_.size(); ++i) {
+        if (!routes_[i].rate_limit) continue;
+        const auto same = known.find(routes_[i].name);
+        if (same == known.end()) continue;
+        if (before.routes_[same->second].rate_limit == routes_[i].rate_limit)
+            extras_[i]->rate_limit = before.extras_[same->second]->rate_limit;
+    }
+}
+
 RouteMatch RouteTable::find(const RouteRequest& request) const {
     RouteMatch miss{.why = NoRoute::host};
     const std::string host = normal_host(request.host).value_or("");
@@ -324,7 +364,9 @@ RouteMatch RouteTable::first_of(const Candidates& candidates, const RouteRequest
     RouteMatch miss{.why = NoRoute::method};
     for (const std::uint32_t index : candidates) {
         const Route& route = routes_[index];
-        if (!method_fits(route, request.method)) continue;
+        const bool asks_for_it = route.cors && !request.preflight_method.empty() &&
+                                 method_fits(route, request.preflight_method);
+        if (!method_fits(route, request.method) && !asks_for_it) continue;
         const Conditions& wanted = conditions_[index];
         const bool headers_fit =
             std::all_of(wanted.headers.begin(), wanted.headers.end(), [&](const Condition& one) {
@@ -339,7 +381,10 @@ RouteMatch RouteTable::first_of(const Candidates& candidates, const RouteRequest
             std::all_of(wanted.query.begin(), wanted.query.end(), [&](const Condition& one) {
                 return one.is_met_by_query(query);
             });
-        if (query_fits) return {&route, &splits_[index], NoRoute::none};
+        if (query_fits) {
+            const auto& split = splits_[index];
+            return {&route, split ? &*split : nullptr, extras_[index].get(), NoRoute::none};
+        }
         miss.why = NoRoute::query;
     }
     return miss;
@@ -372,16 +417,6 @@ std::string explain(const RouteRequest& request, NoRoute why) {
         request.listener,
         missing()
     );
-}
-
-std::string rewritten(const Route& route, std::string_view target) {
-    if (!route.rewrite_prefix) return std::string(target);
-    const bool exact = !route.path_exact.empty();
-    const std::string_view matched = exact ? route.path_exact : trimmed_prefix(route.path_prefix);
-    std::string out(exact ? *route.rewrite_prefix : trimmed_prefix(*route.rewrite_prefix));
-    out += target.substr(std::min(matched.size(), target.size()));
-    if (!out.starts_with('/')) out.insert(out.begin(), '/');
-    return out;
 }
 
 }  // namespace datapunk::mesh::routing

@@ -18,21 +18,26 @@
 //
 //   listener ─► host ─► exact path, expressions or prefix ─► candidates, best first
 //
-// Thread rule: immutable, any thread. Cost: O(log routes) per path segment, and about a nanosecond
-// a byte of the path for each regular expression of its host; no allocation but for hosts over 15
-// bytes. Source: Kubernetes Gateway API, HTTPRouteMatch precedence; expressions as in nginx.
+// Thread rule: immutable but for the rate limits, which take any thread; any thread. Cost: O(log
+// routes) per path segment, and about a nanosecond a byte of the path for each regular expression
+// of its host; no allocation but for hosts over 15 bytes. Source: Kubernetes Gateway API,
+// HTTPRouteMatch precedence; expressions as in nginx.
 
 #include <datapunk/mesh/result.h>
 
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "resilience/rate_limit.h"
 #include "routing/condition.h"
+#include "routing/cors.h"
 #include "routing/pattern.h"
 #include "routing/route.h"
 #include "routing/traffic_split.h"
@@ -46,6 +51,8 @@ struct RouteRequest {
     std::string_view path;  // with or without the query
     std::string_view method;
     std::span<const wire::http1::Field> fields;
+    // Of a browser's question (cors.h): what it asks about. A route with cors is found by it, too.
+    std::string_view preflight_method{};
 };
 
 // How far the best candidate came. `method`: 405 rather than 404.
@@ -53,9 +60,22 @@ enum class NoRoute : std::uint8_t { none, host, path, method, header, query };
 
 std::string_view to_string(NoRoute why) noexcept;
 
+// What a route does beyond leading to a service, compiled.
+struct RouteExtras {
+    Pattern rewrite;  // rewrite.regex
+    std::optional<CorsRules> cors;
+    std::string mirror;    // target_name(); empty = none
+    std::string fallback;  // likewise
+    // Shared with the table before, if that had the same: see inherit().
+    std::shared_ptr<resilience::RateLimit> rate_limit;
+};
+
+// All that it points to lives as long as the table.
 struct RouteMatch {
-    const Route* route = nullptr;         // lives as long as the table; null = no route
-    const TrafficSplit* split = nullptr;  // the route's services, also if it is only one
+    const Route* route = nullptr;  // null = no route
+    const TrafficSplit* split =
+        nullptr;  // the route's services, also if it is only one; null: none
+    const RouteExtras* extras = nullptr;  // null: is_plain(*route)
     NoRoute why = NoRoute::none;
 
     explicit operator bool() const noexcept { return route != nullptr; }
@@ -71,6 +91,10 @@ class RouteTable {
 
     // The error names every bad field and every conflict.
     static Result<RouteTable> create(std::vector<Route> routes);
+
+    // In place of `before`: a route of the same name and rate limit goes on with what that has
+    // counted, so that a change of anything else gives nobody a fresh limit. Before others see it.
+    void inherit(const RouteTable& before);
 
     RouteMatch find(const RouteRequest& request) const;
 
@@ -117,16 +141,14 @@ class RouteTable {
     RouteMatch first_of(const Candidates& candidates, const RouteRequest& request) const;
 
     std::vector<Route> routes_;
-    std::vector<TrafficSplit> splits_;    // by the same index
-    std::vector<Conditions> conditions_;  // likewise
+    // By the same index:
+    std::vector<std::optional<TrafficSplit>> splits_;
+    std::vector<Conditions> conditions_;
+    std::vector<std::unique_ptr<RouteExtras>> extras_;
     std::map<std::string, Listener, std::less<>> listeners_;
 };
 
 // One line: what was asked and what is missing. For the log and the error's body.
 std::string explain(const RouteRequest& request, NoRoute why);
-
-// The target to send upstream: `target` with the route's prefix replaced, the query kept. The route
-// matched it.
-std::string rewritten(const Route& route, std::string_view target);
 
 }  // namespace datapunk::mesh::routing

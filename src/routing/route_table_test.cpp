@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdlib>
 
 #include "core/rng.h"
 #include "core/strings.h"
+#include "routing/check_route.h"
 
 namespace datapunk::mesh::routing {
 namespace {
@@ -192,6 +194,178 @@ TEST(RouteTable, ExpressionsAreCounted) {
     EXPECT_THAT(problem(routes), HasSubstr("1001 regular expressions, at most 1000"));
 }
 
+TEST(RouteTable, APlainRouteHasNoExtrasAndOneThatDoesMoreHas) {
+    const auto table =
+        RouteTable::create(
+            {
+                {.name = "plain", .service = "s", .timeout = std::chrono::seconds(1)},
+                {.name = "moved", .path_prefix = "/moved", .redirect = Redirect{.path = "/"}},
+                {.name = "edits",
+                 .path_prefix = "/edits",
+                 .service = "s",
+                 .response_headers = {.set = {{"a", "b"}}}},
+            }
+        )
+            .value();
+    EXPECT_EQ(table.find({"", "h", "/", "GET", {}}).extras, nullptr);
+    const RouteMatch moved = table.find({"", "h", "/moved", "GET", {}});
+    EXPECT_NE(moved.extras, nullptr);
+    EXPECT_EQ(moved.split, nullptr);
+    EXPECT_NE(table.find({"", "h", "/edits", "GET", {}}).extras, nullptr);
+}
+
+TEST(RouteTable, ABrowsersQuestionFindsTheRouteOfWhatItAsksAbout) {
+    const auto table =
+        RouteTable::create({
+                               {.name = "put",
+                                .methods = {"PUT"},
+                                .service = "s",
+                                .cors = CorsPolicy{.allow_origins = {"*"}}},
+                               {.name = "delete", .methods = {"DELETE"}, .service = "s"},
+                               {.name = "other", .service = "s"},
+                           })
+            .value();
+    const auto asked = [&](std::string_view method) {
+        RouteRequest request{"", "h", "/", "OPTIONS", {}};
+        request.preflight_method = method;
+        return name_of(table, request);
+    };
+    EXPECT_EQ(asked("PUT"), "put");
+    EXPECT_EQ(asked("DELETE"), "other") << "it has no rules for that";
+    EXPECT_EQ(asked(""), "other");
+}
+
+TEST(RouteTable, AnInheritedRateLimitGoesOnWithWhatItHasCounted) {
+    const auto limited = [](std::string name, std::uint32_t calls) {
+        Route route{.name = std::move(name), .service = "s"};
+        route.rate_limit = RateLimitConfig{.calls = calls};
+        return route;
+    };
+    const auto of = [](const RouteTable& table) {
+        return table.find({"", "h", "/", "GET", {}}).extras->rate_limit;
+    };
+    const RouteTable before = RouteTable::create({limited("a", 5)}).value();
+    const auto next = [&](Route route) {
+        RouteTable table = RouteTable::create({std::move(route)}).value();
+        table.inherit(before);
+        return of(table) == of(before);
+    };
+    Route changed = limited("a", 5);
+    changed.timeout = std::chrono::seconds(1);
+    EXPECT_TRUE(next(changed));
+    EXPECT_FALSE(next(limited("a", 6)));
+    EXPECT_FALSE(next(limited("b", 5)));
+    RouteTable none = RouteTable::create({{.name = "a", .service = "s"}}).value();
+    none.inherit(before);
+    EXPECT_EQ(none.find({"", "h", "/", "GET", {}}).extras, nullptr);
+}
+
+TEST(RouteTable, WhatARouteDoesIsChecked) {
+    const std::string what = problem({
+        {.name = "a", .service = "s", .redirect = Redirect{.path = "/"}},
+        {.name = "b", .redirect = Redirect{.status = 300, .scheme = "ftp", .host = "h:1"}},
+        {.name = "c", .redirect = Redirect{}},
+        {.name = "d", .respond = DirectResponse{.status = 204, .body = "x"}},
+        {.name = "e",
+         .path_regex = "/.*",
+         .service = "s",
+         .rewrite = Rewrite{.path = "/a/../b", .prefix = "/x"}},
+        {.name = "f", .service = "s", .rewrite = Rewrite{.regex = "(a)", .substitution = "\\2"}},
+        {.name = "g",
+         .service = "s",
+         .request_headers =
+             {.remove = {"Content-Length", "X_Forwarded_For"},
+              .set = {{"x-ok", "a\r\nb: c"}, {"b d", ""}},
+              .add = {{"connection", "close"}, {"x-mesh-deadline-ms", "1"}}}},
+        {.name = "h", .service = "s", .sticky = {.by = AffinityConfig::Kind::cookie}},
+        {.name = "i", .service = "s", .fault = Fault{}},
+        {.name = "j",
+         .service = "s",
+         .fault =
+             Fault{
+                 .delay = FaultDelay{.percentage = 101},
+                 .abort = FaultAbort{.status = 200, .percentage = 0}
+             }},
+        {.name = "k",
+         .service = "s",
+         .cors =
+             CorsPolicy{
+                 .allow_origins = {"*", "https://a.example/", "null"},
+                 .allow_methods = {"P T"},
+                 .allow_credentials = true
+             }},
+        {.name = "l", .redirect = Redirect{.path = "/"}, .timeout = std::chrono::seconds(1)},
+        {.name = "m", .subset = {{"a", "b"}}, .split = {{.service = "x"}}},
+        {.name = "n", .service = "s", .cors = CorsPolicy{}},
+    });
+    for (const std::string_view part :
+         {"\"a\": service give one of",
+          "\"b\": redirect.status must be",
+          "\"b\": redirect.scheme must be",
+          "\"b\": redirect.host \"h:1\"",
+          "\"c\": redirect leads nowhere",
+          "\"d\": respond.body an answer of 204",
+          "\"e\": rewrite give one of",
+          "\"e\": rewrite.path \"/a/../b\"",
+          "\"e\": rewrite.prefix there is no prefix",
+          "\"f\": rewrite.substitution",
+          "\"g\": request_headers.remove[0] Content-Length is not",
+          "\"g\": request_headers.remove[1] X_Forwarded_For is not",
+          "\"g\": request_headers.set.b d \"b d\" is no header name"}) {
+        EXPECT_THAT(what, HasSubstr(std::string(part)));
+    }
+    EXPECT_THAT(what, HasSubstr("more")) << "twenty are shown";
+    const auto only = [](Route route) {
+        const auto problems = problems_of(route);
+        std::string all;
+        for (const auto& [key, text] : problems) all += key + " " + text + "\n";
+        return all;
+    };
+    Route route{.name = "r", .service = "s"};
+    route.request_headers = {.set = {{"x-ok", "a\r\nb: c"}}, .add = {{"Connection", "close"}}};
+    EXPECT_THAT(only(route), HasSubstr("request_headers.set.x-ok is no value"));
+    EXPECT_THAT(only(route), HasSubstr("request_headers.add.Connection Connection is not"));
+    route = {.name = "r", .service = "s", .sticky = {.by = AffinityConfig::Kind::cookie}};
+    EXPECT_THAT(only(route), HasSubstr("sticky.name is no name"));
+    EXPECT_THAT(only(route), HasSubstr("sticky chooses among"));
+    route = {.name = "r", .service = "s", .fault = Fault{}};
+    EXPECT_THAT(only(route), HasSubstr("fault does nothing"));
+    route.fault = Fault{
+        .delay = FaultDelay{.percentage = 101},
+        .abort =
+            FaultAbort{.status = 200, .grpc_status = wire::grpc::GrpcStatus::ok, .percentage = 0}
+    };
+    for (const std::string_view part :
+         {"fault.delay.duration must",
+          "fault.delay.percentage must",
+          "fault.abort.status must",
+          "fault.abort.grpc_status ok",
+          "fault.abort.percentage must"})
+        EXPECT_THAT(only(route), HasSubstr(std::string(part)));
+    route = {.name = "r", .service = "s"};
+    route.cors = CorsPolicy{
+        .allow_origins = {"*", "https://a.example/", "null", "https://A.example"},
+        .allow_origin_regex = {"("},
+        .allow_methods = {"P T"},
+        .allow_credentials = true
+    };
+    for (const std::string_view part :
+         {"cors.allow_origins[1]",
+          "cors.allow_origins[2]",
+          "cors.allow_origins[3]",
+          "cors.allow_origin_regex[0]",
+          "cors.allow_methods[0]",
+          "cors.allow_credentials not with"})
+        EXPECT_THAT(only(route), HasSubstr(std::string(part)));
+    EXPECT_THAT(only(route), testing::Not(HasSubstr("cors.allow_origins[0]")));
+    route.cors = CorsPolicy{.allow_origins = {"https://a.example:8443"}, .allow_credentials = true};
+    EXPECT_EQ(only(route), "");
+    route = {.name = "r", .redirect = Redirect{.path = "/"}, .timeout = std::chrono::seconds(1)};
+    EXPECT_THAT(only(route), HasSubstr("timeout has no effect"));
+    route = {.name = "r", .subset = {{"a", "b"}}, .split = {{.service = "x"}}};
+    EXPECT_THAT(only(route), HasSubstr("subset is of the service"));
+}
+
 TEST(RouteTable, SaysHowFarTheSearchCame) {
     const auto table = RouteTable::create({
                                               {.name = "r",
@@ -280,7 +454,7 @@ TEST(RouteTable, ReportsAllProblemsAtOnce) {
          .path_exact = "/y?z",
          .methods = {"G T"},
          .headers = {{"", std::nullopt}},
-         .rewrite_prefix = "no",
+         .rewrite = Rewrite{.prefix = "no"},
          .timeout = Duration::zero()},
         {.name = "a", .service = "Bad Name"},
         {.name = "c",
@@ -297,7 +471,7 @@ TEST(RouteTable, ReportsAllProblemsAtOnce) {
           "\"G T\" is no method",
           "no header name",
           "service is required",
-          "rewrite_prefix \"no\"",
+          "rewrite.prefix \"no\"",
           "timeout must be positive",
           "two are called \"a\"",
           "path_regex not together",
@@ -324,23 +498,6 @@ TEST(RouteTable, GivesTheServiceAlsoOfASplit) {
             .value();
     EXPECT_EQ(table.find({"", "h", "/", "GET", {}}).split->pick(rng), "s");
     EXPECT_EQ(table.find({"", "h", "/x", "GET", {}}).split->pick("key"), "v1");
-}
-
-TEST(Rewrite, ReplacesTheMatchedPartAndKeepsTheRest) {
-    const auto rewrite = [](std::string prefix, std::string to, std::string_view target) {
-        return rewritten(
-            {.path_prefix = std::move(prefix), .rewrite_prefix = std::move(to)}, target
-        );
-    };
-    EXPECT_EQ(rewrite("/api", "/v2", "/api/x?q=1"), "/v2/x?q=1");
-    EXPECT_EQ(rewrite("/api/", "/v2/", "/api/x"), "/v2/x");
-    EXPECT_EQ(rewrite("/api", "/", "/api/x"), "/x");
-    EXPECT_EQ(rewrite("/api", "/", "/api"), "/");
-    EXPECT_EQ(rewrite("/api", "/", "/api?q"), "/?q");
-    EXPECT_EQ(rewrite("/", "/v2", "/x"), "/v2/x");
-    EXPECT_EQ(rewrite("/", "/", "/x"), "/x");
-    EXPECT_EQ(rewritten({.path_exact = "/a/", .rewrite_prefix = "/b/"}, "/a/?q"), "/b/?q");
-    EXPECT_EQ(rewritten({.path_prefix = "/a"}, "/a/x"), "/a/x");
 }
 
 // The rules of the header, by comparing every route with every other.

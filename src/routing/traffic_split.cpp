@@ -3,7 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <set>
+#include <string_view>
 
 #include "core/hash.h"
 
@@ -26,10 +29,11 @@ Result<TrafficSplit> TrafficSplit::create(const std::vector<WeightedService>& se
         return bad(fmt::format("{} services in a split, at most {}", services.size(), kServicesMax)
         );
     }
-    std::set<std::string_view> seen;
+    std::set<std::string> seen;
     std::uint64_t sum = 0;
-    for (const auto& [service, weight] : services) {
-        if (!seen.insert(service).second) return bad(fmt::format("\"{}\" is in it twice", service));
+    for (const auto& [service, weight, subset] : services) {
+        const std::string name = target_name(service, subset);
+        if (!seen.insert(name).second) return bad(fmt::format("\"{}\" is in it twice", name));
         if (weight > kWeightMax) {
             return bad(fmt::format("weight {} of \"{}\" is over {}", weight, service, kWeightMax));
         }
@@ -41,10 +45,10 @@ Result<TrafficSplit> TrafficSplit::create(const std::vector<WeightedService>& se
 
 TrafficSplit::TrafficSplit(const std::vector<WeightedService>& services) {
     std::uint64_t sum = 0;
-    for (const auto& [service, weight] : services) {
+    for (const auto& [service, weight, subset] : services) {
         if (weight == 0) continue;
         sum += weight;
-        services_.push_back(service);
+        services_.push_back(target_name(service, subset));
         ends_.push_back(sum);
     }
 }
@@ -54,9 +58,15 @@ const std::string& TrafficSplit::pick(core::Rng& rng) const noexcept {
 }
 
 const std::string& TrafficSplit::pick(std::string_view key) const noexcept {
+    return pick(core::hash64(key));
+}
+
+const std::string& TrafficSplit::pick(std::uint64_t hash) const noexcept {
     __extension__ using Wide = unsigned __int128;
-    const Wide product = static_cast<Wide>(core::hash64(key, kSeed)) * ends_.back();
-    return at(static_cast<std::uint64_t>(product >> 64U));
+    std::array<char, sizeof hash> bytes{};
+    std::memcpy(bytes.data(), &hash, sizeof hash);
+    const std::uint64_t mixed = core::hash64(std::string_view(bytes.data(), bytes.size()), kSeed);
+    return at(static_cast<std::uint64_t>((static_cast<Wide>(mixed) * ends_.back()) >> 64U));
 }
 
 const std::string& TrafficSplit::at(std::uint64_t position) const noexcept {

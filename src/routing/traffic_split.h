@@ -23,11 +23,14 @@ namespace datapunk::mesh::routing {
 
 class TrafficSplit {
   public:
-    // At most 100 services, none twice, weights up to 1000000, their sum above 0.
+    // At most 100 services or subsets, none twice, weights up to 1000000, their sum above 0.
     static Result<TrafficSplit> create(const std::vector<WeightedService>& services);
 
+    // A target_name() (route.h).
     const std::string& pick(core::Rng& rng) const noexcept;
     const std::string& pick(std::string_view key) const noexcept;
+    // By the hash of a key.
+    const std::string& pick(std::uint64_t hash) const noexcept;
 
     std::size_t size() const noexcept { return services_.size(); }
 
@@ -36,7 +39,7 @@ class TrafficSplit {
 
     const std::string& at(std::uint64_t position) const noexcept;
 
-    std::vector<std::string> services_;  // those with a weight
+    std::vector<std::string> services_;  // target_name()s of those with a weight
     std::vector<std::uint64_t> ends_;    // running sums of the weights
 };
 

@@ -4,6 +4,11 @@
 
 #include <cstdlib>
 #include <map>
+#include <set>
+#include <string>
+
+#include "core/hash.h"
+#include "core/rng.h"
 
 namespace datapunk::mesh::routing {
 namespace {
@@ -58,6 +63,33 @@ TEST(TrafficSplit, RefusesWhatCannotBeSplit) {
     EXPECT_TRUE(TrafficSplit::create(many));
     many.push_back({"one-more", 1});
     EXPECT_FALSE(TrafficSplit::create(many));
+}
+
+TEST(TrafficSplit, SubsetsOfOneServiceAreTargetsOfTheirOwn) {
+    const auto split =
+        TrafficSplit::create({{.service = "s", .subset = {{"version", "1"}}},
+                              {.service = "s", .subset = {{"zone", "a"}, {"version", "2"}}}}
+        ).value();
+    core::Rng rng(1);
+    std::set<std::string> seen;
+    for (int i = 0; i < 100; ++i) seen.insert(split.pick(rng));
+    EXPECT_EQ(seen, (std::set<std::string>{"s/version=1", "s/version=2,zone=a"}));
+    EXPECT_EQ(service_of("s/version=1"), "s");
+    EXPECT_EQ(service_of("s"), "s");
+    EXPECT_FALSE(TrafficSplit::create(
+        {{.service = "s", .subset = {{"a", "1"}}}, {.service = "s", .subset = {{"a", "1"}}}}
+    ));
+}
+
+TEST(TrafficSplit, AHashedKeySticksAsTheKeyDoes) {
+    const auto split = TrafficSplit::create({{.service = "a"}, {.service = "b"}}).value();
+    std::set<std::string> seen;
+    for (std::uint64_t i = 0; i < 64; ++i) {
+        const std::string key = "user-" + std::to_string(i);
+        EXPECT_EQ(split.pick(core::hash64(key)), split.pick(key));
+        seen.insert(split.pick(key));
+    }
+    EXPECT_EQ(seen.size(), 2U);
 }
 
 }  // namespace

@@ -7,7 +7,7 @@ from agents import Agent
 PAGE = pathlib.Path(__file__).resolve().parents[2] / 'docs/routing.md'
 CONFIG = """
 version: 1
-registry: {{kind: static}}
+registry: {registry}
 admin: {{port: {admin}}}
 listeners:
   - {{name: web, port: {port}}}
@@ -26,7 +26,7 @@ def headings():
     return [heading for heading in re.findall(r'^## (.*)$', PAGE.read_text(), re.M) if examples(heading)]
 
 
-def agent_with(scenario, routes, **origins):
+def agent_with(scenario, routes, registry='{kind: static}', **origins):
     """An agent with these routes and a service for each origin: its name, and where it is."""
     services = ', '.join(f'{name}: {{endpoints: ["{origin.address}"]}}' for name, origin in origins.items())
-    return Agent(scenario, CONFIG, routes=routes, services=services)
+    return Agent(scenario, CONFIG, routes=routes, services=services, registry=registry)
