@@ -54,8 +54,7 @@ class UpstreamServices {
 
     policy::ServicePolicies* find(std::string_view name) const noexcept {
         const Entry* entry = entry_of(name);
-        const bool is_found =
-            entry != nullptr && entry->is_listed.load(std::memory_order_acquire);
+        const bool is_found = entry != nullptr && entry->is_listed.load(std::memory_order_acquire);
         return is_found ? entry->policies.get() : nullptr;
     }
 
@@ -93,8 +92,8 @@ class UpstreamServices {
         std::atomic<bool> is_listed{true};
     };
 
-    // Open addressing, at most half full; a new entry is written into its place, so that adding many
-    // costs no more than each.
+    // Open addressing, at most half full; a new entry is written into its place, so that adding
+    // many costs no more than each.
     struct Index {
         explicit Index(std::size_t slot_count) : slots(slot_count) {}
 
