@@ -349,7 +349,7 @@ class Checks {
     void route_policy(
         const routing::Route& route, const routing::RouteTarget& target, const std::string& at
     ) {
-        ServicePolicy policy = policy_of(config_, target);
+        ServicePolicy policy = config_.policy_of(target.name());
         if (!check(policy)) return;  // told where it stands
         for (const auto& [key, value] : target.subset) {
             const auto wanted = policy.subset.metadata.find(key);

@@ -37,6 +37,13 @@ struct LogSection {
     friend bool operator==(const LogSection&, const LogSection&) = default;
 };
 
+struct AccessLogSection {
+    std::string file;  // empty = with the log
+    double sample = 1;
+    Duration slow = std::chrono::seconds(1);
+    friend bool operator==(const AccessLogSection&, const AccessLogSection&) = default;
+};
+
 struct AdminSection {
     std::string address = "127.0.0.1";
     std::uint16_t port = 19000;
@@ -246,6 +253,7 @@ struct Config {
     std::uint32_t version = 1;
     NodeSection node;
     LogSection log;
+    AccessLogSection access_log;
     AdminSection admin;
     UpgradeSection upgrade;
     MetricsSection metrics;
@@ -261,10 +269,21 @@ struct Config {
     DefaultsSection defaults;
     std::map<std::string, ServiceSection> services;
 
-    // The policy of a service: its own, or the defaults if the file does not name it.
-    ServicePolicy policy_of(const std::string& service) const {
-        const auto found = services.find(service);
-        return in_own_zone(found == services.end() ? defaults.policy : found->second.policy);
+    // The policy of a service: its own, or the defaults if the file does not name it. Of a subset
+    // (routing::target_name()): that, for its endpoints.
+    ServicePolicy policy_of(const std::string& name) const {
+        const auto found = services.find(std::string(routing::service_of(name)));
+        ServicePolicy policy =
+            in_own_zone(found == services.end() ? defaults.policy : found->second.policy);
+        if (routing::service_of(name).size() == name.size()) return policy;
+        for (const routing::Route& route : routes) {
+            for (const routing::RouteTarget& target : routing::targets_of(route)) {
+                if (target.name() != name) continue;
+                policy.subset.metadata.insert(target.subset.begin(), target.subset.end());
+                return policy;
+            }
+        }
+        return policy;
     }
 
     // Callers of this process are where it is, unless the policy says otherwise.
@@ -273,8 +292,9 @@ struct Config {
         return policy;
     }
 
-    const ServiceTlsSection& tls_of(const std::string& service) const {
-        const auto found = services.find(service);
+    // Likewise.
+    const ServiceTlsSection& tls_of(const std::string& name) const {
+        const auto found = services.find(std::string(routing::service_of(name)));
         return found == services.end() ? defaults.tls : found->second.tls;
     }
 

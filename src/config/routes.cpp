@@ -14,10 +14,4 @@ std::vector<routing::Route> routes_of(const Config& config) {
     return routes;
 }
 
-ServicePolicy policy_of(const Config& config, const routing::RouteTarget& target) {
-    ServicePolicy policy = config.policy_of(target.service);
-    policy.subset.metadata.insert(target.subset.begin(), target.subset.end());
-    return policy;
-}
-
 }  // namespace datapunk::mesh::config

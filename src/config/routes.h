@@ -11,7 +11,4 @@ namespace datapunk::mesh::config {
 
 std::vector<routing::Route> routes_of(const Config& config);
 
-// The policy of a route's target: the service's, for the endpoints of the subset.
-ServicePolicy policy_of(const Config& config, const routing::RouteTarget& target);
-
 }  // namespace datapunk::mesh::config

@@ -57,7 +57,7 @@ void take_load_report(
 // HTTP/1.1 everywhere, and in HTTP/2 hardly anywhere.
 bool Exchange::wants_http2(const ServiceEndpoint& endpoint) const {
     if (upstream_state_->use.tls != nullptr && !upgrade_.empty()) return false;
-    return speaks_http2(service_->policy(), endpoint, is_grpc_);
+    return speaks_http2(*service_->policy(), endpoint, is_grpc_);
 }
 
 bool speaks_http2(const ServicePolicy& policy, const ServiceEndpoint& endpoint, bool is_grpc) {
@@ -75,7 +75,7 @@ bool speaks_http2(const ServicePolicy& policy, const ServiceEndpoint& endpoint, 
 }
 
 io::Task<Exchange::AttemptResult> Exchange::attempt(const policy::HeldEndpoint& at) {
-    const Duration limit = retry().attempt_timeout;
+    const Duration limit = retry_in_force()->attempt_timeout;
     attempt_deadline_ = limit > Duration::zero() ? std::min(deadline_, now() + limit) : deadline_;
     watch_client();
     speaks_http2_ = wants_http2(at.endpoint());
@@ -158,6 +158,8 @@ Exchange::AttemptResult Exchange::connect_failure(const Error& error) const {
 }
 
 io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
+    // The policy may be another one before this is sent.
+    buffers_.deadline_header = service_->policy()->deadline_header;
     std::vector<wire::http1::Field> trailers;
     if (body_is_whole_ && request_.framing == Framing::chunked) trailers = caller_.trailers();
     const UpstreamRequest request{
@@ -174,7 +176,7 @@ io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
              .websocket_key = websocket_key_,
              .left_out = websocket_key_.empty() ? std::string_view() : kWebSocketKey,
              .time_left =
-                 {.header = service_->policy().deadline_header,
+                 {.header = buffers_.deadline_header,
                   .left = attempt_deadline_ - now(),
                   // Who set none has none: a stream may last.
                   .is_grpc = wire::grpc::is_content_type(request_.value(Header::content_type)) &&
@@ -242,8 +244,8 @@ Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::Held
     result.sent = true;
     result.has_answer = true;
     answered_at_ = now();
-    const RetryConfig& retries = retry();
-    for (const std::string& name : retries.on_headers) {
+    const RetryInForce retry = retry_in_force();
+    for (const std::string& name : retry->on_headers) {
         if (answer_.find(std::string_view(name)) != nullptr) result.has_named_header = true;
     }
     if (service_->wants_load_reports()) take_load_report(*service_, at, answer_, now());
@@ -252,7 +254,7 @@ Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::Held
         // Only an answer that is nothing but trailers has it in its head.
         if (const auto status = wire::grpc::status_of(answer_.fields)) judge_grpc(result, *status);
     }
-    if (result.outcome != Outcome::success || resilience::may_retry_answers(retries)) {
+    if (result.outcome != Outcome::success || resilience::may_retry_answers(*retry)) {
         const std::string_view after = answer_.value(Header::retry_after);
         if (!after.empty())
             result.retry_after = resilience::parse_retry_after(after, proxy_.loop().wall_now());

@@ -71,6 +71,8 @@ class Exchange {
     );
     io::Task<void> send_own(OwnAnswer answer);
     void finish();
+    void write_access(AccessLog::Worker& log, double share, Duration took) const;
+    void write_access(const Tunnel& tunnel, std::string_view how);
     void begin_record(const policy::HeldEndpoint& at);
     void end_record(const AttemptResult& result, const resilience::RetryDecision& again);
     void keep_record(Duration took);
@@ -93,7 +95,25 @@ class Exchange {
     bool falls_back_on(int status) const noexcept;
     bool can_fall_back() const noexcept;
     io::Task<void> fall_back();
-    const RetryConfig& retry() const noexcept;
+
+    // The route's, or the service's as it is at this moment: not to be kept across co_await.
+    class RetryInForce {
+      public:
+        RetryInForce(
+            const std::optional<RetryConfig>& own, const policy::ServicePolicies& service
+        ) noexcept
+            : policy_(service.policy()), config_(own ? &*own : &policy_->retry) {}
+
+        const RetryConfig& operator*() const noexcept { return *config_; }
+
+        const RetryConfig* operator->() const noexcept { return config_; }
+
+      private:
+        policy::PolicyInForce policy_;
+        const RetryConfig* config_;
+    };
+
+    RetryInForce retry_in_force() const noexcept { return RetryInForce(retry_, *service_); }
 
     // attempt.cpp
     bool wants_http2(const ServiceEndpoint& endpoint) const;
@@ -140,6 +160,7 @@ class Exchange {
     const wire::http1::RequestHead& request_;
     wire::http1::ResponseHead& answer_;
 
+    Proxy::RoutesPtr routes_;  // its route is in there
     const routing::Route* route_ = nullptr;
     const routing::RouteExtras* extras_ = nullptr;  // null: the route only leads to a service
     std::optional<RetryConfig> retry_;              // the route's, in place of the service's
@@ -163,7 +184,7 @@ class Exchange {
     Instant attempt_deadline_;   // or this attempt is given up
     std::string target_;         // rewritten; empty = as it came
     bool starts_trace_ = false;
-    std::string_view upgrade_;   // the protocol to go on in, of those allowed; empty: none
+    std::string upgrade_;        // the protocol to go on in, of those allowed; empty: none
     std::string websocket_key_;  // ours, if the caller's protocol has none
 
     bool body_is_whole_ = true;                // buffers_.request_body is all of it: replayable

@@ -60,7 +60,7 @@ io::Task<void> Exchange::fall_back() {
     service_ = other;
     upstream_state_ = &proxy_.state_of(*other);
     upstream_state_->metrics.in_flight.add(1);
-    if (route_->retry) retry_ = route_->retry->over(other->policy().retry);
+    if (route_->retry) retry_ = route_->retry->over(other->policy()->retry);
     co_await call_service();
 }
 

@@ -96,7 +96,7 @@ bool Mirrors::send(
     std::string_view body
 ) {
     if (count_ >= kMax) return false;
-    const Instant deadline = proxy_.loop().now() + service.policy().deadline;
+    const Instant deadline = proxy_.loop().now() + service.policy()->deadline;
     tasks_.spawn(run(std::make_unique<Copy>(service, head, how, body, deadline)));
     return true;
 }
@@ -118,7 +118,7 @@ io::Task<Result<UpstreamPtr>> Mirrors::connect(Copy* copy, const policy::HeldEnd
     const ServiceEndpoint& to = at->endpoint();
     const bool is_grpc =
         wire::grpc::is_content_type(copy->buffers.request.value(Header::content_type));
-    const bool http2 = speaks_http2(copy->service.policy(), to, is_grpc);
+    const bool http2 = speaks_http2(*copy->service.policy(), to, is_grpc);
     UpstreamPtr ready =
         http2 ? pool.take_stream(at->address(), use) : pool.take_idle(at->address(), use);
     if (ready != nullptr) co_return ready;

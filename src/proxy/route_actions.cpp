@@ -156,7 +156,7 @@ io::Task<void> Exchange::respond() {
 io::Task<bool> Exchange::edit_request() {
     if (route_->body_bytes_max) body_bytes_max_ = *route_->body_bytes_max;
     if (route_->retry && service_ != nullptr)
-        retry_ = route_->retry->over(service_->policy().retry);
+        retry_ = route_->retry->over(service_->policy()->retry);
     if (route_->rewrite) {
         auto target = routing::rewritten(*route_, extras_->rewrite, request_.path);
         if (target && has_dot_segment(*target))
@@ -209,10 +209,6 @@ void Exchange::mirror() {
     };
     const bool is_sent = proxy_.mirrors().send(*service, request_, how, buffers_.request_body);
     proxy_.count_route_action(*route_, is_sent ? "mirror" : "mirror_dropped");
-}
-
-const RetryConfig& Exchange::retry() const noexcept {
-    return retry_ ? *retry_ : service_->policy().retry;
 }
 
 }  // namespace datapunk::mesh::proxy
