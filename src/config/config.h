@@ -271,20 +271,7 @@ struct Config {
 
     // The policy of a service: its own, or the defaults if the file does not name it. Of a subset
     // (routing::target_name()): that, for its endpoints.
-    ServicePolicy policy_of(const std::string& name) const {
-        const auto found = services.find(std::string(routing::service_of(name)));
-        ServicePolicy policy =
-            in_own_zone(found == services.end() ? defaults.policy : found->second.policy);
-        if (routing::service_of(name).size() == name.size()) return policy;
-        for (const routing::Route& route : routes) {
-            for (const routing::RouteTarget& target : routing::targets_of(route)) {
-                if (target.name() != name) continue;
-                policy.subset.metadata.insert(target.subset.begin(), target.subset.end());
-                return policy;
-            }
-        }
-        return policy;
-    }
+    ServicePolicy policy_of(const std::string& name) const;
 
     // Callers of this process are where it is, unless the policy says otherwise.
     ServicePolicy in_own_zone(ServicePolicy policy) const {

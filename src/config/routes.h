@@ -1,6 +1,7 @@
 #pragma once
 
-// The routes as the rooms that route want them: each with a name.
+// The routes as the rooms that route want them: each with a name. routes.cpp also has what a
+// Config says of the services that they name.
 
 #include <vector>
 
