@@ -8,6 +8,8 @@
 #include "apps/discovery_settings.h"
 #include "apps/endpoint_query.h"
 #include "config/effective.h"
+#include "config/routes.h"
+#include "routing/route_table.h"
 #include "wire/url.h"
 
 namespace datapunk::mesh::apps {
@@ -54,26 +56,6 @@ proxy::ListenerConfig listener_of(
     };
 }
 
-routing::Route route_of(const config::RouteSection& section, std::size_t position) {
-    routing::Route route{
-        .name = section.name.empty() ? fmt::format("routes[{}]", position) : section.name,
-        .listener = section.listener,
-        .hosts = section.hosts,
-        .path_exact = section.path,
-        .methods = section.methods,
-        .service = section.service
-    };
-    if (!section.path_prefix.empty()) route.path_prefix = section.path_prefix;
-    if (section.timeout > Duration::zero()) route.timeout = section.timeout;
-    return route;
-}
-
-Result<routing::RouteTable> routes_of(const config::Config& config) {
-    std::vector<routing::Route> routes;
-    for (const auto& section : config.routes) routes.push_back(route_of(section, routes.size()));
-    return routing::RouteTable::create(std::move(routes));
-}
-
 EndpointSet fixed_set(
     const std::string& name, const std::vector<config::NetworkAddress>& endpoints
 ) {
@@ -95,7 +77,6 @@ EndpointSet fixed_set(
 }  // namespace
 
 Result<> check_startable(const config::Config& config) {
-    if (auto table = routes_of(config); !table) return std::move(table).error();
     if (auto usable = check_certificates(config); !usable) return usable;
     for (const auto& listener : config.listeners) {
         for (const std::string& text : listener.proxy_protocol_from) {
@@ -174,7 +155,9 @@ Result<> Agent::start(io::HandoverClient* predecessor) {
 
 Result<> Agent::make_services() {
     std::set<std::string> names;
-    for (const auto& route : config().routes) names.insert(route.service);
+    for (const auto& route : config().routes) {
+        for (const auto& target : routing::targets_of(route)) names.insert(target.service);
+    }
     for (const auto& [name, section] : config().services) names.insert(name);
     std::set<std::string> tcp;
     for (const auto& listener : config().listeners) {
@@ -344,7 +327,7 @@ void Agent::collect() {
 }
 
 Result<> Agent::start_workers() {
-    auto table = routes_of(config());
+    auto table = routing::RouteTable::create(config::routes_of(config()));
     if (!table) return std::move(table).error();
     std::vector<proxy::ListenerConfig> listeners;
     for (const auto& section : config().listeners) {

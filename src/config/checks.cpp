@@ -7,8 +7,11 @@
 #include <set>
 
 #include "config/load.h"
+#include "config/routes.h"
 #include "config/schema.h"
 #include "core/metadata.h"
+#include "routing/check_route.h"
+#include "routing/route_table.h"
 #include "wire/spiffe_id.h"
 
 namespace datapunk::mesh::config {
@@ -265,22 +268,16 @@ class Checks {
     void routes() {
         std::vector<std::string_view> listeners;
         for (const auto& listener : config_.listeners) listeners.push_back(listener.name);
-        std::vector<std::string_view> services;
-        for (const auto& [name, section] : config_.services) services.push_back(name);
         std::set<std::string> seen;
-        for (std::size_t i = 0; i < config_.routes.size(); ++i) {
-            const RouteSection& route = config_.routes[i];
+        const std::size_t before = problems_.size();
+        const std::vector<routing::Route> routes = routes_of(config_);
+        for (std::size_t i = 0; i < routes.size(); ++i) {
+            const routing::Route& route = routes[i];
             const std::string at = fmt::format("routes[{}]", i);
-            if (!route.name.empty()) unique(seen, route.name, at + ".name");
-            service_name(route.service, at + ".service");
-            if (config_.registry.kind == RegistryKind::fixed &&
-                !config_.services.contains(route.service)) {
-                fail(
-                    at + ".service",
-                    fmt::format("services has no \"{}\", which kind static needs", route.service),
-                    suggestion(route.service, services)
-                );
-            }
+            unique(seen, route.name, at + ".name");
+            for (const routing::RouteProblem& problem : problems_of(route))
+                fail(join_path(at, problem.key), problem.text);
+            route_services(route, at);
             const bool known =
                 std::find(listeners.begin(), listeners.end(), route.listener) != listeners.end();
             const bool is_tcp = std::any_of(
@@ -300,12 +297,24 @@ class Checks {
                     suggestion(route.listener, listeners)
                 );
             }
-            if (!route.path.empty() && !route.path_prefix.empty())
-                fail(at + ".path", "not together with path_prefix: choose one");
-            for (const auto& [key, path] :
-                 {std::pair{".path", route.path}, std::pair{".path_prefix", route.path_prefix}}) {
-                if (!path.empty() && path.front() != '/') fail(at + key, "must begin with /");
-            }
+        }
+        if (problems_.size() > before) return;
+        if (auto table = routing::RouteTable::create(routes); !table)
+            fail("routes", table.error().what);
+    }
+
+    // With static endpoints, a service that is not written here is nowhere.
+    void route_services(const routing::Route& route, const std::string& at) {
+        if (config_.registry.kind != RegistryKind::fixed) return;
+        std::vector<std::string_view> services;
+        for (const auto& [name, section] : config_.services) services.push_back(name);
+        for (const routing::RouteTarget& target : routing::targets_of(route)) {
+            if (target.service.empty() || config_.services.contains(target.service)) continue;
+            fail(
+                join_path(at, target.key),
+                fmt::format("services has no \"{}\", which kind static needs", target.service),
+                suggestion(target.service, services)
+            );
         }
     }
 

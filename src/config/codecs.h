@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -150,6 +151,21 @@ struct Codec<NetworkAddress> {
     static void read(NetworkAddress& to, const ReadSpot& spot) { read_host_port(to, spot); }
 
     static Tree write(const NetworkAddress& from) { return Tree::of_text(host_port_text(from)); }
+};
+
+// What may be left out, or written as null.
+template <class T>
+struct Codec<std::optional<T>> {
+    static Shape shape() { return Codec<T>::shape(); }
+
+    static void read(std::optional<T>& to, const ReadSpot& spot) {
+        to.reset();
+        if (spot.tree.kind != Tree::Kind::null) Codec<T>::read(to.emplace(), spot);
+    }
+
+    static Tree write(const std::optional<T>& from) {
+        return from ? Codec<T>::write(*from) : Tree::of(Tree::Kind::null);
+    }
 };
 
 template <class T>

@@ -19,6 +19,7 @@
 #include "config/secret.h"
 #include "config/tls_sections.h"
 #include "core/log.h"
+#include "routing/route.h"
 
 namespace datapunk::mesh::config {
 
@@ -214,18 +215,6 @@ struct RegistrySection {
     friend bool operator==(const RegistrySection&, const RegistrySection&) = default;
 };
 
-struct RouteSection {
-    std::string name;
-    std::string listener;
-    std::vector<std::string> hosts;
-    std::string path_prefix;
-    std::string path;
-    std::vector<std::string> methods;
-    std::string service;
-    Duration timeout = Duration::zero();
-    friend bool operator==(const RouteSection&, const RouteSection&) = default;
-};
-
 struct ServiceSection {
     ServicePolicy policy;
     std::vector<NetworkAddress> endpoints;
@@ -267,7 +256,7 @@ struct Config {
     Duration drain_timeout = std::chrono::seconds(30);
     Duration drain_delay{};
     std::vector<ListenerSection> listeners;
-    std::vector<RouteSection> routes;
+    std::vector<routing::Route> routes;
     std::vector<ServiceConfig> registrations;  // key: register
     DefaultsSection defaults;
     std::map<std::string, ServiceSection> services;

@@ -37,6 +37,7 @@ schema for editors.
 
 // One value on one line.
 std::string inline_text(const Tree& tree) {
+    if (tree.kind == Tree::Kind::null) return "none";
     if (tree.kind == Tree::Kind::map) return "{}";
     if (tree.kind != Tree::Kind::list) return tree.text;
     std::string out = "[";

@@ -65,6 +65,7 @@ class YamlWriter {
         std::string text = tree.is_bare ? tree.text : quoted_json(tree.text);
         if (tree.kind == Tree::Kind::map) text = "{}";
         if (tree.kind == Tree::Kind::list) text = "[]";
+        if (tree.kind == Tree::Kind::null) text = "null";
         fmt::format_to(std::back_inserter(out_), " {}  # {}\n", text, one_line(tree.place.text()));
     }
 
@@ -108,6 +109,8 @@ void json_value(std::string& out, const Tree& tree) {
             json_value(out, tree.list[i]);
         }
         out += ']';
+    } else if (tree.kind == Tree::Kind::null) {
+        out += "null";
     } else {
         out += tree.is_bare ? tree.text : quoted_json(tree.text);
     }

@@ -20,6 +20,7 @@ listeners:
   - {name: "with: colon", port: 8081, limits: {body_bytes_max: 0}}
 routes:
   - {name: api, hosts: [a.example, "*.b.example"], service: api_service}
+  - {service: api_service, headers: [{name: x, exact: ""}], query: [{name: "null", prefix: "null"}], timeout: 3s}
 register:
   - {name: api_service, host: 10.0.0.5, port: 8081, meta: {Zone-1: "x", "y": "true"}}
 defaults:
@@ -51,9 +52,9 @@ TEST(Effective, SaysWhereEachValueCameFrom) {
     const std::string json = to_json(effective(loaded));
     EXPECT_THAT(json, HasSubstr(R"("admin.port":"default")"));
     EXPECT_THAT(json, HasSubstr(R"("listeners[1].limits.body_bytes_max":"mesh.yaml:6")"));
-    EXPECT_THAT(json, HasSubstr(R"("services.api_service.policy.retry.attempts":"mesh.yaml:14")"));
+    EXPECT_THAT(json, HasSubstr(R"("services.api_service.policy.retry.attempts":"mesh.yaml:15")"));
     EXPECT_THAT(
-        json, HasSubstr(R"("services.api_service.policy.breaker.failure_rate":"mesh.yaml:12")")
+        json, HasSubstr(R"("services.api_service.policy.breaker.failure_rate":"mesh.yaml:13")")
     ) << "inherited from defaults";
     EXPECT_THAT(json, HasSubstr(R"("workers":3)"));
     EXPECT_THAT(json, HasSubstr(R"("drain_timeout":"30s")"));

@@ -452,23 +452,6 @@ const Table& table_of<ListenerSection>() {
 }
 
 template <>
-const Table& table_of<RouteSection>() {
-    using R = RouteSection;
-    static const Table table =
-        TableOf<R>("routes", "Which request goes to which service. The most specific route wins.")
-            .field("name", &R::name, "Unique name, for logs and errors; empty = its place, routes[0].")
-            .field("listener", &R::listener, "Name of the listener it applies to; empty = all.")
-            .field("hosts", &R::hosts, "Hosts, such as api.example.org or *.example.org; empty = any.")
-            .field("path_prefix", &R::path_prefix, "Path begins with this; empty = any.")
-            .field("path", &R::path, "Path is exactly this; not together with path_prefix.")
-            .field("methods", &R::methods, "Methods; empty = any.")
-            .field("service", &R::service, "Service that gets the request.", ValueRange{}.required())
-            .field("timeout", &R::timeout, "Time limit of the whole call; 0s = the service's deadline.", between(0s, 24h))
-            .table();
-    return table;
-}
-
-template <>
 const Table& table_of<ServiceSection>() {
     using S = ServiceSection;
     static const Table table =

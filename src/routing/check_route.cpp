@@ -5,8 +5,12 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
+#include "core/strings.h"
+#include "routing/condition.h"
 #include "routing/host.h"
+#include "routing/pattern.h"
 
 namespace datapunk::mesh::routing {
 
@@ -14,7 +18,8 @@ namespace {
 
 constexpr std::size_t kNameBytesMax = 128;   // it is a metric label
 constexpr std::size_t kPathBytesMax = 1024;  // of what a route says, not of a request
-constexpr std::size_t kListMax = 100;        // hosts, methods or headers of one route
+constexpr std::size_t kListMax = 100;        // hosts, methods, headers … of one route
+constexpr std::size_t kShownBytesMax = 200;
 
 // RFC 9110 5.6.2: what methods and header names are made of.
 bool is_token(std::string_view text) {
@@ -37,84 +42,148 @@ bool is_path(std::string_view text) {
 
 class Checker {
   public:
-    Checker(const Route& route, std::vector<std::string>& problems)
-        : route_(route), problems_(problems) {}
-
-    template <class... Args>
-    void need(bool holds, fmt::format_string<Args...> text, Args&&... args) {
-        if (holds) return;
-        problems_.push_back(
-            fmt::format("\"{}\": ", route_.name.substr(0, kNameBytesMax)) +
-            fmt::format(text, std::forward<Args>(args)...)
-        );
-    }
+    explicit Checker(const Route& route) : route_(route) {}
 
     void matches() {
         need(
             !route_.name.empty() && route_.name.size() <= kNameBytesMax &&
                 is_printable(route_.name),
-            "name must be 1..{} printable bytes",
+            "name",
+            "must be 1..{} printable bytes",
             kNameBytesMax
         );
-        need(route_.hosts.size() <= kListMax, "at most {} hosts", kListMax);
-        for (const std::string& host : route_.hosts) {
-            need(is_host_pattern(host), "host \"{}\" is no name, \"*.name\" or \"*\"", host);
+        need(route_.hosts.size() <= kListMax, "hosts", "more than {}", kListMax);
+        for (std::size_t i = 0; i < route_.hosts.size(); ++i) {
+            const std::string& host = route_.hosts[i];
+            need(
+                is_host_pattern(host),
+                at("hosts", i),
+                "\"{}\" is no host: a name, *.name or *",
+                shown(host)
+            );
         }
-        need(
-            is_path(route_.path_prefix),
-            "path_prefix \"{}\" must start with '/' and have no query",
-            route_.path_prefix
-        );
-        need(
-            route_.path_exact.empty() || is_path(route_.path_exact),
-            "path_exact \"{}\" must start with '/' and have no query",
-            route_.path_exact
-        );
-        need(
-            route_.path_exact.empty() || route_.path_prefix == "/",
-            "give path_prefix or path_exact, not both"
-        );
-        need(route_.methods.size() <= kListMax, "at most {} methods", kListMax);
-        for (const std::string& method : route_.methods) {
-            need(is_token(method), "\"{}\" is no method", method);
+        paths();
+        need(route_.methods.size() <= kListMax, "methods", "more than {}", kListMax);
+        for (std::size_t i = 0; i < route_.methods.size(); ++i) {
+            need(
+                is_token(route_.methods[i]),
+                at("methods", i),
+                "\"{}\" is no method",
+                shown(route_.methods[i])
+            );
         }
-        need(route_.headers.size() <= kListMax, "at most {} headers", kListMax);
-        for (const auto& [name, value] : route_.headers) {
-            need(is_token(name), "\"{}\" is no header name", name);
-            need(!value || is_printable(*value), "the value of header \"{}\" is not text", name);
+        need(route_.headers.size() <= kListMax, "headers", "more than {}", kListMax);
+        for (std::size_t i = 0; i < route_.headers.size(); ++i) header(i);
+        need(route_.query.size() <= kListMax, "query", "more than {}", kListMax);
+        for (std::size_t i = 0; i < route_.query.size(); ++i) {
+            const std::string& name = route_.query[i].name;
+            need(!name.empty() && is_printable(name), at("query", i) + ".name", "is no name");
+            value(route_.query[i], at("query", i));
         }
     }
 
     void target() {
-        need(
-            route_.service.empty() != route_.split.empty(), "give service or split, one of the two"
-        );
-        if (!route_.service.empty()) service(route_.service);
-        for (const WeightedService& one : route_.split) service(one.service);
+        if (route_.service.empty() && route_.split.empty()) {
+            need(false, "service", "is required, or split");
+        } else {
+            need(route_.service.empty() || route_.split.empty(), "split", "not beside service");
+        }
+        if (!route_.service.empty()) service(route_.service, "service");
+        for (std::size_t i = 0; i < route_.split.size(); ++i)
+            service(route_.split[i].service, at("split", i) + ".service");
         need(
             !route_.rewrite_prefix || is_path(*route_.rewrite_prefix),
-            "rewrite_prefix \"{}\" must start with '/' and have no query",
-            route_.rewrite_prefix.value_or("")
+            "rewrite_prefix",
+            "\"{}\" must begin with / and have no query",
+            shown(route_.rewrite_prefix.value_or(""))
         );
-        need(!route_.timeout || *route_.timeout > Duration::zero(), "timeout must be positive");
+        need(!route_.timeout || *route_.timeout > Duration::zero(), "timeout", "must be positive");
     }
 
+    std::vector<RouteProblem> take() { return std::move(problems_); }
+
   private:
-    void service(const std::string& name) {
+    template <class... Args>
+    void need(bool holds, std::string key, fmt::format_string<Args...> text, Args&&... args) {
+        if (holds) return;
+        problems_.push_back({std::move(key), fmt::format(text, std::forward<Args>(args)...)});
+    }
+
+    static std::string at(std::string_view list, std::size_t index) {
+        return fmt::format("{}[{}]", list, index);
+    }
+
+    static std::string_view shown(std::string_view text) { return text.substr(0, kShownBytesMax); }
+
+    void paths() {
+        need(
+            is_path(route_.path_prefix),
+            "path_prefix",
+            "\"{}\" must begin with / and have no query",
+            shown(route_.path_prefix)
+        );
+        need(
+            route_.path_exact.empty() || is_path(route_.path_exact),
+            "path",
+            "\"{}\" must begin with / and have no query",
+            shown(route_.path_exact)
+        );
+        const bool has_prefix = route_.path_prefix != "/";
+        need(
+            !(has_prefix && !route_.path_exact.empty()),
+            "path",
+            "not together with path_prefix: choose one"
+        );
+        if (route_.path_regex.empty()) return;
+        need(
+            !has_prefix && route_.path_exact.empty(),
+            "path_regex",
+            "not together with path or path_prefix: choose one"
+        );
+        const auto pattern = Pattern::create(route_.path_regex);
+        need(pattern.ok(), "path_regex", "{}", pattern ? "" : "is " + pattern.error().what);
+    }
+
+    void header(std::size_t i) {
+        const ValueMatch& match = route_.headers[i];
+        need(
+            is_token(match.name),
+            at("headers", i) + ".name",
+            "\"{}\" is no header name",
+            shown(match.name)
+        );
+        need(
+            !core::equals_ignoring_case(match.name, "host"),
+            at("headers", i) + ".name",
+            "the host is what hosts compares"
+        );
+        value(match, at("headers", i));
+    }
+
+    void value(const ValueMatch& match, const std::string& key) {
+        for (const auto* const text : {&match.exact, &match.prefix, &match.regex}) {
+            if (*text) need(is_printable(**text), key, "has a control byte in its value");
+        }
+        const auto condition = Condition::create(match);
+        need(condition.ok(), key, "{}", condition ? "" : condition.error().what);
+    }
+
+    void service(const std::string& name, std::string key) {
         const auto verdict = check_service_name(name);
-        need(verdict.ok(), "{}", verdict ? std::string() : verdict.error().what);
+        need(verdict.ok(), std::move(key), "{}", verdict ? std::string() : verdict.error().what);
     }
 
     const Route& route_;
-    std::vector<std::string>& problems_;
+    std::vector<RouteProblem> problems_;
 };
 
 }  // namespace
 
-void check_route(const Route& route, std::vector<std::string>& problems) {
-    Checker checker(route, problems);
+std::vector<RouteProblem> problems_of(const Route& route) {
+    Checker checker(route);
     checker.matches();
     checker.target();
+    return checker.take();
 }
 
 }  // namespace datapunk::mesh::routing

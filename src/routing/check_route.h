@@ -9,7 +9,11 @@
 
 namespace datapunk::mesh::routing {
 
-// Appends one line per problem, each beginning with the route's name.
-void check_route(const Route& route, std::vector<std::string>& problems);
+struct RouteProblem {
+    std::string key;   // "hosts[1]", as the configuration has it
+    std::string text;  // "\"a b\" is no host name, …"
+};
+
+std::vector<RouteProblem> problems_of(const Route& route);
 
 }  // namespace datapunk::mesh::routing

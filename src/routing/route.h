@@ -12,11 +12,16 @@
 
 namespace datapunk::mesh::routing {
 
-struct HeaderMatch {
-    std::string name;                  // any case
-    std::optional<std::string> value;  // exactly this; unset = the header is there at all
+// What is asked of a header or a query parameter: at most one of exact, prefix and regex; none of
+// them = that it is there at all. One of several with the name is enough.
+struct ValueMatch {
+    std::string name;  // of a header in any case, of a parameter as it is
+    std::optional<std::string> exact;
+    std::optional<std::string> prefix;
+    std::optional<std::string> regex;  // the whole value; RE2's syntax
+    bool present = true;               // false: there must be none
 
-    friend bool operator==(const HeaderMatch&, const HeaderMatch&) = default;
+    friend bool operator==(const ValueMatch&, const ValueMatch&) = default;
 };
 
 struct WeightedService {
@@ -35,8 +40,10 @@ struct Route {
     std::vector<std::string> hosts;
     std::string path_prefix = "/";  // whole segments: "/api" has "/api" and "/api/x", not "/apix"
     std::string path_exact;         // instead of path_prefix, which must then be "/"
+    std::string path_regex;         // likewise; the whole path without the query; RE2's syntax
     std::vector<std::string> methods;  // "GET"; case-sensitive as methods are; empty = any
-    std::vector<HeaderMatch> headers;  // all of them
+    std::vector<ValueMatch> headers;   // all of them
+    std::vector<ValueMatch> query;     // all of them; values are compared decoded
 
     // Where to: a service, or several by weight. Exactly one of the two is given.
     std::string service;
@@ -48,5 +55,13 @@ struct Route {
 
     friend bool operator==(const Route&, const Route&) = default;
 };
+
+// A service that a route may call, and the key that says so: "split[1].service".
+struct RouteTarget {
+    std::string key;
+    std::string service;
+};
+
+std::vector<RouteTarget> targets_of(const Route& route);
 
 }  // namespace datapunk::mesh::routing

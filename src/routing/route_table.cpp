@@ -20,6 +20,12 @@ std::string_view without_query(std::string_view target) {
     return target.substr(0, target.find_first_of("?#"));
 }
 
+std::string_view query_of(std::string_view target) {
+    target = target.substr(0, target.find('#'));
+    const std::size_t mark = target.find('?');
+    return mark == std::string_view::npos ? std::string_view() : target.substr(mark + 1);
+}
+
 // "/api/" and "/api" are one prefix; "/" is the empty one.
 std::string_view trimmed_prefix(std::string_view prefix) {
     while (prefix.ends_with('/')) prefix.remove_suffix(1);
@@ -31,21 +37,15 @@ bool method_fits(const Route& route, std::string_view method) {
            std::find(route.methods.begin(), route.methods.end(), method) != route.methods.end();
 }
 
-bool headers_fit(const Route& route, std::span<const wire::http1::Field> fields) {
-    return std::all_of(route.headers.begin(), route.headers.end(), [&](const HeaderMatch& wanted) {
-        return std::any_of(fields.begin(), fields.end(), [&](const wire::http1::Field& field) {
-            return core::equals_ignoring_case(field.name, wanted.name) &&
-                   (!wanted.value || field.value == *wanted.value);
-        });
-    });
-}
-
-// The header conditions in one canonical text. Control bytes cannot occur in either part.
-std::string headers_key(const Route& route) {
+// The conditions in one canonical text. Control bytes cannot occur in any part.
+std::string key_of(const std::vector<ValueMatch>& matches, bool is_header) {
     std::set<std::string> parts;
-    for (const HeaderMatch& header : route.headers) {
-        std::string part = core::lowercase(header.name);
-        if (header.value) (part += '\1') += *header.value;
+    for (const ValueMatch& match : matches) {
+        std::string part = is_header ? core::lowercase(match.name) : match.name;
+        if (match.exact) (part += "\1=") += *match.exact;
+        if (match.prefix) (part += "\1^") += *match.prefix;
+        if (match.regex) (part += "\1~") += *match.regex;
+        if (!match.present) part += "\1!";
         parts.insert(std::move(part));
     }
     std::string key;
@@ -53,11 +53,26 @@ std::string headers_key(const Route& route) {
     return key;
 }
 
+std::vector<Condition> compiled(const std::vector<ValueMatch>& matches) {
+    std::vector<Condition> all;
+    for (const ValueMatch& match : matches) {
+        if (auto one = Condition::create(match)) all.push_back(*std::move(one));
+    }
+    return all;
+}
+
+std::size_t expressions_in(const Route& route) {
+    const auto has_regex = [](const ValueMatch& match) { return match.regex.has_value(); };
+    const auto headers = std::count_if(route.headers.begin(), route.headers.end(), has_regex);
+    const auto query = std::count_if(route.query.begin(), route.query.end(), has_regex);
+    return static_cast<std::size_t>(headers + query) + (route.path_regex.empty() ? 0 : 1);
+}
+
 Result<> refused(const std::vector<std::string>& problems) {
     if (problems.empty()) return Ok{};
     const std::size_t shown = std::min(problems.size(), kProblemsMax);
     std::string what = fmt::format(
-        "routes: {}",
+        "{}",
         fmt::join(problems.begin(), problems.begin() + static_cast<std::ptrdiff_t>(shown), "; ")
     );
     if (shown < problems.size()) what += fmt::format("; and {} more", problems.size() - shown);
@@ -78,6 +93,8 @@ std::string_view to_string(NoRoute why) noexcept {
             return "method";
         case NoRoute::header:
             return "header";
+        case NoRoute::query:
+            return "query";
     }
     return "unknown";
 }
@@ -91,11 +108,16 @@ Result<RouteTable> RouteTable::create(std::vector<Route> routes) {
     std::set<std::string_view> names;
     RouteTable table;
     table.splits_.reserve(routes.size());
+    table.conditions_.reserve(routes.size());
+    std::size_t expressions = 0;
     for (const Route& route : routes) {
         if (!names.insert(route.name).second) {
             problems.push_back(fmt::format("two are called \"{}\"", route.name));
         }
-        check_route(route, problems);
+        for (const RouteProblem& problem : problems_of(route))
+            problems.push_back(fmt::format("\"{}\": {} {}", route.name, problem.key, problem.text));
+        expressions += expressions_in(route);
+        table.conditions_.push_back({compiled(route.headers), compiled(route.query)});
         auto split = TrafficSplit::create(
             route.split.empty() ? std::vector<WeightedService>{{.service = route.service}}
                                 : route.split
@@ -106,9 +128,15 @@ Result<RouteTable> RouteTable::create(std::vector<Route> routes) {
             problems.push_back(fmt::format("\"{}\": {}", route.name, split.error().what));
         }
     }
+    if (expressions > kExpressionsMax) {
+        problems.push_back(
+            fmt::format("{} regular expressions, at most {}", expressions, kExpressionsMax)
+        );
+    }
     if (auto verdict = refused(problems); !verdict) return verdict.error();
     table.routes_ = std::move(routes);
     for (std::uint32_t i = 0; i < table.routes_.size(); ++i) table.add(i);
+    if (auto verdict = refused(table.too_many_expressions()); !verdict) return verdict.error();
     if (auto verdict = refused(table.conflicts()); !verdict) return verdict.error();
     return table;
 }
@@ -123,14 +151,10 @@ void RouteTable::add(std::uint32_t index) {
         Host& host = name == "*"              ? listener.any[""]
                      : name.starts_with("*.") ? listener.wildcard[name.substr(1)]
                                               : listener.exact[name];
-        const std::string_view prefix = trimmed_prefix(route.path_prefix);
-        Candidates& list = route.path_exact.empty() ? host.prefix[std::string(prefix)]
-                                                    : host.exact[route.path_exact];
-        if (route.path_exact.empty()) {
-            host.prefix_bytes_max = std::max(host.prefix_bytes_max, prefix.size());
-        }
+        Candidates& list = candidates_at(host, route);
         const auto rank = [&](std::uint32_t i) {
-            return std::tuple(routes_[i].methods.empty(), ~routes_[i].headers.size(), i);
+            const Route& one = routes_[i];
+            return std::tuple(one.methods.empty(), ~one.headers.size(), ~one.query.size(), i);
         };
         const auto at = std::upper_bound(
             list.begin(),
@@ -142,13 +166,56 @@ void RouteTable::add(std::uint32_t index) {
     }
 }
 
+RouteTable::Candidates& RouteTable::candidates_at(Host& host, const Route& route) {
+    if (!route.path_exact.empty()) return host.exact[route.path_exact];
+    if (route.path_regex.empty()) {
+        const std::string_view prefix = trimmed_prefix(route.path_prefix);
+        host.prefix_bytes_max = std::max(host.prefix_bytes_max, prefix.size());
+        return host.prefix[std::string(prefix)];
+    }
+    for (ByExpression& known : host.expressions) {
+        if (known.text == route.path_regex) return known.candidates;
+    }
+    auto pattern = Pattern::create(route.path_regex);  // as it was when it was checked
+    host.expressions.push_back(
+        {.text = route.path_regex,
+         .pattern = pattern ? *std::move(pattern) : Pattern(),
+         .candidates = {}}
+    );
+    return host.expressions.back().candidates;
+}
+
+std::vector<std::string> RouteTable::too_many_expressions() const {
+    std::vector<std::string> out;
+    for (const auto& [listener_name, listener] : listeners_) {
+        for (const auto* const hosts : {&listener.exact, &listener.wildcard, &listener.any}) {
+            for (const auto& [host_name, host] : *hosts) {
+                if (host.expressions.size() <= kPathExpressionsOfAHost) continue;
+                out.push_back(fmt::format(
+                    "{} different path_regex for host \"{}{}\", at most {}: each costs every "
+                    "request",
+                    host.expressions.size(),
+                    hosts == &listener.exact ? "" : "*",
+                    host_name,
+                    kPathExpressionsOfAHost
+                ));
+            }
+        }
+    }
+    return out;
+}
+
 std::vector<std::string> RouteTable::conflicts() const {
     std::vector<std::string> out;
     for (const auto& [listener_name, listener] : listeners_) {
         for (const auto* const hosts : {&listener.exact, &listener.wildcard, &listener.any}) {
             for (const auto& [host_name, host] : *hosts) {
-                find_conflicts(host.exact, out);
-                find_conflicts(host.prefix, out);
+                for (const auto& [path, candidates] : host.exact)
+                    find_conflicts(path, candidates, out);
+                for (const ByExpression& one : host.expressions)
+                    find_conflicts(one.text, one.candidates, out);
+                for (const auto& [path, candidates] : host.prefix)
+                    find_conflicts(path, candidates, out);
             }
         }
     }
@@ -157,25 +224,26 @@ std::vector<std::string> RouteTable::conflicts() const {
     return out;
 }
 
-void RouteTable::find_conflicts(const ByPath& paths, std::vector<std::string>& out) const {
-    for (const auto& [path, candidates] : paths) {
-        std::map<std::string, std::uint32_t> seen;
-        for (const std::uint32_t index : candidates) {
-            const Route& route = routes_[index];
-            const std::string headers = headers_key(route);
-            std::vector<std::string> methods = route.methods;
-            if (methods.empty()) methods.emplace_back();
-            for (const std::string& method : methods) {
-                const auto [at, is_new] = seen.emplace(method + '\3' + headers, index);
-                if (is_new || at->second == index) continue;
-                out.push_back(fmt::format(
-                    "\"{}\" and \"{}\" match the same requests ({}path \"{}\")",
-                    routes_[at->second].name,
-                    route.name,
-                    method.empty() ? "" : method + ", ",
-                    path.empty() ? "/" : path
-                ));
-            }
+void RouteTable::find_conflicts(
+    std::string_view path, const Candidates& candidates, std::vector<std::string>& out
+) const {
+    std::map<std::string, std::uint32_t> seen;
+    for (const std::uint32_t index : candidates) {
+        const Route& route = routes_[index];
+        const std::string conditions =
+            key_of(route.headers, true) + '\4' + key_of(route.query, false);
+        std::vector<std::string> methods = route.methods;
+        if (methods.empty()) methods.emplace_back();
+        for (const std::string& method : methods) {
+            const auto [at, is_new] = seen.emplace(method + '\3' + conditions, index);
+            if (is_new || at->second == index) continue;
+            out.push_back(fmt::format(
+                "\"{}\" and \"{}\" match the same requests ({}path \"{}\")",
+                routes_[at->second].name,
+                route.name,
+                method.empty() ? "" : method + ", ",
+                path.empty() ? "/" : path
+            ));
         }
     }
 }
@@ -227,6 +295,12 @@ RouteMatch RouteTable::find_in(const Host& host, const RouteRequest& request) co
         if (match) return match;
         miss.why = std::max(miss.why, match.why);
     }
+    for (const ByExpression& one : host.expressions) {
+        if (!one.pattern.matches(path)) continue;
+        const RouteMatch match = first_of(one.candidates, request);
+        if (match) return match;
+        miss.why = std::max(miss.why, match.why);
+    }
     if (host.prefix.empty()) return miss;
     std::string_view key = path;
     // No key is longer, so a path of a thousand segments costs no thousand lookups.
@@ -251,8 +325,22 @@ RouteMatch RouteTable::first_of(const Candidates& candidates, const RouteRequest
     for (const std::uint32_t index : candidates) {
         const Route& route = routes_[index];
         if (!method_fits(route, request.method)) continue;
-        if (headers_fit(route, request.fields)) return {&route, &splits_[index], NoRoute::none};
-        miss.why = NoRoute::header;
+        const Conditions& wanted = conditions_[index];
+        const bool headers_fit =
+            std::all_of(wanted.headers.begin(), wanted.headers.end(), [&](const Condition& one) {
+                return one.is_met_by_fields(request.fields);
+            });
+        if (!headers_fit) {
+            miss.why = std::max(miss.why, NoRoute::header);
+            continue;
+        }
+        const std::string_view query = query_of(request.path);
+        const bool query_fits =
+            std::all_of(wanted.query.begin(), wanted.query.end(), [&](const Condition& one) {
+                return one.is_met_by_query(query);
+            });
+        if (query_fits) return {&route, &splits_[index], NoRoute::none};
+        miss.why = NoRoute::query;
     }
     return miss;
 }
@@ -271,6 +359,8 @@ std::string explain(const RouteRequest& request, NoRoute why) {
                 return "no route of this path takes this method";
             case NoRoute::header:
                 return "the header conditions of its routes are not met";
+            case NoRoute::query:
+                return "the query conditions of its routes are not met";
         }
         return "unknown";
     };

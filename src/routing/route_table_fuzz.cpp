@@ -12,6 +12,11 @@ const RouteTable& table() {
                 {.name = "root", .service = "s"},
                 {.name = "exact", .hosts = {"a.b"}, .path_exact = "/x", .service = "s"},
                 {.name = "wild", .hosts = {"*.b"}, .path_prefix = "/x/y", .service = "s"},
+                {.name = "expression", .path_regex = "/v[0-9]+/(.*)", .service = "s"},
+                {.name = "asked",
+                 .path_prefix = "/old",
+                 .query = {{.name = "a b", .exact = "%"}, {.name = "c", .regex = "x+"}},
+                 .service = "s"},
                 {.name = "moved", .path_prefix = "/old", .service = "s", .rewrite_prefix = "/new"},
             }
         )

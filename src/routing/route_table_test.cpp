@@ -106,6 +106,92 @@ TEST(RouteTable, MethodsAndMoreHeadersAreMoreSpecific) {
     EXPECT_EQ(name_of(table, {"", "h", "/", "get", {}}), "all");
 }
 
+TEST(RouteTable, AnExpressionComesAfterTheExactPathAndBeforeEveryPrefix) {
+    const auto table =
+        RouteTable::create(
+            {
+                {.name = "long", .path_prefix = "/v1/users/all", .service = "s"},
+                {.name = "first", .path_regex = "/v[0-9]+/.*", .service = "s"},
+                {.name = "second", .path_regex = "/v1/.*", .service = "s"},
+                {.name = "put", .path_regex = "/v[0-9]+/.*", .methods = {"PUT"}, .service = "s"},
+                {.name = "exact", .path_exact = "/v1/x", .service = "s"},
+                {.name = "root", .service = "s"},
+            }
+        )
+            .value();
+    EXPECT_EQ(get(table, "h", "/v1/x"), "exact");
+    EXPECT_EQ(get(table, "h", "/v1/users/all"), "first") << "the order of the list";
+    EXPECT_EQ(get(table, "h", "/v2/y?q=/z"), "first") << "without the query";
+    EXPECT_EQ(name_of(table, {"", "h", "/v1/y", "PUT", {}}), "put") << "of one text by methods";
+    EXPECT_EQ(get(table, "h", "/v/users"), "root");
+}
+
+TEST(RouteTable, AHostOfItsOwnBeatsAnExpressionOfAnyHost) {
+    const auto table =
+        RouteTable::create({
+                               {.name = "expression", .path_regex = "/.*", .service = "s"},
+                               {.name = "host", .hosts = {"h"}, .path_prefix = "/x", .service = "s"
+                               },
+                           })
+            .value();
+    EXPECT_EQ(get(table, "h", "/x"), "host");
+    EXPECT_EQ(get(table, "h", "/y"), "expression");
+}
+
+TEST(RouteTable, QueryConditionsAreTheLastToBeCounted) {
+    const auto table =
+        RouteTable::create(
+            {
+                {.name = "none", .service = "s"},
+                {.name = "query",
+                 .query = {{.name = "a", .exact = "1"}, {.name = "b", .prefix = "2"}},
+                 .service = "s"},
+                {.name = "one", .query = {{.name = "a"}}, .service = "s"},
+                {.name = "header", .headers = {{.name = "h"}}, .service = "s"},
+            }
+        )
+            .value();
+    const std::vector<Field> h = {{"h", "1"}};
+    EXPECT_EQ(get(table, "h", "/?b=22&a=1"), "query");
+    EXPECT_EQ(get(table, "h", "/?b=12&a=1"), "one");
+    EXPECT_EQ(get(table, "h", "/#?a=1"), "none");
+    EXPECT_EQ(get(table, "h", "/?c"), "none");
+    EXPECT_EQ(name_of(table, {"", "h", "/?b=2&a=1", "GET", h}), "header");
+}
+
+TEST(RouteTable, SaysThatOnlyTheQueryDidNotFit) {
+    const auto table =
+        RouteTable::create({{.name = "r", .query = {{.name = "q"}}, .service = "s"}});
+    ASSERT_TRUE(table);
+    EXPECT_EQ(get(*table, "h", "/?x"), "no query");
+    EXPECT_THAT(
+        explain({"in", "h", "/", "GET", {}}, NoRoute::query), HasSubstr("query conditions")
+    );
+}
+
+TEST(RouteTable, ExpressionsAreCounted) {
+    std::vector<Route> routes;
+    for (std::size_t i = 0; i < RouteTable::kPathExpressionsOfAHost; ++i)
+        routes.push_back(
+            {.name = std::to_string(i), .path_regex = "/" + std::to_string(i), .service = "s"}
+        );
+    EXPECT_EQ(problem(routes), "");
+    routes.push_back({.name = "same", .path_regex = "/1", .methods = {"GET"}, .service = "s"});
+    EXPECT_EQ(problem(routes), "") << "the text is there already";
+    routes.push_back({.name = "more", .path_regex = "/x", .service = "s"});
+    EXPECT_THAT(problem(routes), HasSubstr("101 different path_regex for host \"*\", at most 100"));
+    routes.pop_back();
+    ValueMatch match{.name = "h", .regex = "x"};
+    for (std::size_t i = routes.size(); i < 1'001; ++i)
+        routes.push_back(
+            {.name = std::to_string(i),
+             .path_exact = "/" + std::to_string(i),
+             .headers = {match},
+             .service = "s"}
+        );
+    EXPECT_THAT(problem(routes), HasSubstr("1001 regular expressions, at most 1000"));
+}
+
 TEST(RouteTable, SaysHowFarTheSearchCame) {
     const auto table = RouteTable::create({
                                               {.name = "r",
@@ -153,6 +239,13 @@ TEST(RouteTable, ConflictsAreRefusedAndNameBoth) {
         }),
         HasSubstr("\"a\" and \"b\"")
     );
+    EXPECT_THAT(
+        problem({
+            {.name = "a", .path_regex = "/x.*", .query = {{"a", "1"}, {"b"}}, .service = "s"},
+            {.name = "b", .path_regex = "/x.*", .query = {{"b"}, {"a", "1"}}, .service = "s"},
+        }),
+        HasSubstr("\"a\" and \"b\"")
+    );
 }
 
 TEST(RouteTable, WhatDiffersAnywhereIsNoConflict) {
@@ -167,6 +260,13 @@ TEST(RouteTable, WhatDiffersAnywhereIsNoConflict) {
             {.name = "7", .headers = {{"a", "1"}}, .service = "s"},
             {.name = "8", .headers = {{"a", "2"}}, .service = "s"},
             {.name = "9", .headers = {{"a", std::nullopt}}, .service = "s"},
+            {.name = "10", .headers = {{.name = "a", .prefix = "1"}}, .service = "s"},
+            {.name = "11", .headers = {{.name = "a", .regex = "1"}}, .service = "s"},
+            {.name = "12", .headers = {{.name = "a", .present = false}}, .service = "s"},
+            {.name = "13", .query = {{"a", "1"}}, .service = "s"},
+            {.name = "14", .query = {{"A", "1"}}, .service = "s"},
+            {.name = "15", .path_regex = "/", .service = "s"},
+            {.name = "16", .path_regex = "/+", .service = "s"},
         }),
         ""
     );
@@ -183,18 +283,28 @@ TEST(RouteTable, ReportsAllProblemsAtOnce) {
          .rewrite_prefix = "no",
          .timeout = Duration::zero()},
         {.name = "a", .service = "Bad Name"},
+        {.name = "c",
+         .path_prefix = "/c",
+         .path_regex = "(",
+         .headers = {{.name = "Host"}, {.name = "x", .exact = "1", .prefix = "2"}},
+         .query = {{.name = ""}}},
     });
     for (const std::string_view part :
-         {"host \"h:80\"",
+         {"hosts[0] \"h:80\"",
           "path_prefix \"x\"",
-          "path_exact \"/y?z\"",
-          "not both",
+          "path \"/y?z\"",
+          "path not together with path_prefix",
           "\"G T\" is no method",
           "no header name",
-          "one of the two",
+          "service is required",
           "rewrite_prefix \"no\"",
           "timeout must be positive",
-          "two are called \"a\""}) {
+          "two are called \"a\"",
+          "path_regex not together",
+          "path_regex is no regular expression",
+          "headers[0].name the host is",
+          "headers[1] give one of",
+          "query[0].name is no name"}) {
         EXPECT_THAT(what, HasSubstr(std::string(part)));
     }
     EXPECT_THAT(problem({{.name = "", .service = "s"}}), HasSubstr("name must be"));
@@ -250,7 +360,14 @@ const Route* naive_find(const std::vector<Route>& routes, const RouteRequest& re
         }
         if (host_rank == 0) continue;
         std::size_t path_rank = 0;
-        if (!r.path_exact.empty()) {
+        if (!r.path_regex.empty()) {  // of these, "(/[a-z])+"
+            if (request.path.size() % 2 != 0) continue;
+            bool fits = !request.path.empty();
+            for (std::size_t c = 0; c < request.path.size(); ++c)
+                fits = fits && (c % 2 == 0) == (request.path[c] == '/');
+            if (!fits) continue;
+            path_rank = 900;
+        } else if (!r.path_exact.empty()) {
             if (r.path_exact != request.path) continue;
             path_rank = 1000;
         } else if (r.path_prefix != "/") {
@@ -290,7 +407,11 @@ TEST(RouteTable, AgreesWithTheNaiveSearchOnRandomTables) {
         for (std::size_t i = 0; i < 1 + rng.below(8); ++i) {
             Route route{.name = std::to_string(i), .listener = any_of(listeners), .service = "s"};
             if (const std::string host = any_of(patterns); !host.empty()) route.hosts = {host};
-            (rng.chance(0.3) ? route.path_exact : route.path_prefix) = any_of(paths);
+            if (rng.chance(0.15)) {
+                route.path_regex = "(/[a-z])+";
+            } else {
+                (rng.chance(0.3) ? route.path_exact : route.path_prefix) = any_of(paths);
+            }
             if (rng.chance(0.4)) route.methods = {any_of({"GET", "PUT"})};
             routes.push_back(std::move(route));
         }

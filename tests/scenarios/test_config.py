@@ -74,7 +74,7 @@ services: {api: {endpoints: ["127.0.0.1:1"]}, Web: {endpoints: ["127.0.0.1:1"]}}
         self.assertIn("'W' at position 1 is not allowed", done.stderr)
 
     def test_what_no_agent_could_start_with(self):
-        for listener, route, what in (('127.0.0.1', 'hosts: [a b]', 'host "a b"'), ('127.0.0.1', 'methods: ["ge t"]', '"ge t"'),
+        for listener, route, what in (('127.0.0.1', 'hosts: [a b]', '"a b" is no host'), ('127.0.0.1', 'methods: ["ge t"]', '"ge t"'),
                                       ('nonsense', 'hosts: []', 'nonsense')):
             config = self.write('mesh.yaml', STATIC + f"""
 admin: {{port: {free_port()}}}
