@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 
+#include "core/block_pool.h"
 #include "core/intrusive_list.h"
 #include "io/loop.h"
 #include "io/network.h"
@@ -87,6 +88,13 @@ class Http2Upstream final : public Upstream, public core::ListNode {
   public:
     explicit Http2Upstream(std::shared_ptr<Http2Link> link);
     ~Http2Upstream() override;
+
+    // One comes and goes with each request.
+    static void* operator new(std::size_t bytes) { return core::allocate_block(bytes); }
+
+    static void operator delete(void* memory, std::size_t bytes) noexcept {
+        core::free_block(memory, bytes);
+    }
 
     io::Task<Result<>> send_request(UpstreamRequest request, Instant deadline) override;
     io::Task<Result<>> send_piece(http::Piece piece, Trailers trailers, Instant deadline) override;

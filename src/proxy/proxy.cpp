@@ -330,6 +330,7 @@ io::Task<void> Proxy::sweep_loop() {
     for (;;) {
         co_await io::sleep_for(loop(), kSweepInterval);
         pool_.sweep();
+        shelf_.sweep();
         tcp_->sessions.for_each([](TcpSession& session) { session.count_bytes(); });
     }
 }

@@ -240,8 +240,7 @@ class Session {
     nghttp2_session* session_ = nullptr;
     std::string output_;
     core::IntrusiveList<H2Stream> changed_;
-    std::vector<std::unique_ptr<H2Stream>> shelf_;  // to be used again
-    std::vector<H2Stream*> all_;                    // owned
+    std::vector<H2Stream*> all_;  // owned
     std::uint64_t malformed_ = 0;
     std::unique_ptr<SessionPairs> pairs_;  // a list of fields as nghttp2 wants it
     // Where the peer's frames begin.
