@@ -52,7 +52,12 @@ proxy::ListenerConfig listener_of(
              .handshake_timeout = section.tls.handshake_timeout,
              .handshakes_max = section.tls.handshakes_max,
              .allow = section.tls.allow},
-        .tcp = tcp_of(section)
+        .tcp = tcp_of(section),
+        .upgrade =
+            {.protocols = section.upgrade.protocols,
+             .idle_timeout = section.upgrade.idle_timeout,
+             .duration_max = section.upgrade.duration_max},
+        .proxy_from = {}
     };
 }
 

@@ -184,6 +184,7 @@ class Checks {
             listen_address(config_.listeners[i].address, at + ".address");
             listener_tls(config_.listeners[i].tls, at + ".tls");
             listener_tcp(config_.listeners[i], at);
+            listener_upgrade(config_.listeners[i].upgrade, at + ".upgrade.protocols");
         }
     }
 
@@ -202,6 +203,23 @@ class Checks {
             tcp_service(tcp.sni[i].service, path + ".service");
             if (tcp.sni[i].names.empty()) fail(path + ".names", "must have one at least");
             for (const std::string& name : tcp.sni[i].names) server_name(name, path + ".names");
+        }
+    }
+
+    void listener_upgrade(const ListenerUpgradeSection& upgrade, const std::string& path) {
+        for (const std::string& protocol : upgrade.protocols) {
+            const bool is_name = !protocol.empty() && protocol.size() <= 32 &&
+                                 std::all_of(protocol.begin(), protocol.end(), [](char c) {
+                                     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+                                            c == '-' || c == '.' || c == '/' || c == '_';
+                                 });
+            if (!is_name) {
+                fail(path, fmt::format("\"{:.100}\" is no protocol in lower case", protocol));
+            } else if (protocol.starts_with("h2") || protocol.starts_with("http") ||
+                       protocol.starts_with("tls")) {
+                // Endpoints would read what follows as requests that nobody has looked at.
+                fail(path, fmt::format("\"{}\" would carry requests past the routes", protocol));
+            }
         }
     }
 

@@ -39,6 +39,13 @@ struct ListenerTcpSection {
     friend bool operator==(const ListenerTcpSection&, const ListenerTcpSection&) = default;
 };
 
+struct ListenerUpgradeSection {
+    std::vector<std::string> protocols = {"websocket"};
+    Duration idle_timeout = std::chrono::minutes(5);
+    Duration duration_max = Duration::zero();
+    friend bool operator==(const ListenerUpgradeSection&, const ListenerUpgradeSection&) = default;
+};
+
 struct ListenerSection {
     std::string name;
     std::string address = "127.0.0.1";
@@ -51,6 +58,7 @@ struct ListenerSection {
     bool access_log = false;
     ListenerTlsSection tls;
     ListenerTcpSection tcp;
+    ListenerUpgradeSection upgrade;
     std::vector<std::string> proxy_protocol_from;
     friend bool operator==(const ListenerSection&, const ListenerSection&) = default;
 };

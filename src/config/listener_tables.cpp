@@ -38,6 +38,18 @@ const Table& table_of<ListenerTcpSection>() {
             .table();
     return table;
 }
+
+template <>
+const Table& table_of<ListenerUpgradeSection>() {
+    using U = ListenerUpgradeSection;
+    static const Table table =
+        TableOf<U>("upgrade", "Requests that want to go on in another protocol, WebSocket above all.")
+            .field("protocols", &U::protocols, "Which of them are passed on to endpoints; Upgrade to any other is left out of the request. HTTP/2 is none: callers begin with it or agree on it in TLS.")
+            .field("idle_timeout", &U::idle_timeout, "A connection that was upgraded is cut after this without a byte in either direction. As Envoy's; beyond the pings of the WebSocket libraries in use.", between(1s, 24h))
+            .field("duration_max", &U::duration_max, "How long it may last, however busy; 0s = no limit.", between(0s, 8760h))
+            .table();
+    return table;
+}
 // clang-format on
 
 }  // namespace datapunk::mesh::config

@@ -69,7 +69,7 @@ const Table& table_of<ServicePolicy>() {
             .field("forecast", &P::forecast, "Forecast of each endpoint's load.")
             .field("retry", &P::retry, "Retries.")
             .field("limits", &P::limits, "Concurrency limits.")
-            .field("protocol", &P::protocol, "What is spoken to its endpoints. auto: what an endpoint's metadata `protocol` says (http1, http2), else HTTP/2 for gRPC calls and HTTP/1.1 for all others.")
+            .field("protocol", &P::protocol, "What is spoken to its endpoints. auto: what an endpoint's metadata `protocol` says (http1, http2), else HTTP/2 for gRPC calls and HTTP/1.1 for all others. Behind TLS HTTP/2 is offered, and HTTP/1.1 spoken where the endpoint chooses that.")
             .field("subset", &P::subset, "Which endpoints are called at all; empty = all.")
             .field("deadline", &P::deadline, "Time limit of a whole call, retries included. 15 s: longer than people wait.", between(1ms, 1h))
             .field("deadline_header", &P::deadline_header, "Header in which the time left of a call travels, in whole milliseconds: a caller's shortens the deadline, endpoints are told what is left. Empty = neither. gRPC calls use grpc-timeout as well.")

@@ -132,4 +132,12 @@ io::Task<Result<Piece>> MessageReader::next_piece(Instant deadline) {
     }
 }
 
+std::string MessageReader::take_rest() {
+    forget_piece();
+    std::string rest(input_.data());
+    input_.consume(rest.size());
+    input_.release();
+    return rest;
+}
+
 }  // namespace datapunk::mesh::http

@@ -11,6 +11,7 @@
 #include <datapunk/mesh/result.h>
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "http/input.h"
@@ -66,6 +67,10 @@ class MessageReader {
 
     // The last piece is done with: its room can be read into. For those who read input() directly.
     void forget_piece() noexcept { input_.consume(std::exchange(spent_, 0)); }
+
+    // Everything that has arrived behind the message read last, which is none of its kind: after a
+    // switch of protocols.
+    std::string take_rest();
 
     // Between messages: forgets the last one, so that an idle connection is small. Its views are
     // dead after that.

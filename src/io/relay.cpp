@@ -306,8 +306,9 @@ Relay::Relay(Stream& a, Stream& b, const RelayConfig& config)
 
 Relay::~Relay() = default;
 
-void Relay::put_back(std::string bytes) {
-    forth_->put_back(std::move(bytes));
+void Relay::put_back(std::string of_a, std::string of_b) {
+    forth_->put_back(std::move(of_a));
+    back_->put_back(std::move(of_b));
 }
 
 Task<RelayEnd> Relay::run() {

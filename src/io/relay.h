@@ -45,8 +45,9 @@ class Relay {
     Relay(const Relay&) = delete;
     Relay& operator=(const Relay&) = delete;
 
-    // Goes to b before anything else: what was read of a already. Before run().
-    void put_back(std::string bytes);
+    // Goes to b before anything else: what was read of a already; and the same the other way.
+    // Before run().
+    void put_back(std::string of_a, std::string of_b = {});
 
     // Until the end. The streams are as they were left: closing or resetting them is the caller's.
     Task<RelayEnd> run();

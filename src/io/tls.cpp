@@ -271,6 +271,21 @@ std::string TlsStream::explain(int error) const {
     return error == error_ && !problem_.empty() ? problem_ : inner_->explain(error);
 }
 
+void TlsStream::offer(const std::vector<std::string>& protocols) {
+    std::string list;  // as on the wire
+    for (const std::string& name : protocols) {
+        MESH_ASSERT(!name.empty() && name.size() < 256);
+        list += static_cast<char>(name.size());
+        list += name;
+    }
+    const int failed = SSL_set_alpn_protos(
+        ssl_,
+        reinterpret_cast<const unsigned char*>(list.data()),
+        static_cast<unsigned>(list.size())
+    );
+    MESH_ASSERT(failed == 0);
+}
+
 std::string_view TlsStream::alpn() const {
     const unsigned char* name = nullptr;
     unsigned bytes = 0;

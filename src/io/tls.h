@@ -167,6 +167,10 @@ class TlsStream final : public Stream {
     // next. A client's, before its handshake.
     void resume(const std::shared_ptr<TlsSessions>& sessions, const std::string& server);
 
+    // Offers these protocols, in this order, instead of the context's. A client's, before its
+    // handshake.
+    void offer(const std::vector<std::string>& protocols);
+
     // Once, before anything else. Code::denied: the peer's certificate does not convince.
     Task<Result<>> handshake(Instant deadline);
 

@@ -51,6 +51,9 @@ inline constexpr MetricFamily kListenerConnectionsOpen{"mesh_listener_connection
 inline constexpr MetricFamily kListenerConnections{"mesh_listener_connections_total", counter, "", "Connections from callers accepted.", {"listener"}};
 inline constexpr MetricFamily kTcpConnections{"mesh_tcp_connections_total", counter, "", "Connections of listeners that speak tcp, by how they ended.", {"service", "outcome"}};
 inline constexpr MetricFamily kTcpBytes{"mesh_tcp_relayed_bytes_total", counter, "bytes", "Bytes relayed by listeners that speak tcp: up to endpoints, down to callers.", {"service", "direction"}};
+inline constexpr MetricFamily kUpgrades{"mesh_upgrades_total", counter, "", "Connections that went on in another protocol, by it and by how they ended.", {"service", "protocol", "outcome"}};
+inline constexpr MetricFamily kUpgradedOpen{"mesh_upgraded_connections_open", gauge, "", "Connections that have gone on in another protocol and are open.", {"service"}};
+inline constexpr MetricFamily kUpgradedBytes{"mesh_upgraded_bytes_total", counter, "bytes", "Bytes relayed after an upgrade: up to endpoints, down to callers.", {"service", "direction"}};
 inline constexpr MetricFamily kTlsHandshakes{"mesh_tls_handshakes_total", counter, "", "TLS handshakes with callers: done, resumed, or why they failed.", {"listener", "result"}};
 inline constexpr MetricFamily kTlsOriginations{"mesh_tls_upstream_handshakes_total", counter, "", "TLS handshakes with endpoints: done, resumed, or why they failed.", {"service", "result"}};
 inline constexpr MetricFamily kTlsCertificateExpiry{"mesh_tls_certificate_expiry_timestamp_seconds", gauge, "seconds", "When the first of the certificates that a listener or a service uses expires (Unix time).", {"user"}};
@@ -135,6 +138,9 @@ inline constexpr const MetricFamily* kAll[] = {
     &kListenerConnections,
     &kTcpConnections,
     &kTcpBytes,
+    &kUpgrades,
+    &kUpgradedOpen,
+    &kUpgradedBytes,
     &kTlsHandshakes,
     &kTlsOriginations,
     &kTlsCertificateExpiry,

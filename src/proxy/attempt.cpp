@@ -6,6 +6,7 @@
 #include "proxy/exchange.h"
 #include "proxy/proxy.h"
 #include "proxy/upstream_pool.h"
+#include "proxy/websocket.h"
 #include "resilience/retry_after.h"
 #include "wire/grpc/health.h"
 #include "wire/load_report.h"
@@ -52,9 +53,10 @@ void take_load_report(
 
 }  // namespace
 
-// Endpoints behind TLS speak HTTP/1.1: nothing else is agreed with them yet.
+// Behind TLS it is only offered: the endpoint chooses. What is to be upgraded has its way in
+// HTTP/1.1 everywhere, and in HTTP/2 hardly anywhere.
 bool Exchange::wants_http2(const ServiceEndpoint& endpoint) const {
-    if (upstream_state_->use.tls != nullptr) return false;
+    if (upstream_state_->use.tls != nullptr && !upgrade_.empty()) return false;
     switch (service_->policy().protocol) {
         case EndpointProtocol::http1:
             return false;
@@ -73,14 +75,17 @@ io::Task<Exchange::AttemptResult> Exchange::attempt(const policy::HeldEndpoint& 
     attempt_deadline_ = limit > Duration::zero() ? std::min(deadline_, now() + limit) : deadline_;
     watch_client();
     speaks_http2_ = wants_http2(at.endpoint());
-    upstream_ = speaks_http2_ ? proxy_.pool().take_stream(at.address())
+    upstream_ = speaks_http2_ ? proxy_.pool().take_stream(at.address(), upstream_state_->use)
                               : proxy_.pool().take_idle(at.address(), upstream_state_->use);
     const bool reused = upstream_ != nullptr;
     AttemptResult result = co_await send_and_await(at);
-    // The endpoint may have closed the idle connection just as we wrote: that is no failure of the
-    // endpoint, and if nothing can have happened twice the request goes out again at once.
-    const bool raced = reused && result.before_answer && body_is_whole_ &&
-                       is_idempotent(request_.method) && !client_gone_;
+    // The endpoint may have closed the connection, or said goodbye on it, just as we wrote: that is
+    // no failure of the endpoint, and if nothing can have happened twice the request goes out again
+    // at once.
+    const bool closed = reused && result.before_answer && is_idempotent(request_.method);
+    const bool refused = result.outcome == Outcome::refused_stream && upstream_ != nullptr &&
+                         upstream_->is_leaving();
+    const bool raced = (closed || refused) && body_is_whole_ && !client_gone_;
     if (raced) {
         drop_upstream();
         result = co_await send_and_await(at);
@@ -161,6 +166,9 @@ io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
              .traceparent = buffers_.traceparent,
              .starts_trace = starts_trace_,
              .path = target_.empty() ? request_.path : std::string_view(target_),
+             .upgrade = upgrade_,
+             .websocket_key = websocket_key_,
+             .left_out = websocket_key_.empty() ? std::string_view() : kWebSocketKey,
              .time_left =
                  {.header = service_->policy().deadline_header,
                   .left = attempt_deadline_ - now(),
@@ -211,11 +219,13 @@ Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::Held
         failed.before_answer = true;
         return failed;
     }
-    // Upgrades end here, so nobody has asked for 101.
-    if (read == HeadRead::rejected || answer_.status < 200) {
-        const std::string_view why = read == HeadRead::rejected && !answer_.is_interim()
-                                         ? upstream_->rejected()
-                                         : "an interim answer that nobody asked for";
+    if (read == HeadRead::rejected || (answer_.status < 200 && !has_switched())) {
+        std::string_view why = "an interim answer that nobody asked for";
+        if (read == HeadRead::rejected) {
+            if (!answer_.is_interim()) why = upstream_->rejected();
+        } else if (!upgrade_.empty()) {
+            why = "101 without what was asked for";
+        }
         AttemptResult failed = failure(
             {.code = Code::invalid,
              .what = fmt::format("{} did not answer in HTTP/1.1 ({})", at.address(), why)}

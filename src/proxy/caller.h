@@ -22,6 +22,7 @@
 #include "http/message_reader.h"
 #include "io/task.h"
 #include "proxy/replies.h"
+#include "proxy/tunnel.h"
 #include "wire/http1/message.h"
 
 namespace datapunk::mesh::proxy {
@@ -65,6 +66,16 @@ class Caller {
     ) = 0;
     // A whole answer of our own.
     virtual io::Task<Result<>> reply(OwnAnswer answer, Instant deadline) = 0;
+    // --- an answer that switches protocols
+    // 101, or what stands for it. From then on bytes flow through tunnel(), in both directions.
+    virtual io::Task<Result<>> switch_protocols(
+        const wire::http1::ResponseHead& answer, Instant deadline
+    ) = 0;
+    // Lives as long as this. `early` is what has been read of it already.
+    virtual TunnelSide tunnel() = 0;
+    // After the last byte: until it may go.
+    virtual io::Task<void> finish_tunnel(Instant deadline) = 0;
+
     // Ends an answer that is not whole so that it cannot be taken for one.
     virtual void reset() = 0;
 

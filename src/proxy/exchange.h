@@ -80,6 +80,12 @@ class Exchange {
     void count_grpc();
     void watch_client();
     void drop_upstream();
+    // upgrade.cpp
+    bool is_extended_connect() const noexcept;
+    void read_upgrade();
+    bool has_switched() const;
+    io::Task<void> relay_switched(policy::HeldEndpoint at);
+    io::Task<io::RelayEnd> relay_tunnel();
 
     // forward.cpp
     io::Task<bool> take_request_body();
@@ -109,6 +115,8 @@ class Exchange {
     Instant attempt_deadline_;  // or this attempt is given up
     std::string target_;        // rewritten; empty = as it came
     bool starts_trace_ = false;
+    std::string_view upgrade_;   // the protocol to go on in, of those allowed; empty: none
+    std::string websocket_key_;  // ours, if the caller's protocol has none
 
     bool body_is_whole_ = true;                // buffers_.request_body is all of it: replayable
     std::optional<ReplyReason> body_problem_;  // why the caller's body could not be sent on

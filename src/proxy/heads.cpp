@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/strings.h"
+#include "proxy/websocket.h"
 #include "wire/http1/encode.h"
 #include "wire/http1/hop_by_hop.h"
 
@@ -77,6 +78,8 @@ void write_request_fields(Sink& out, const RequestHead& request, const UpstreamH
             case Header::unknown:
                 if (is_proxy_field(field.name) || is_identity_field(field.name)) continue;
                 if (how.time_left.replaces(field.name)) continue;
+                if (!how.left_out.empty() && core::equals_ignoring_case(field.name, how.left_out))
+                    continue;
                 break;
             default:
                 break;
@@ -103,11 +106,12 @@ void write_request_fields(Sink& out, const RequestHead& request, const UpstreamH
 }
 
 template <class Sink>
-void write_answer_fields(Sink& out, const ResponseHead& response) {
+void write_answer_fields(Sink& out, const ResponseHead& response, std::string_view left_out = {}) {
     const bool has_connection = response.has(Header::connection);
     for (const Field& field : response.fields) {
         if (field.id == Header::content_length || is_hop_by_hop(field.id)) continue;
         if (field.id == Header::unknown && is_ours(field.name)) continue;
+        if (!left_out.empty() && core::equals_ignoring_case(field.name, left_out)) continue;
         if (has_connection && nominated_by_connection(response.fields, field.name)) continue;
         out.add(field.name, field.value);
     }
@@ -128,10 +132,15 @@ void append_upstream_head(std::string& out, const RequestHead& request, const Up
     wire::http1::append_request_line(out, request.method_text, how.path);
     append_field(out, "host", request.host.empty() ? how.fallback_host : request.host);
     // The one member of TE that may pass, and as RFC 9110 10.1.4 wants it.
-    if (accepts_trailers(request.fields)) {
-        append_field(out, "te", "trailers");
+    const bool takes_trailers = accepts_trailers(request.fields);
+    if (takes_trailers) append_field(out, "te", "trailers");
+    if (!how.upgrade.empty()) {
+        append_field(out, "upgrade", how.upgrade);
+        append_field(out, "connection", takes_trailers ? "te, upgrade" : "upgrade");
+    } else if (takes_trailers) {
         append_field(out, "connection", "te");
     }
+    if (!how.websocket_key.empty()) append_field(out, kWebSocketKey, how.websocket_key);
     if (request.framing == Framing::chunked) {
         append_field(out, "transfer-encoding", "chunked");
     } else if (request.has_content_length) {
@@ -146,8 +155,9 @@ void fill_upstream_head(
     wire::http2::FieldList& out, const RequestHead& request, const UpstreamHead& how
 ) {
     out.clear();
-    out.add(":method", request.method_text);
-    out.add(":scheme", "http");
+    out.add(":method", how.upgrade.empty() ? request.method_text : "CONNECT");
+    if (!how.upgrade.empty()) out.add(":protocol", how.upgrade);
+    out.add(":scheme", how.is_secure ? "https" : "http");
     out.add(":authority", request.host.empty() ? how.fallback_host : request.host);
     out.add(":path", how.path);
     if (accepts_trailers(request.fields)) out.add("te", "trailers");
@@ -191,7 +201,12 @@ void append_downstream_head(
         append_field(out, "content-length", response.content_length);
     }
     if (!how.date.empty()) append_field(out, "date", how.date);
-    if (!how.keep_alive) {
+    if (!how.upgrade.empty()) {
+        append_field(out, "upgrade", how.upgrade);
+        append_field(out, "connection", "upgrade");
+        if (!how.websocket_accept.empty())
+            append_field(out, kWebSocketAccept, how.websocket_accept);
+    } else if (!how.keep_alive) {
         append_field(out, "connection", "close");
     } else if (how.caller_is_http10) {
         append_field(out, "connection", "keep-alive");
@@ -209,6 +224,12 @@ void fill_downstream_head(
     if (response.has_content_length && may_have_length(response.status))
         out.add("content-length", response.content_length);
     if (!date.empty()) out.add("date", date);
+}
+
+void fill_switched_head(wire::http2::FieldList& out, const ResponseHead& response) {
+    out.clear();
+    out.add(":status", "200");
+    write_answer_fields(out, response, kWebSocketAccept);
 }
 
 void fill_trailers(wire::http2::FieldList& out, std::span<const Field> trailers) {

@@ -24,8 +24,12 @@ struct UpstreamHead {
     std::string_view traceparent;         // ours for this hop
     bool starts_trace = false;  // the caller's traceparent was absent or bad: its tracestate goes
     std::string_view path;      // rewritten target
-    TimeLeft time_left;         // of the attempt
-    std::string& scratch;       // room for a field that is put together
+    std::string_view upgrade;   // to go on in; empty = the request stays what it is
+    std::string_view websocket_key;  // ours, for a caller whose protocol has none (RFC 8441 5)
+    std::string_view left_out;       // a field that is not passed on
+    bool is_secure = false;          // TLS is spoken to the endpoint
+    TimeLeft time_left;              // of the attempt
+    std::string& scratch;            // room for a field that is put together
 };
 
 inline constexpr std::string_view kClientCertificate = "x-forwarded-client-cert";
@@ -51,7 +55,9 @@ struct DownstreamHead {
     DownstreamFraming framing = DownstreamFraming::none;
     bool keep_alive = true;
     bool caller_is_http10 = false;
-    std::string_view date;  // for an answer that has none (RFC 9110 6.6.1); empty = leave it so
+    std::string_view date;     // for an answer that has none (RFC 9110 6.6.1); empty = leave it so
+    std::string_view upgrade;  // of 101: what is spoken from here on
+    std::string_view websocket_accept;  // ours, if the endpoint's protocol has none
 };
 
 // The end of a chunked body: the last chunk and the trailers.
@@ -66,6 +72,8 @@ void append_downstream_head(
 void fill_downstream_head(
     wire::http2::FieldList& out, const wire::http1::ResponseHead& response, std::string_view date
 );
+// 200, for a 101 that an endpoint gave (RFC 8441).
+void fill_switched_head(wire::http2::FieldList& out, const wire::http1::ResponseHead& response);
 void fill_trailers(wire::http2::FieldList& out, std::span<const wire::http1::Field> trailers);
 
 }  // namespace datapunk::mesh::proxy

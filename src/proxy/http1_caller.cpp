@@ -1,5 +1,6 @@
 #include "proxy/http1_caller.h"
 
+#include "proxy/websocket.h"
 #include "wire/http1/encode.h"
 
 namespace datapunk::mesh::proxy {
@@ -83,6 +84,22 @@ io::Task<Result<>> Http1Caller::send_piece(http::Piece piece, Trailers trailers,
     slices.add(piece.bytes);
     slices.add(after);
     if (slices.empty()) co_return Ok{};
+    auto written = co_await stream().write(slices, deadline);
+    out.clear();
+    co_return std::move(written);
+}
+
+io::Task<Result<>> Http1Caller::switch_protocols(
+    const wire::http1::ResponseHead& answer, Instant deadline
+) {
+    std::string& out = buffers_.out;
+    out.clear();
+    // HTTP/2 has no such proof (RFC 8441 5): the tunnel that stands is it.
+    std::string accept;
+    const wire::http1::Field* const key = request_.find(kWebSocketKey);
+    if (answer.major_version == 2 && key != nullptr) accept = websocket_accept(key->value);
+    append_downstream_head(out, answer, {.upgrade = answer.upgrade, .websocket_accept = accept});
+    const io::Slices slices(out);
     auto written = co_await stream().write(slices, deadline);
     out.clear();
     co_return std::move(written);

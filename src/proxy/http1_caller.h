@@ -44,6 +44,13 @@ class Http1Caller final : public Caller {
     io::Task<Result<>> send_piece(http::Piece piece, Trailers trailers, Instant deadline) override;
     io::Task<Result<>> reply(OwnAnswer answer, Instant deadline) override;
 
+    io::Task<Result<>> switch_protocols(const wire::http1::ResponseHead& answer, Instant deadline)
+        override;
+
+    TunnelSide tunnel() override { return {.stream = &stream(), .early = reader_.take_rest()}; }
+
+    io::Task<void> finish_tunnel(Instant /*deadline*/) override { co_return; }
+
     void reset() override { stream().reset(); }
 
   private:

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "http/message_reader.h"
+#include "io/loop.h"
+#include "io/task.h"
 #include "wire/http2/session.h"
 
 namespace datapunk::mesh::proxy {
@@ -55,5 +57,21 @@ class Http2Body {
     std::size_t held_bytes_ = 0;
     bool is_done_ = false;
 };
+
+// Waits for a piece of what `side` has (its buffered_piece()), which `news` tells of. `too_slow` is
+// the error's.
+template <class Side>
+io::Task<Result<http::Piece>> wait_for_piece(
+    Side& side, io::Event& news, Instant deadline, Error too_slow
+) {
+    for (;;) {
+        news.clear();
+        auto piece = side.buffered_piece();
+        if (!piece) co_return std::move(piece).error();
+        if (piece->has_value()) co_return **piece;
+        const bool in_time = co_await news.wait(deadline);
+        if (!in_time) co_return std::move(too_slow);
+    }
+}
 
 }  // namespace datapunk::mesh::proxy

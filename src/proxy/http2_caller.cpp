@@ -37,11 +37,13 @@ Error Http2Caller::gone() const {
 
 void Http2Caller::on_news() {
     news_.set();
+    if (tunnel_) tunnel_->on_news();
     if (is_gone() && gone_) std::exchange(gone_, {})();
 }
 
 void Http2Caller::on_lost() {
     is_lost_ = true;
+    if (tunnel_) tunnel_->on_lost();
     on_news();
 }
 
@@ -57,19 +59,13 @@ Result<std::optional<Piece>> Http2Caller::buffered_piece() {
 }
 
 io::Task<Result<Piece>> Http2Caller::next_piece(Instant deadline) {
-    for (;;) {
-        news_.clear();
-        auto piece = buffered_piece();
-        if (!piece) co_return std::move(piece).error();
-        if (piece->has_value()) co_return **piece;
-        const bool in_time = co_await news_.wait(deadline);
-        if (!in_time)
-            co_return Error{
-                .code = Code::timeout,
-                .what = "the request's body came too slowly",
-                .source = Source::downstream
-            };
-    }
+    Error too_slow{
+        .code = Code::timeout,
+        .what = "the request's body came too slowly",
+        .source = Source::downstream
+    };
+    auto piece = co_await wait_for_piece(*this, news_, deadline, std::move(too_slow));
+    co_return std::move(piece);
 }
 
 io::Task<Result<>> Http2Caller::ask_for_body(Instant /*deadline*/) {
@@ -143,6 +139,30 @@ io::Task<Result<>> Http2Caller::send(
     }
     is_whole_ = last;
     co_return Ok{};
+}
+
+// In HTTP/2 the stream is the connection that goes on: its answer is 200 (RFC 8441 4), and there is
+// no proof of having understood the handshake to pass on.
+io::Task<Result<>> Http2Caller::switch_protocols(
+    const wire::http1::ResponseHead& answer, Instant /*deadline*/
+) {
+    if (is_gone()) co_return gone();
+    gone_ = {};
+    wire::http2::Session& session = connection_.session();
+    fill_switched_head(buffers_.fields, answer);
+    session.respond(stream_, buffers_.fields, true);
+    connection_.schedule_write();
+    tunnel_.emplace(session, stream_, connection_.loop(), connection_.wants_write());
+    co_return Ok{};
+}
+
+io::Task<void> Http2Caller::finish_tunnel(Instant deadline) {
+    while (!tunnel_->is_done()) {
+        news_.clear();
+        const bool in_time = co_await news_.wait(deadline);
+        if (!in_time || is_gone()) co_return;
+    }
+    is_whole_ = true;
 }
 
 io::Task<Result<>> Http2Caller::reply(OwnAnswer answer, Instant deadline) {

@@ -7,11 +7,14 @@
 // for; a piece of the answer is done when it stands in the connection's output, which takes 64 KiB
 // and what the caller's windows allow.
 
+#include <optional>
+
 #include "core/intrusive_list.h"
 #include "io/loop.h"
 #include "proxy/caller.h"
 #include "proxy/exchange_buffers.h"
 #include "proxy/http2_body.h"
+#include "proxy/http2_tunnel.h"
 #include "wire/http2/session.h"
 
 namespace datapunk::mesh::proxy {
@@ -27,7 +30,10 @@ class Http2Caller final : public Caller, public core::ListNode {
     Http2Caller& operator=(const Http2Caller&) = delete;
     ~Http2Caller();
 
-    bool body_done() const noexcept override { return body_.is_done(); }
+    // An extended CONNECT has none: what follows its head is of another protocol.
+    bool body_done() const noexcept override {
+        return body_.is_done() || buffers_.request.has_upgrade;
+    }
 
     Result<std::optional<http::Piece>> buffered_piece() override;
     io::Task<Result<http::Piece>> next_piece(Instant deadline) override;
@@ -50,6 +56,13 @@ class Http2Caller final : public Caller, public core::ListNode {
     io::Task<Result<>> send_piece(http::Piece piece, Trailers trailers, Instant deadline) override;
     io::Task<Result<>> reply(OwnAnswer answer, Instant deadline) override;
 
+    io::Task<Result<>> switch_protocols(const wire::http1::ResponseHead& answer, Instant deadline)
+        override;
+
+    TunnelSide tunnel() override { return {.stream = &*tunnel_, .early = {}}; }
+
+    io::Task<void> finish_tunnel(Instant deadline) override;
+
     void reset() override { is_cut_ = true; }
 
     // From the connection: the stream has news; the connection is lost.
@@ -70,6 +83,7 @@ class Http2Caller final : public Caller, public core::ListNode {
     io::Event news_;
     Gone gone_;
     Http2Body body_;
+    std::optional<Http2Tunnel> tunnel_;
     bool is_head_pending_ = false;  // begun and not yet submitted: buffers_.fields
     bool is_whole_ = false;         // the answer
     bool is_cut_ = false;

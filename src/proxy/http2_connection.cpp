@@ -24,6 +24,7 @@ wire::http2::SessionLimits limits_of(const ListenerConfig& config) {
     wire::http2::SessionLimits limits;
     limits.streams_max = config.streams_max;
     limits.head.bytes_max = config.head_bytes_max;
+    limits.extended_connect = !config.upgrade.protocols.empty();
     return limits;
 }
 

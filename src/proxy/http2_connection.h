@@ -44,6 +44,8 @@ class Http2Connection {
 
     void schedule_write() noexcept { wants_write_.set(); }
 
+    io::Event& wants_write() noexcept { return wants_write_; }
+
   private:
     io::Task<void> read_loop(std::string_view first);
     io::Task<void> write_loop();

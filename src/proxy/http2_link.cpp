@@ -4,6 +4,7 @@
 
 #include "http/input.h"
 #include "proxy/heads.h"
+#include "proxy/websocket.h"
 
 namespace datapunk::mesh::proxy {
 
@@ -24,10 +25,13 @@ wire::http2::SessionLimits limits_of(const Http2LinkConfig& config) {
 
 }  // namespace
 
-Http2Link::Http2Link(io::StreamPtr stream, ConnectionSlot slot, const Http2LinkConfig& config)
+Http2Link::Http2Link(
+    io::StreamPtr stream, ConnectionSlot slot, const Http2LinkConfig& config, bool is_secure
+)
     : slot_(std::move(slot)),
       stream_(std::move(stream)),
       config_(config),
+      is_secure_(is_secure),
       session_(Session::Role::client, limits_of(config), stream_->loop().now()),
       wants_write_(stream_->loop()),
       idle_since_(stream_->loop().now()),
@@ -99,7 +103,10 @@ io::Task<void> Http2Link::read_loop() {
         if (!got || *got == 0) break;
         heard_at_ = loop().now();
         was_asked = false;
+        const bool had_settings = session_.has_settings();
         const bool goes_on = session_.feed({block.data(), *got}, loop().now());
+        if (session_.has_settings() != had_settings)
+            users_.for_each([](Http2Upstream& user) { user.on_news(); });
         digest();
         schedule_write();
         // After its last stream an endpoint that said goodbye may be left.
@@ -139,14 +146,30 @@ Http2Upstream::~Http2Upstream() {
     link_->leave();
 }
 
+void Http2Upstream::on_news() {
+    news_.set();
+    if (tunnel_) tunnel_->on_news();
+}
+
 void Http2Upstream::on_lost() {
     is_lost_ = true;
-    news_.set();
+    if (tunnel_) tunnel_->on_lost();
+    on_news();
 }
 
 void Http2Upstream::close() {
     is_closed_ = true;
+    if (tunnel_) tunnel_->close();
     news_.set();
+}
+
+// An extended CONNECT may be asked for when the endpoint has said so, and not before (RFC 8441 3).
+io::Task<void> Http2Upstream::learn_settings(Instant deadline) {
+    while (!link_->session().has_settings() && !is_gone()) {
+        news_.clear();
+        const bool in_time = co_await news_.wait(deadline);
+        if (!in_time) co_return;
+    }
 }
 
 bool Http2Upstream::is_silent() const noexcept {
@@ -171,9 +194,19 @@ Error Http2Upstream::gone() const {
 
 io::Task<Result<>> Http2Upstream::send_request(UpstreamRequest request, Instant deadline) {
     buffers_ = &request.buffers;
-    fill_upstream_head(buffers_->fields, request.head, request.how);
+    UpstreamHead how = request.how;
+    how.is_secure = link_->is_secure();
+    if (!how.upgrade.empty()) {
+        co_await learn_settings(deadline);
+        // Who takes none sees a request without Upgrade, and may answer it.
+        if (!link_->session().takes_extended_connect()) how.upgrade = {};
+        protocol_ = how.upgrade;
+        how.left_out = kWebSocketKey;
+    }
+    fill_upstream_head(buffers_->fields, request.head, how);
     fill_trailers(buffers_->request_trailers, request.trailers);
-    const bool has_body = !request.whole || !request.body.empty() || !request.trailers.empty();
+    const bool has_body =
+        !request.whole || !request.body.empty() || !request.trailers.empty() || !protocol_.empty();
     if (!is_gone()) stream_ = link_->session().request(buffers_->fields, has_body);
     if (stream_ == nullptr) {
         is_refused_ = true;
@@ -186,6 +219,7 @@ io::Task<Result<>> Http2Upstream::send_request(UpstreamRequest request, Instant 
     }
     stream_->owner = this;
     link_->schedule_write();
+    if (!protocol_.empty()) co_return Ok{};
     if (!has_body || (request.body.empty() && !request.whole)) co_return Ok{};
     auto sent = co_await send(request.body, request.whole, !request.trailers.empty(), deadline);
     co_return std::move(sent);
@@ -235,6 +269,14 @@ io::Task<HeadRead> Http2Upstream::read_answer(
         if (has_answer && (!is_gone() || stream_->has_ended())) {
             why_ = stream_->head().to_response(head, asked, stream_->ended_with_head());
             if (why_ != Reject::none) co_return HeadRead::rejected;
+            if (!protocol_.empty() && head.status < 300) {
+                // As an endpoint of HTTP/1.1 says it.
+                head.status = 101;
+                head.upgrade = protocol_;
+                head.has_upgrade = true;
+                head.framing = wire::http1::Framing::none;
+                tunnel_.emplace(link_->session(), *stream_, link_->loop(), link_->wants_write());
+            }
             if (stream_->ended_with_head()) body_.set_done();
             co_return HeadRead::done;
         }
@@ -254,6 +296,14 @@ io::Task<HeadRead> Http2Upstream::read_answer(
     }
 }
 
+io::Task<void> Http2Upstream::finish_tunnel(Instant deadline) {
+    while (!tunnel_->is_done()) {
+        news_.clear();
+        const bool in_time = co_await news_.wait(deadline);
+        if (!in_time || is_gone()) co_return;
+    }
+}
+
 Result<std::optional<Piece>> Http2Upstream::buffered_piece() {
     if (body_.acknowledge(link_->session(), *stream_)) link_->schedule_write();
     const bool is_cut = is_closed_ || (is_gone() && !stream_->has_ended());
@@ -262,19 +312,13 @@ Result<std::optional<Piece>> Http2Upstream::buffered_piece() {
 }
 
 io::Task<Result<Piece>> Http2Upstream::next_piece(Instant deadline) {
-    for (;;) {
-        news_.clear();
-        auto piece = buffered_piece();
-        if (!piece) co_return std::move(piece).error();
-        if (piece->has_value()) co_return **piece;
-        const bool in_time = co_await news_.wait(deadline);
-        if (!in_time)
-            co_return Error{
-                .code = Code::timeout,
-                .what = "the answer's body came too slowly",
-                .source = Source::upstream
-            };
-    }
+    Error too_slow{
+        .code = Code::timeout,
+        .what = "the answer's body came too slowly",
+        .source = Source::upstream
+    };
+    auto piece = co_await wait_for_piece(*this, news_, deadline, std::move(too_slow));
+    co_return std::move(piece);
 }
 
 }  // namespace datapunk::mesh::proxy

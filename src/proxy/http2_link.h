@@ -11,6 +11,7 @@
 // when it is over. One loop's object.
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "core/block_pool.h"
@@ -19,6 +20,7 @@
 #include "io/network.h"
 #include "io/task.h"
 #include "proxy/http2_body.h"
+#include "proxy/http2_tunnel.h"
 #include "proxy/upstream.h"
 #include "proxy/upstream_connection.h"
 #include "wire/http2/session.h"
@@ -39,7 +41,10 @@ struct Http2LinkConfig {
 
 class Http2Link {
   public:
-    Http2Link(io::StreamPtr stream, ConnectionSlot slot, const Http2LinkConfig& config);
+    // `is_secure`: the stream is one of TLS.
+    Http2Link(
+        io::StreamPtr stream, ConnectionSlot slot, const Http2LinkConfig& config, bool is_secure
+    );
     Http2Link(const Http2Link&) = delete;
     Http2Link& operator=(const Http2Link&) = delete;
 
@@ -48,6 +53,8 @@ class Http2Link {
     bool is_over() const noexcept { return is_over_; }
 
     bool is_idle() const noexcept { return users_.empty(); }
+
+    bool is_secure() const noexcept { return is_secure_; }
 
     bool belongs_to(const UpstreamUse& use) const noexcept { return slot_.belongs_to(use); }
 
@@ -61,6 +68,8 @@ class Http2Link {
 
     void schedule_write() noexcept { wants_write_.set(); }
 
+    io::Event& wants_write() noexcept { return wants_write_; }
+
     void join(Http2Upstream& user);
     void leave() noexcept;
 
@@ -73,6 +82,7 @@ class Http2Link {
     ConnectionSlot slot_;
     io::StreamPtr stream_;
     Http2LinkConfig config_;
+    bool is_secure_;
     wire::http2::Session session_;
     io::Event wants_write_;
     std::string writing_;
@@ -110,12 +120,18 @@ class Http2Upstream final : public Upstream, public core::ListNode {
     bool is_silent() const noexcept override;
     bool was_refused() const noexcept override;
 
+    bool is_leaving() const noexcept override { return link_->session().is_going(); }
+
     bool body_done() const noexcept override { return body_.is_done(); }
 
     Result<std::optional<http::Piece>> buffered_piece() override;
     io::Task<Result<http::Piece>> next_piece(Instant deadline) override;
 
     std::vector<wire::http1::Field> trailers() const override { return body_.trailers(); }
+
+    TunnelSide tunnel() override { return {.stream = &*tunnel_, .early = {}}; }
+
+    io::Task<void> finish_tunnel(Instant deadline) override;
 
     void close() override;
 
@@ -126,7 +142,7 @@ class Http2Upstream final : public Upstream, public core::ListNode {
     }
 
     // From the link.
-    void on_news() { news_.set(); }
+    void on_news();
 
     void on_lost();
 
@@ -136,6 +152,7 @@ class Http2Upstream final : public Upstream, public core::ListNode {
     }
 
     Error gone() const;
+    io::Task<void> learn_settings(Instant deadline);
     io::Task<Result<>> send(
         std::string_view bytes, bool last, bool with_trailers, Instant deadline
     );
@@ -145,6 +162,8 @@ class Http2Upstream final : public Upstream, public core::ListNode {
     ExchangeBuffers* buffers_ = nullptr;
     io::Event news_;
     Http2Body body_;
+    std::string protocol_;  // to be tunnelled; empty: this is a request
+    std::optional<Http2Tunnel> tunnel_;
     wire::http2::HeadBlock interim_;
     wire::http1::Reject why_ = wire::http1::Reject::none;
     Error error_;

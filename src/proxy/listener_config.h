@@ -43,6 +43,13 @@ struct ListenerTcp {
     std::string_view service_for(std::string_view server_name) const noexcept;
 };
 
+// Requests that want to go on in another protocol (RFC 9110 7.8, RFC 8441).
+struct ListenerUpgrade {
+    std::vector<std::string> protocols = {"websocket"};  // that are passed on; others are not
+    Duration idle_timeout = std::chrono::minutes(5);     // without a byte in either direction
+    Duration duration_max{};                             // however busy; zero: no limit
+};
+
 struct ListenerConfig {
     std::string name;
     std::string address = "127.0.0.1";
@@ -58,6 +65,7 @@ struct ListenerConfig {
     bool access_log = false;
     ListenerTls tls;
     ListenerTcp tcp;
+    ListenerUpgrade upgrade;
     // Connections from there begin with a PROXY header; others may not.
     std::vector<io::AddressRange> proxy_from;
 };

@@ -13,6 +13,7 @@
 #include "proxy/identity.h"
 #include "proxy/proxy_header.h"
 #include "proxy/tcp_session.h"
+#include "proxy/tunnel.h"
 #include "wire/spiffe_id.h"
 #include "wire/traceparent.h"
 
@@ -185,10 +186,11 @@ io::Task<void> Proxy::Connection::linger() {
     }
 }
 
-// Connections of listeners that speak tcp.
+// What is relayed: connections of listeners that speak tcp, and those that were upgraded.
 class Proxy::TcpTable {
   public:
     core::IntrusiveList<TcpSession> sessions;
+    core::IntrusiveList<Tunnel> tunnels;
 };
 
 namespace {
@@ -332,7 +334,12 @@ io::Task<void> Proxy::sweep_loop() {
         pool_.sweep();
         shelf_.sweep();
         tcp_->sessions.for_each([](TcpSession& session) { session.count_bytes(); });
+        tcp_->tunnels.for_each([](Tunnel& tunnel) { tunnel.count_bytes(); });
     }
+}
+
+void Proxy::follow(Tunnel& tunnel) {
+    tcp_->tunnels.push_back(tunnel);
 }
 
 io::Task<void> Proxy::drain(Instant deadline) {
@@ -352,6 +359,7 @@ io::Task<void> Proxy::drain(Instant deadline) {
         shared_.log.warn(
             "drain deadline passed: cutting connections", {{"connections", open_count_}}
         );
+        tcp_->tunnels.for_each([](Tunnel& tunnel) { tunnel.cut(); });
         open_.for_each([](Connection& connection) { connection.reset(); });
         tcp_->sessions.for_each([](TcpSession& session) { session.cut(); });
         // Their exchanges notice it and end.

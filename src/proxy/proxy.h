@@ -47,6 +47,8 @@ struct ProxyShared {
     RequestLog* requests = nullptr;  // to be explained; null: none are kept
 };
 
+class Tunnel;
+
 class Proxy {
   public:
     Proxy(io::Network& network, const ProxyShared& shared);
@@ -105,6 +107,9 @@ class Proxy {
     std::uint64_t& tcp_connections() noexcept { return tcp_connections_; }
 
     const core::Logger& log() const noexcept { return shared_.log; }
+
+    // Counted while it moves, and cut by the drain deadline.
+    void follow(Tunnel& tunnel);
 
     // Null if requests are not kept.
     RequestRing* requests() noexcept { return requests_; }

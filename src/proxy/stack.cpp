@@ -102,7 +102,9 @@ io::Task<void> Exchange::dispatch() {
         co_await reply(403, ReplyReason::not_allowed, why);
         co_return;
     }
-    if (request_.method == Method::connect) {
+    read_upgrade();
+    const bool wants_tunnel = is_extended_connect() && upgrade_.empty();
+    if (request_.method == Method::connect || wants_tunnel) {
         keep_alive_ = false;
         co_await reply(501, ReplyReason::method_not_proxied, "CONNECT is not proxied here");
         co_return;
@@ -235,6 +237,18 @@ std::optional<bool> Exchange::judged(Outcome ended, int status) const {
 }
 
 io::Task<void> Exchange::give_answer(policy::HeldEndpoint at) {
+    if (answer_.status == 101) {
+        co_await relay_switched(std::move(at));
+        co_return;
+    }
+    if (is_extended_connect() && answer_.status < 300) {
+        // To the caller 2xx would mean that its tunnel stands.
+        drop_upstream();
+        service_->finish_attempt(std::move(at), Outcome::success, answered_at_);
+        const std::string text = fmt::format("the endpoint did not switch to {}", upgrade_);
+        co_await reply(502, ReplyReason::upstream_protocol, text);
+        co_return;
+    }
     const Outcome ended = co_await forward_answer(at);
     service_->finish_attempt(std::move(at), ended, answered_at_, judged(ended, answer_.status));
     // Nothing of it has left yet if its first bytes were malformed: then there is a better answer.
@@ -299,7 +313,8 @@ io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view 
 
 void Exchange::finish() {
     const Duration took = now() - started_;
-    upstream_state_->metrics.record(status_, took);
+    // What follows a switch of protocols is no part of the answer.
+    upstream_state_->metrics.record(status_, status_ == 101 ? answered_at_ - started_ : took);
     count_grpc();
     keep_record(took);
     if (!listener_.config.access_log) return;

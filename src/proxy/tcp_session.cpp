@@ -7,6 +7,7 @@
 #include "core/hash.h"
 #include "metrics/names.h"
 #include "proxy/proxy_header.h"
+#include "proxy/relay_outcome.h"
 #include "wire/client_hello.h"
 
 namespace datapunk::mesh::proxy {
@@ -14,24 +15,6 @@ namespace datapunk::mesh::proxy {
 using resilience::Outcome;
 
 namespace {
-
-std::string_view outcome_of(io::RelayEnd end) {
-    switch (end) {
-        case io::RelayEnd::finished:
-            return "finished";
-        case io::RelayEnd::idle:
-            return "idle";
-        case io::RelayEnd::deadline:
-            return "duration_max";
-        case io::RelayEnd::a_failed:
-            return "caller_reset";
-        case io::RelayEnd::b_failed:
-            return "upstream_reset";
-        case io::RelayEnd::stopped:
-            break;
-    }
-    return "cut";
-}
 
 std::string_view outcome_of(policy::NoEndpoint::Reason reason) {
     switch (reason) {

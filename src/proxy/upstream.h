@@ -60,10 +60,18 @@ class Upstream {
     // It said that it has not begun (REFUSED_STREAM, GOAWAY): the request may go elsewhere.
     virtual bool was_refused() const noexcept { return false; }
 
+    // It takes nothing new on this connection (GOAWAY).
+    virtual bool is_leaving() const noexcept { return false; }
+
     virtual bool body_done() const noexcept = 0;
     virtual Result<std::optional<http::Piece>> buffered_piece() = 0;
     virtual io::Task<Result<http::Piece>> next_piece(Instant deadline) = 0;
     virtual std::vector<wire::http1::Field> trailers() const = 0;
+
+    // After an answer that switched protocols. Lives as long as this.
+    virtual TunnelSide tunnel() = 0;
+    // After the last byte: until it may go.
+    virtual io::Task<void> finish_tunnel(Instant deadline) = 0;
 
     // --- the end
     // Nobody waits for the answer any more: what is waited for here fails, later in the turn.

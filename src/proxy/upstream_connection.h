@@ -99,6 +99,10 @@ class UpstreamConnection final : public Upstream {
 
     std::vector<wire::http1::Field> trailers() const override { return reader_.trailers(); }
 
+    TunnelSide tunnel() override { return {.stream = stream_.get(), .early = reader_.take_rest()}; }
+
+    io::Task<void> finish_tunnel(Instant /*deadline*/) override { co_return; }
+
     void close() override { stream_->close(); }
 
     void reset() override { stream_->reset(); }

@@ -8,6 +8,14 @@
 
 namespace datapunk::mesh::proxy {
 
+namespace {
+
+// How long an endpoint that has agreed on HTTP/1.1 is taken to do so again. It is asked anew at
+// every connection: this is only about waiting for each other.
+constexpr Duration kHttp1Believed = std::chrono::minutes(1);
+
+}  // namespace
+
 std::size_t UpstreamPool::Hash::operator()(const KeyView& key) const noexcept {
     return core::hash64(key.address) ^ key.tls_context;
 }
@@ -16,8 +24,7 @@ UpstreamPool::UpstreamPool(io::Network& network, UpstreamPoolConfig config)
     : network_(network), config_(config) {}
 
 UpstreamPtr UpstreamPool::take_idle(std::string_view address, const UpstreamUse& use) {
-    const std::uint64_t context = use.tls == nullptr ? 0 : use.tls->context();
-    const auto found = idle_.find(KeyView{address, context});
+    const auto found = idle_.find(KeyView{address, context_of(use)});
     if (found == idle_.end()) return nullptr;
     List& list = found->second;
     const Instant oldest = network_.loop().now() - config_.idle_timeout;
@@ -32,35 +39,54 @@ UpstreamPtr UpstreamPool::take_idle(std::string_view address, const UpstreamUse&
     return nullptr;
 }
 
-io::Task<Result<UpstreamPtr>> UpstreamPool::connect(
-    std::string host, std::uint16_t port, Instant deadline, UpstreamUse& use
+std::uint64_t UpstreamPool::context_of(const UpstreamUse& use) {
+    return use.tls == nullptr ? 0 : use.tls->context();
+}
+
+io::Task<Result<UpstreamPool::Dialled>> UpstreamPool::dial(
+    std::string host, std::uint16_t port, Instant until, UpstreamUse& use, bool wants_http2
 ) {
-    ConnectionSlot slot = slot_for(use);
-    if (!slot) co_return no_slot(use);
-    const Instant until = std::min(deadline, network_.loop().now() + config_.connect_timeout);
     auto stream = co_await io::connect_to(network_, host, port, until);
     if (!stream) {
         ++counters_.failed;
         use.failed.add();
         co_return std::move(stream).error();
     }
-    std::uint64_t tls_context = 0;
+    Dialled dialled;
+    dialled.is_http2 = wants_http2;
+    dialled.stream = *std::move(stream);
     if (use.tls != nullptr) {
-        auto secured = co_await use.tls->secure(*std::move(stream), host, port, until);
+        auto secured =
+            co_await use.tls->secure(std::move(dialled.stream), host, port, until, wants_http2);
         if (!secured) {
             ++counters_.failed;
             use.tls_failed.add();
             co_return std::move(secured).error();
         }
-        tls_context = secured->context;
-        stream = io::StreamPtr(std::move(secured->stream));
+        dialled.tls_context = secured->context;
+        dialled.is_http2 = secured->is_http2;
+        dialled.stream = io::StreamPtr(std::move(secured->stream));
     }
     ++counters_.created;
     use.created.add();
-    UpstreamPtr made = std::make_unique<UpstreamConnection>(
-        *std::move(stream), std::move(slot), config_.head_bytes_max, tls_context
+    co_return dialled;
+}
+
+UpstreamPtr UpstreamPool::connection_of(Dialled dialled, ConnectionSlot slot) {
+    return std::make_unique<UpstreamConnection>(
+        std::move(dialled.stream), std::move(slot), config_.head_bytes_max, dialled.tls_context
     );
-    co_return std::move(made);
+}
+
+io::Task<Result<UpstreamPtr>> UpstreamPool::connect(
+    std::string host, std::uint16_t port, Instant deadline, UpstreamUse& use
+) {
+    ConnectionSlot slot = slot_for(use);
+    if (!slot) co_return no_slot(use);
+    const Instant until = std::min(deadline, network_.loop().now() + config_.connect_timeout);
+    auto dialled = co_await dial(std::move(host), port, until, use, false);
+    if (!dialled) co_return std::move(dialled).error();
+    co_return connection_of(*std::move(dialled), std::move(slot));
 }
 
 ConnectionSlot UpstreamPool::slot_for(UpstreamUse& use) {
@@ -76,8 +102,8 @@ Error UpstreamPool::no_slot(const UpstreamUse& use) {
     };
 }
 
-UpstreamPtr UpstreamPool::take_stream(std::string_view address) {
-    const auto found = links_.find(KeyView{address, 0});
+UpstreamPtr UpstreamPool::take_stream(std::string_view address, const UpstreamUse& use) {
+    const auto found = links_.find(KeyView{address, context_of(use)});
     if (found == links_.end()) return nullptr;
     auto& list = found->second->list;
     std::erase_if(list, [](const auto& link) { return link->is_over(); });
@@ -86,6 +112,7 @@ UpstreamPtr UpstreamPool::take_stream(std::string_view address) {
         ++counters_.reused;
         return std::make_unique<Http2Upstream>(link);
     }
+    if (network_.loop().now() < found->second->http1_until) return take_idle(address, use);
     return nullptr;
 }
 
@@ -94,9 +121,12 @@ io::Task<Result<UpstreamPtr>> UpstreamPool::connect_stream(
 ) {
     const Instant until = std::min(deadline, network_.loop().now() + config_.connect_timeout);
     const std::string address = fmt::format("{}:{}", host, port);
-    auto found = links_.find(KeyView{address, 0});
-    if (found == links_.end())
-        found = links_.emplace(Key{address, 0}, std::make_unique<Links>(network_.loop())).first;
+    const std::uint64_t context = context_of(use);
+    auto found = links_.find(KeyView{address, context});
+    if (found == links_.end()) {
+        auto fresh = std::make_unique<Links>(network_.loop());
+        found = links_.emplace(Key{address, context}, std::move(fresh)).first;
+    }
     Links& links = *found->second;
 
     struct Use {
@@ -107,9 +137,9 @@ io::Task<Result<UpstreamPtr>> UpstreamPool::connect_stream(
         Links& links;
     };
     const Use in_use(links);  // sweep() leaves it
-    while (links.is_connecting) {
+    while (links.is_connecting && network_.loop().now() >= links.http1_until) {
         const bool in_time = co_await links.made.wait(until);
-        UpstreamPtr shared = take_stream(address);
+        UpstreamPtr shared = take_stream(address, use);
         if (shared != nullptr) co_return std::move(shared);
         if (!in_time)
             co_return Error{
@@ -135,19 +165,22 @@ io::Task<Result<UpstreamPtr>> UpstreamPool::connect_stream(
         Links& links;
     };
     const Connecting connecting(links);
-    auto stream = co_await io::connect_to(network_, host, port, until);
-    if (!stream) {
-        ++counters_.failed;
-        use.failed.add();
-        co_return std::move(stream).error();
+    auto dialled = co_await dial(std::move(host), port, until, use, true);
+    if (!dialled) co_return std::move(dialled).error();
+    if (!dialled->is_http2) {
+        links.http1_until = network_.loop().now() + kHttp1Believed;
+        co_return connection_of(*std::move(dialled), std::move(slot));
     }
-    ++counters_.created;
-    use.created.add();
+    links.http1_until = {};
     const Http2LinkConfig config{
         .head_bytes_max = config_.head_bytes_max, .idle_timeout = config_.idle_timeout
     };
-    links.list.push_back(std::make_shared<Http2Link>(*std::move(stream), std::move(slot), config));
-    UpstreamPtr made = std::make_unique<Http2Upstream>(links.list.back());
+    auto link = std::make_shared<Http2Link>(
+        std::move(dialled->stream), std::move(slot), config, use.tls != nullptr
+    );
+    UpstreamPtr made = std::make_unique<Http2Upstream>(link);
+    // The certificates may have been replaced meanwhile: then it carries this exchange only.
+    if (dialled->tls_context == context) links.list.push_back(std::move(link));
     co_return std::move(made);
 }
 
@@ -200,7 +233,8 @@ void UpstreamPool::sweep() {
     for (auto at = links_.begin(); at != links_.end();) {
         Links& links = *at->second;
         std::erase_if(links.list, [](const auto& link) { return link->is_over(); });
-        const bool is_used = links.users > 0 || !links.list.empty();
+        const bool is_used =
+            links.users > 0 || !links.list.empty() || network_.loop().now() < links.http1_until;
         at = is_used ? std::next(at) : links_.erase(at);
     }
 }

@@ -56,9 +56,11 @@ class UpstreamPool {
     void put_idle(std::string_view address, UpstreamPtr upstream);
 
     // --- endpoints that speak HTTP/2: connections carry many exchanges at a time
-    // One on a connection that takes another, or nullptr. No waiting.
-    UpstreamPtr take_stream(std::string_view address);
-    // One on a new connection; who asks while one is being made waits for that.
+    // One on a connection that takes another, or nullptr. No waiting. Where TLS has agreed on
+    // HTTP/1.1 instead: take_idle().
+    UpstreamPtr take_stream(std::string_view address, const UpstreamUse& use);
+    // One on a new connection; who asks while one is being made waits for that. Where TLS agrees on
+    // HTTP/1.1 instead: that connection.
     io::Task<Result<UpstreamPtr>> connect_stream(
         std::string host, std::uint16_t port, Instant deadline, UpstreamUse& use
     );
@@ -107,10 +109,22 @@ class UpstreamPool {
 
         std::vector<std::shared_ptr<Http2Link>> list;
         bool is_connecting = false;
+        Instant http1_until;    // TLS has agreed on HTTP/1.1: nobody waits for another's connection
         std::size_t users = 0;  // of this, in connect_stream()
         io::Event made;         // or not, but tried
     };
 
+    struct Dialled {
+        io::StreamPtr stream;
+        std::uint64_t tls_context = 0;
+        bool is_http2 = false;
+    };
+
+    io::Task<Result<Dialled>> dial(
+        std::string host, std::uint16_t port, Instant until, UpstreamUse& use, bool wants_http2
+    );
+    UpstreamPtr connection_of(Dialled dialled, ConnectionSlot slot);
+    static std::uint64_t context_of(const UpstreamUse& use);
     bool close_longest_idle(const UpstreamUse& use);
     ConnectionSlot slot_for(UpstreamUse& use);
     static Error no_slot(const UpstreamUse& use);

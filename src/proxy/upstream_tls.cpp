@@ -9,6 +9,7 @@ namespace datapunk::mesh::proxy {
 namespace {
 
 constexpr std::string_view kHttp11 = "http/1.1";
+constexpr std::string_view kHttp2 = "h2";
 
 }  // namespace
 
@@ -29,13 +30,14 @@ UpstreamTlsUse::UpstreamTlsUse(
 }
 
 io::Task<Result<SecuredUpstream>> UpstreamTlsUse::secure(
-    io::StreamPtr raw, std::string host, std::uint16_t port, Instant deadline
+    io::StreamPtr raw, std::string host, std::uint16_t port, Instant deadline, bool wants_http2
 ) {
     const auto context = tls_.contexts->get();
     const std::string& name = tls_.server_name.empty() ? host : tls_.server_name;
     SecuredUpstream secured{
         .stream = io::TlsStream::client(std::move(raw), context, name), .context = context->id()
     };
+    if (wants_http2) secured.stream->offer({std::string(kHttp2), std::string(kHttp11)});
     // A ticket of one context says nothing to another: what that one trusts may be different.
     secured.stream->resume(sessions_, fmt::format("{} {}:{} {}", context->id(), host, port, name));
     auto shaken = co_await secured.stream->handshake(deadline);
@@ -44,9 +46,10 @@ io::Task<Result<SecuredUpstream>> UpstreamTlsUse::secure(
         co_return std::move(shaken).error();
     }
     (secured.stream->is_resumed() ? resumed_ : done_).add();
+    const std::string_view chosen = secured.stream->alpn();
+    secured.is_http2 = wants_http2 && chosen == kHttp2;
     // A server without ALPN is taken at its word; one that chose another protocol is not.
-    if (const std::string_view chosen = secured.stream->alpn();
-        !chosen.empty() && chosen != kHttp11) {
+    if (!chosen.empty() && chosen != kHttp11 && !secured.is_http2) {
         co_return Error{
             .code = Code::invalid,
             .what = fmt::format("{}:{} wants to speak {}", host, port, chosen),

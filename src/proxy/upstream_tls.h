@@ -22,6 +22,7 @@ struct UpstreamTls {
 struct SecuredUpstream {
     std::unique_ptr<io::TlsStream> stream;
     std::uint64_t context = 0;  // id of what it was made with
+    bool is_http2 = false;      // that has been agreed
 };
 
 class UpstreamTlsUse {
@@ -37,9 +38,14 @@ class UpstreamTlsUse {
     // The id of the context in force: a connection made with another one is not used again.
     std::uint64_t context() const { return tls_.contexts->get()->id(); }
 
-    // The handshake with what is at host:port, resuming a session if there is one.
+    // The handshake with what is at host:port, resuming a session if there is one. HTTP/2 is
+    // offered beside HTTP/1.1 if it is wanted; a server that agrees on nothing speaks HTTP/1.1.
     io::Task<Result<SecuredUpstream>> secure(
-        io::StreamPtr raw, std::string host, std::uint16_t port, Instant deadline
+        io::StreamPtr raw,
+        std::string host,
+        std::uint16_t port,
+        Instant deadline,
+        bool wants_http2 = false
     );
 
   private:

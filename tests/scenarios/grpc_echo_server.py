@@ -1,8 +1,9 @@
 """A gRPC server of python3-grpcio, without generated code: messages are bytes.
 
-grpc_echo_server.py PORT NAME: the service test.Echo with Unary, Up (client stream), Down (server stream), Both and Fail.
+grpc_echo_server.py PORT NAME [CERTIFICATE KEY]: the service test.Echo with Unary, Up (client stream), Down (server stream), Both and Fail.
 Fail aborts with the status that its message names, "14"; "14 x3" does so for the first three calls with that text.
 """
+import pathlib
 import sys
 import time
 from concurrent import futures
@@ -60,7 +61,12 @@ def main():
         'Fail': grpc.unary_unary_rpc_method_handler(fail),
         'Sleep': grpc.unary_unary_rpc_method_handler(sleep),
     })])
-    server.add_insecure_port(f'127.0.0.1:{sys.argv[1]}')
+    address = f'127.0.0.1:{sys.argv[1]}'
+    if len(sys.argv) > 3:
+        certificate, key = (pathlib.Path(name).read_bytes() for name in sys.argv[3:5])
+        server.add_secure_port(address, grpc.ssl_server_credentials([(key, certificate)]))
+    else:
+        server.add_insecure_port(address)
     server.start()
     print('ready', flush=True)
     server.wait_for_termination()

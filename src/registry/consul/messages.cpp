@@ -9,6 +9,7 @@
 
 #include "core/strings.h"
 #include "io/address.h"
+#include "registry/answer_text.h"
 #include "registry/consul/consul_config.h"
 #include "wire/json_writer.h"
 
@@ -17,34 +18,6 @@ namespace datapunk::mesh::registry::consul {
 namespace dom = simdjson::dom;
 
 namespace {
-
-constexpr std::size_t kShownBytesMax = 80;  // of a body that makes no sense, in an error
-
-// Printable, short: bodies are a stranger's words and go into one-line messages.
-std::string shown(std::string_view text, std::size_t bytes_max) {
-    std::string out(text.substr(0, bytes_max));
-    std::replace_if(
-        out.begin(),
-        out.end(),
-        [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; },
-        ' '
-    );
-    if (text.size() > bytes_max) out += "…";
-    return out;
-}
-
-Error malformed(std::string_view body, std::string_view why) {
-    return {
-        .code = Code::invalid,
-        .what = fmt::format(
-            "the answer makes no sense ({}), it begins with \"{}\"",
-            why,
-            shown(body, kShownBytesMax)
-        ),
-        .source = Source::registry,
-        .retryable = true
-    };
-}
 
 // Missing and null are empty; so is anything that is not a string.
 std::string_view text_at(const dom::object& object, std::string_view key) {
@@ -232,6 +205,9 @@ void write_probe(wire::JsonWriter& json, const ServiceConfig& config) {
             for (const std::string& argument : check.command) json.string(argument);
             json.end_array();
             break;
+        case HealthCheck::Kind::udp:
+            json.key("UDP").string(probe_target(config));
+            break;
         default:
             json.key("TCP").string(probe_target(config));
     }
@@ -340,11 +316,12 @@ Result<std::optional<Metadata>> parse_node_service(
     dom::element answer;
     std::optional<Metadata> found;
     const auto problem = parser.parse(body.data(), body.size()).get(answer);
-    if (problem != simdjson::SUCCESS) return malformed(body, simdjson::error_message(problem));
+    if (problem != simdjson::SUCCESS)
+        return malformed_answer(body, simdjson::error_message(problem));
     if (answer.is_null()) return found;  // an unknown node
     dom::object services;
     if (answer.at_key("Services").get(services) != simdjson::SUCCESS) {
-        return malformed(body, "a node without Services");
+        return malformed_answer(body, "a node without Services");
     }
     dom::object service;
     if (services.at_key(service_id).get(service) != simdjson::SUCCESS) return found;
@@ -356,7 +333,8 @@ Result<Metadata> parse_agent_service(std::string_view body) {
     dom::parser parser;
     dom::object service;
     const auto problem = parser.parse(body.data(), body.size()).get(service);
-    if (problem != simdjson::SUCCESS) return malformed(body, simdjson::error_message(problem));
+    if (problem != simdjson::SUCCESS)
+        return malformed_answer(body, simdjson::error_message(problem));
     Metadata found;
     read_metadata(service, found);
     return found;
@@ -375,14 +353,15 @@ Result<std::vector<ServiceEndpoint>> parse_health(std::string_view body, WallTim
     dom::parser parser;
     dom::array instances;
     const auto problem = parser.parse(body.data(), body.size()).get(instances);
-    if (problem != simdjson::SUCCESS) return malformed(body, simdjson::error_message(problem));
+    if (problem != simdjson::SUCCESS)
+        return malformed_answer(body, simdjson::error_message(problem));
     std::vector<ServiceEndpoint> endpoints;
     for (const dom::element instance : instances) {
         dom::object fields;
         dom::object service;
         if (instance.get(fields) != simdjson::SUCCESS ||
             fields.at_key("Service").get(service) != simdjson::SUCCESS) {
-            return malformed(body, "an instance without a Service");
+            return malformed_answer(body, "an instance without a Service");
         }
         ServiceEndpoint endpoint;
         if (read_endpoint(fields, service, now, endpoint)) endpoints.push_back(std::move(endpoint));
@@ -404,7 +383,8 @@ Result<std::vector<ServiceSummary>> parse_services(std::string_view body) {
     dom::parser parser;
     dom::object services;
     const auto problem = parser.parse(body.data(), body.size()).get(services);
-    if (problem != simdjson::SUCCESS) return malformed(body, simdjson::error_message(problem));
+    if (problem != simdjson::SUCCESS)
+        return malformed_answer(body, simdjson::error_message(problem));
     std::vector<ServiceSummary> summaries;
     for (const auto& [name, unused] : services) {
         ServiceSummary summary{.name = std::string(name), .tags = {}};
@@ -457,7 +437,7 @@ Error refusal(const http::Response& response) {
     };
     Error error{
         .code = Code::invalid,
-        .what = fmt::format("{} {}", response.status, shown(core::trim(body), 200)),
+        .what = fmt::format("{} {}", response.status, shown(body)),
         .source = Source::registry
     };
     // Some versions say 500 where others say 403 or 404; the words are the same.

@@ -2,8 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include "wire/grpc/health.h"
-
 namespace datapunk::mesh::wire::grpc {
 namespace {
 

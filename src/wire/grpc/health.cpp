@@ -6,6 +6,7 @@
 #include <array>
 
 #include "core/strings.h"
+#include "wire/grpc/call.h"
 
 namespace datapunk::mesh::wire::grpc {
 
@@ -117,27 +118,9 @@ std::string timeout_text(std::chrono::nanoseconds timeout) {
 }
 
 std::string_view status_name(std::string_view code) noexcept {
-    constexpr std::array<std::string_view, 17> kNames = {
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED"
-    };
-    const auto number = core::parse_number<unsigned>(code);
-    return number && *number < kNames.size() ? kNames[*number] : code;
+    const auto number = core::parse_number<std::uint8_t>(code);
+    if (!number || *number > static_cast<std::uint8_t>(GrpcStatus::unauthenticated)) return code;
+    return to_string(static_cast<GrpcStatus>(*number));
 }
 
 }  // namespace datapunk::mesh::wire::grpc

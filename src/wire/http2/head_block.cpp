@@ -19,6 +19,7 @@ using http1::Reject;
 namespace {
 
 constexpr std::size_t kFieldOverhead = 32;  // RFC 9113 10.5.1
+constexpr std::size_t kProtocolBytesMax = 32;
 // A larger head's memory is not kept for the next one.
 constexpr std::size_t kBytesKept = 4UL * 1024;
 
@@ -139,6 +140,18 @@ Reject HeadBlock::to_request(http1::RequestHead& out, bool ended) {
         !http1::all_in(out.method_text, http1::kToken))
         return Reject::bad_method;
     out.method = http1::method_of(out.method_text);
+    // Extended CONNECT (RFC 8441) is what HTTP/1.1 writes as a GET with Upgrade.
+    const std::string_view protocol = pseudo(":protocol");
+    if (!protocol.empty()) {
+        const bool is_name =
+            protocol.size() <= kProtocolBytesMax && http1::all_in(protocol, http1::kToken);
+        if (out.method != Method::connect || !is_name) return Reject::bad_method;
+        if (out.has_content_length) return Reject::bad_content_length;
+        out.method = Method::get;
+        out.method_text = "GET";
+        out.upgrade = protocol;
+        out.has_upgrade = true;
+    }
     const std::string_view authority = pseudo(":authority");
     out.target = out.method == Method::connect ? authority : pseudo(":path");
     if (out.target.size() > http1::Limits().target_bytes_max) return Reject::target_too_long;
@@ -173,7 +186,9 @@ Reject HeadBlock::to_request(http1::RequestHead& out, bool ended) {
         }
     }
     if (out.host.empty()) return Reject::no_host;
-    if (ended) {
+    if (out.has_upgrade) {  // bytes of another protocol follow, and no body
+        out.expects_continue = false;
+    } else if (ended) {
         if (out.content_length > 0) return Reject::truncated_body;
         out.expects_continue = false;
     } else if (out.has_content_length && out.content_length > 0) {

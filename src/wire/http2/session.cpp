@@ -114,6 +114,8 @@ Session::Session(Role role, const SessionLimits& limits, Instant now)
     if (role == Role::server) {
         settings.push_back({NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, limits.streams_max});
         settings.push_back({NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1});
+        if (limits.extended_connect)
+            settings.push_back({NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1});
     } else {
         settings.push_back({NGHTTP2_SETTINGS_ENABLE_PUSH, 0});
         settings.push_back({NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 0});
@@ -362,6 +364,12 @@ bool Session::can_request() const noexcept {
     );
     return !is_going_ && abuse_ == Abuse::none && all_.size() < limit &&
            nghttp2_session_check_request_allowed(session_) != 0;
+}
+
+bool Session::takes_extended_connect() const noexcept {
+    return nghttp2_session_get_remote_settings(
+               session_, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL
+           ) == 1;
 }
 
 H2Stream* Session::request(const FieldList& fields, bool has_body) {

@@ -66,6 +66,7 @@ struct SessionLimits {
     std::uint32_t connection_window = 1024U * 1024;  // and for all of them
     std::size_t output_bytes_max = 64UL * 1024;      // pulled and not yet sent
     std::size_t interim_max = 16;                    // 1xx heads for one request
+    bool extended_connect = false;                   // a server says that it takes that (RFC 8441)
 };
 
 class Session;
@@ -189,6 +190,10 @@ class Session {
     // The peer has seen announce_end().
     bool end_was_seen() const noexcept { return end_was_seen_; }
 
+    // The peer's SETTINGS have come; and they say that it takes the extended CONNECT.
+    bool has_settings() const noexcept { return has_settings_; }
+    bool takes_extended_connect() const noexcept;
+
     // The peer takes no new streams on this connection.
     bool is_going() const noexcept { return is_going_; }
 
@@ -255,6 +260,7 @@ class Session {
     bool midway_ = false;
     bool is_going_ = false;
     bool end_was_seen_ = false;
+    bool has_settings_ = false;
     std::uint64_t pongs_ = 0;
     // Which of the peer's latest streams were opened at all, and which were reset from here.
     std::int32_t last_opened_ = 0;

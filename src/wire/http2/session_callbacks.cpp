@@ -86,6 +86,9 @@ int SessionCallbacks::on_frame(
         case NGHTTP2_GOAWAY:
             session.is_going_ = true;
             return 0;
+        case NGHTTP2_SETTINGS:
+            if ((frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) session.has_settings_ = true;
+            return 0;
         case NGHTTP2_HEADERS:
             session.midway_ = false;
             break;
