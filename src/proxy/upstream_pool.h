@@ -59,7 +59,8 @@ class UpstreamPool {
     // One on a connection that takes another, or nullptr. No waiting. Where TLS has agreed on
     // HTTP/1.1 instead: take_idle().
     UpstreamPtr take_stream(std::string_view address, const UpstreamUse& use);
-    // One on a new connection; who asks while one is being made waits for that. Where TLS agrees on
+    // One on a new connection; who asks while one is being made waits for that and for what
+    // the endpoint allows on it. Where TLS agrees on
     // HTTP/1.1 instead: that connection.
     io::Task<Result<UpstreamPtr>> connect_stream(
         std::string host, std::uint16_t port, Instant deadline, UpstreamUse& use

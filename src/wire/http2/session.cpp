@@ -357,12 +357,12 @@ void Session::interim(H2Stream& stream, const FieldList& fields) {
     );
 }
 
-bool Session::can_request() const noexcept {
+bool Session::can_request(std::size_t more) const noexcept {
     const std::uint32_t limit = std::min(
         nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS),
         limits_.streams_max
     );
-    return !is_going_ && abuse_ == Abuse::none && all_.size() < limit &&
+    return !is_going_ && abuse_ == Abuse::none && all_.size() + more <= limit &&
            nghttp2_session_check_request_allowed(session_) != 0;
 }
 

@@ -165,7 +165,8 @@ class Session {
     void interim(H2Stream& stream, const FieldList& fields);
     // A client's request; nullptr if the connection takes no more (see can_request()).
     H2Stream* request(const FieldList& fields, bool has_body);
-    bool can_request() const noexcept;
+    // May so many more be begun now?
+    bool can_request(std::size_t more = 1) const noexcept;
     // The next piece of a body; the one before is taken. It and the trailers stay good until
     // is_taken(), or release().
     void offer(
