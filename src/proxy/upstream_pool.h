@@ -113,6 +113,9 @@ class UpstreamPool {
         Instant http1_until;    // TLS has agreed on HTTP/1.1: nobody waits for another's connection
         std::size_t users = 0;  // of this, in connect_stream()
         io::Event made;         // or not, but tried
+
+        // One whose SETTINGS have not come: who waits for it waits with others.
+        std::shared_ptr<Http2Link> young() const;
     };
 
     struct Dialled {
