@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
 
 #include "apps/build_info.h"
 #include "apps/discovery_settings.h"
 #include "apps/endpoint_query.h"
+#include "apps/listener_settings.h"
 #include "config/effective.h"
 #include "config/routes.h"
 #include "routing/route_table.h"
@@ -18,48 +20,6 @@ namespace {
 
 constexpr std::size_t kEventsMax = 512;  // shown on /events; older ones are in the log
 constexpr Duration kTick = std::chrono::seconds(1);
-
-proxy::ListenerTcp tcp_of(const config::ListenerSection& section) {
-    proxy::ListenerTcp tcp{
-        .is_on = section.protocol == config::ListenerProtocol::tcp,
-        .service = section.tcp.service,
-        .sni = {},
-        .duration_max = section.tcp.duration_max,
-        .send_proxy = static_cast<proxy::SendProxy>(section.tcp.send_proxy)
-    };
-    for (const auto& route : section.tcp.sni) tcp.sni.push_back({route.names, route.service});
-    return tcp;
-}
-
-proxy::ListenerConfig listener_of(
-    const config::ListenerSection& section, const Certificates::Slot& certificates
-) {
-    return {
-        .name = section.name,
-        .address = section.address,
-        .port = section.port,
-        .connections_max = section.limits.connections_max,
-        .head_bytes_max = section.limits.head_bytes_max,
-        .body_bytes_max = section.limits.body_bytes_max,
-        .streams_max = section.limits.streams_max,
-        .idle_timeout = section.idle_timeout,
-        .head_timeout = section.head_timeout,
-        .body_timeout = section.body_timeout,
-        .body_rate_min = section.limits.body_rate_min,
-        .access_log = section.access_log,
-        .tls =
-            {.contexts = certificates,
-             .handshake_timeout = section.tls.handshake_timeout,
-             .handshakes_max = section.tls.handshakes_max,
-             .allow = section.tls.allow},
-        .tcp = tcp_of(section),
-        .upgrade =
-            {.protocols = section.upgrade.protocols,
-             .idle_timeout = section.upgrade.idle_timeout,
-             .duration_max = section.upgrade.duration_max},
-        .proxy_from = {}
-    };
-}
 
 EndpointSet fixed_set(
     const std::string& name, const std::vector<config::NetworkAddress>& endpoints
@@ -84,9 +44,7 @@ EndpointSet fixed_set(
 Result<> check_startable(const config::Config& config) {
     if (auto usable = check_certificates(config); !usable) return usable;
     for (const auto& listener : config.listeners) {
-        for (const std::string& text : listener.proxy_protocol_from) {
-            if (auto range = io::parse_address_range(text); !range) return std::move(range).error();
-        }
+        if (auto made = listener_of(listener, nullptr); !made) return std::move(made).error();
     }
     std::vector<std::pair<std::string, std::string>> addresses = {
         {"admin.address", config.admin.address},
@@ -169,6 +127,7 @@ Result<> Agent::make_services() {
         if (listener.protocol != config::ListenerProtocol::tcp) continue;
         if (!listener.tcp.service.empty()) tcp.insert(listener.tcp.service);
         for (const auto& route : listener.tcp.sni) tcp.insert(route.service);
+        for (const auto& to : listener.capture.destinations) tcp.insert(to.service);
     }
     names.insert(tcp.begin(), tcp.end());
     for (const std::string& name : names) {
@@ -349,13 +308,12 @@ Result<> Agent::start_workers() {
             slot = *std::move(made);
         }
         auto listener = listener_of(section, slot);
-        for (const std::string& text : section.proxy_protocol_from) {
-            auto range = io::parse_address_range(text);
-            if (!range) return std::move(range).error();
-            listener.proxy_from.push_back(*range);
-        }
-        listeners.push_back(std::move(listener));
+        if (!listener) return std::move(listener).error();
+        listeners.push_back(*std::move(listener));
     }
+    const bool captures = std::any_of(listeners.begin(), listeners.end(), [](const auto& listener) {
+        return listener.capture.is_on;
+    });
     workers_ = std::make_unique<WorkerPool>(
         loop_,
         proxy::ProxyShared{
@@ -363,7 +321,7 @@ Result<> Agent::start_workers() {
             .services = services_,
             .metrics = metrics_,
             .log = log_,
-            .pool = {},
+            .pool = {.loops = captures ? &loops_ : nullptr},
             .requests = &requests_
         },
         sockets_

@@ -112,6 +112,7 @@ class Agent {
     metrics::MetricRegistry metrics_;
     Certificates certificates_;
     proxy::UpstreamServices services_;
+    proxy::LoopGuard loops_;  // outlives the workers
     proxy::RequestLog requests_;
     std::vector<std::unique_ptr<policy::ServiceCollector>> collectors_;  // in services_' order
     std::unique_ptr<internal::SharedBreakers> shared_breakers_;          // null: no Redis
