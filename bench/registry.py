@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Measures the embedded registry, durable, beside a real Consul whose disk is memory: rates, latency, fan-out, storms, memory.
+"""Measures the embedded registry, durable, beside a real Consul whose disk is memory: rates, latency, fan-out, storms, memory; and what the library's callers feel.
 
-Needs dpmesh and bench/registry_load in --build (target benches). Without Consul (tools/peers/consul.sh) ours is
+Needs dpmesh, bench/registry_load and bench/mesh_load in --build (target benches). Without Consul (tools/peers/consul.sh) ours is
 measured alone. See bench/README.md. Exit status: 0 measured, 1 something failed.
 """
 import argparse
@@ -54,8 +54,8 @@ class Server:
         return measure.cpu_seconds(self.process.pid)
 
 
-def load(args, server, *words, deadline=600):
-    done = subprocess.run([args.build / 'bench/registry_load', str(server.port), *map(str, words)],
+def load(args, server, *words, deadline=600, program='registry_load'):
+    done = subprocess.run([args.build / 'bench' / program, str(server.port), *map(str, words)],
                           capture_output=True, text=True, timeout=deadline, check=False)
     if done.returncode:
         raise RuntimeError(f'{server.name}: {" ".join(map(str, words))}: {done.stderr.strip()} {done.stdout.strip()[-300:]}')
@@ -123,6 +123,32 @@ def latency(args, servers, folder, data, lines):
         if server.name == 'dpmesh':
             for what in ('fsync', 'beyond_fsync'):
                 lines.append(f'{"  " + what:34}{one[what]["p50"]:10.2f}{one[what]["p99"]:10.2f}{one[what]["last"]:10.2f}')
+    lines.append('')
+
+
+def picker(args, folder, data, lines):
+    """What the library's callers feel: a mesh registers, another one's picker gives it out."""
+    server = ours(args, folder, 'picker')
+    one = load(args, server, 'picker', args.picker_rounds, folder, program='mesh_load')[0]
+    data['picker'] = one
+    lines.append('register_service() called in one mesh -> given out by the picker of another, ten endpoints, ms')
+    lines.append(f'{"":34}{"p50":>10}{"p99":>10}{"worst":>10}')
+    for title, row in (('all of it', one), ('  fsync', one['fsync']), ('  beyond_fsync', one['beyond_fsync']), ('  the call returns after', one['call'])):
+        lines.append(f'{title:34}{row["p50"]:10.2f}{row["p99"]:10.2f}{row["last"]:10.2f}')
+    lines.append('')
+    server.process.stop()
+
+
+def change(args, folder, data, lines):
+    """What a change in a large service costs a mesh that calls and watches it, from the answer on the wire to the picker."""
+    lines.append('CPU of a mesh for one change in a service, ms: reading, decoding, difference, policies, picker, freeing the old set')
+    lines.append(f'{"endpoints":34}{"bytes":>10}{"p50":>10}{"p99":>10}{"idle p50":>10}')
+    for count in (100, 1000, 10_000):
+        server = ours(args, folder, f'change{count}')
+        one = load(args, server, 'change', count, args.change_rounds, program='mesh_load')[0]
+        data.setdefault('change', []).append(one)
+        lines.append(f'{count:<34}{one["bytes"]:10.0f}{one["p50"]:10.2f}{one["p99"]:10.2f}{one["idle"]["p50"]:10.2f}')
+        server.process.stop()
     lines.append('')
 
 
@@ -212,6 +238,8 @@ def arguments():
     args.rounds = args.rounds or (1 if args.quick else 3)
     args.seconds = args.seconds or (1 if args.quick else 3)
     args.latency_rounds = 100 if args.quick else 500
+    args.picker_rounds = 40 if args.quick else 200
+    args.change_rounds = 8 if args.quick else 40
     return args
 
 
@@ -230,6 +258,8 @@ def run(args, folder):
              f'dpmesh: durable, on a disk. consul {version}: its state on a tmpfs. Client and server share the cores.', '']
     rates(args, servers, data, lines)
     latency(args, servers, folder, data, lines)
+    picker(args, folder, data, lines)
+    change(args, folder, data, lines)
     fanout(args, servers, data, lines)
     for server in servers:
         data.setdefault('rss_mib', {})[server.name] = server.rss_mib()

@@ -6,7 +6,9 @@ Usage: tools/check_docs.py [--fix] [ROOT]. Tests: tools/check_docs_test.py. For 
   * relative links lead to files, and #fragments to headings
   * paths of this project named in `code` exist (`src/balance/round_robin.h`, globs too)
   * members named in `code` exist in a file that knows the class (`Exchange::serve`)
-  * tests named in `code` exist (`RoundRobin.HonoursWeights`)
+  * tests named in `code` exist (`RoundRobin.HonoursWeights`, `Seeds/Model.Holds`), and so do behaviours of the conformance suite
+    (behaviour `TheSameIdAgainReplaces`)
+  * docs/seeds.md: each thing that is there names a test, each line points to such a thing, or says itself where it is solved
   * metrics named in `code` are in src/metrics/names.h, and docs/operations.md names all of them
   * a block between <!-- text of FILE --> and <!-- end --> is the text of FILE between its lines
     `// README: begin` and `// README: end`, or the whole file if it has none; FILE may also be `arrows`, the rooms and
@@ -22,7 +24,8 @@ LINK = re.compile(r'\]\(([^)\s]+)\)')
 CODE = re.compile(r'`([^`\n]+)`')
 PATH = re.compile(r'(?:%s)/[\w.*/{},+-]*' % '|'.join(re.escape(room) for room in ROOMS))
 MEMBER = re.compile(r'(?:\w+::)*([A-Z]\w+)::(~?\w+)(?:\(.*\))?')
-TEST = re.compile(r'[A-Z]\w+\.[A-Z]\w+')
+TEST = re.compile(r'(?:[A-Z]\w+/)?[A-Z]\w+\.[A-Z]\w+')
+BEHAVIOURS = re.compile(r'\bbehaviours? ((?:`\w+`(?:, | and )?)+)')
 METRIC = re.compile(r'(?:mesh|process)_[a-z_]+_(?:total|seconds|bytes|open|state|ejected|known|healthy|up|active|info|flight|fds)')
 SAME = re.compile(r'(<!-- text of (\S+) -->\n+```\w*\n)(.*?)(```\n+<!-- end -->)', re.S)
 
@@ -38,11 +41,52 @@ def anchors(text):
 
 
 def tests_of(root):
-    found = set()
+    found, prefixes = set(), set()
     for path in [*root.glob('src/**/*.cpp'), *root.glob('src/**/*.h'), *root.glob('tests/**/*.cpp'), *root.glob('bench/**/*.cpp')]:
-        for match in re.finditer(r'^(?:TYPED_)?TEST(?:_[FP])?\(\s*(\w+),\s*(\w+)\s*\)', path.read_text(), re.M):
+        text = path.read_text()
+        for match in re.finditer(r'^(?:TYPED_)?TEST(?:_[FP])?\(\s*(\w+),\s*(\w+)\s*\)', text, re.M):
             found.add(f'{match[1]}.{match[2]}')
-    return found
+        prefixes |= {(match[2], match[1]) for match in re.finditer(r'^INSTANTIATE_TEST_SUITE_P\(\s*(\w+),\s*(\w+)', text, re.M)}
+    return found | {f'{prefix}/{name}' for name in found for suite, prefix in prefixes if name.startswith(suite + '.')}
+
+
+def behaviours_of(root):
+    """Every word of the conformance suite."""
+    return {word for path in root.glob('src/registry/test_conformance*.h') for word in re.findall(r'\w+', path.read_text())}
+
+
+def ids_in(cell):
+    """R5, D1–D3: the ids of part 1 that a line of part 2 points to."""
+    for match in re.finditer(r'\b([A-Z])(\d+)(?:–(?:\1)?(\d+))?\b', re.sub(r'`[^`]*`|\]\([^)]*\)', '', cell)):
+        for number in range(int(match[2]), int(match[3] or match[2]) + 1):
+            yield f'{match[1]}{number}'
+
+
+def check_seeds(text):
+    """(line, problem): each row says what it must, whoever it is that says it."""
+    tested, rows = {}, []
+    for number, line in enumerate(text.split('\n'), 1):
+        cells = [cell.strip() for cell in re.sub(r'`[^`]*`', lambda m: m[0].replace('|', ' '), line).strip('|').split('|')]
+        if not line.startswith('|') or set(line) <= set('|- ') or cells[0] in ('id', 'lines'):
+            continue
+        if len(cells) == 5 and re.fullmatch(r'[A-Z]\d+', cells[0]):
+            tested[cells[0]] = bool(TEST.search(cells[4]) or BEHAVIOURS.search(cells[4]) or 'tests/scenarios/' in cells[4])
+            if cells[2].startswith(('yes', 'in part')) and not tested[cells[0]]:
+                yield number, f'{cells[0]} is there, and no test says so'
+        elif len(cells) == 3:
+            rows.append((number, cells))
+        else:
+            yield number, f'{len(cells)} columns'
+    for number, (lines, statement, where) in rows:
+        ids = list(ids_in(where))
+        for one in ids:
+            if one not in tested:
+                yield number, f'points to {one}, which is not there'
+        says_itself = re.search(r'`[^`]+`|\]\(', where)
+        if not ids and not says_itself:
+            yield number, f'line {lines} says nowhere where it is true'
+        if statement.startswith('issue') and not any(tested.get(one) for one in ids) and not TEST.search(where):
+            yield number, f'the issue of line {lines} has no test'
 
 
 def words_of(root):
@@ -102,7 +146,7 @@ def fix(root, path):
     path.write_text(SAME.sub(fresh, path.read_text()))
 
 
-def check_document(root, path, tests, metrics, words=None):
+def check_document(root, path, tests, metrics, words=None, behaviours=frozenset()):
     """(line, problem) for everything in one document that is not so."""
     text = path.read_text()
     line_of = lambda offset: text.count('\n', 0, offset) + 1
@@ -116,6 +160,10 @@ def check_document(root, path, tests, metrics, words=None):
             yield line_of(found.start()), f'link to {target}, which is not there'
         elif fragment and where.suffix == '.md' and fragment not in anchors(where.read_text()):
             yield line_of(found.start()), f'link to #{fragment}, which is no heading of {where.name}'
+    for found in BEHAVIOURS.finditer(prose):
+        for name in re.findall(r'\w+', found[1].replace(' and ', ' ')):
+            if behaviours and name not in behaviours:
+                yield line_of(found.start()), f'there is no behaviour {name}'
     for found in CODE.finditer(prose):
         code = found[1]
         for name in PATH.finditer(code):
@@ -141,13 +189,17 @@ def main(root, is_fixing):
     for path in documents(root) if is_fixing else ():
         fix(root, path)
     tests, metrics, words, problems = tests_of(root), metrics_of(root), words_of(root), []
+    behaviours = behaviours_of(root)
     for path in documents(root):
         name = path.relative_to(root)
-        problems += [f'{name}:{line}: {what}' for line, what in check_document(root, path, tests, metrics, words)]
+        problems += [f'{name}:{line}: {what}' for line, what in check_document(root, path, tests, metrics, words, behaviours)]
     operations = root / 'docs/operations.md'
     if operations.exists():
         unnamed = metrics - set(re.findall(r'\w+', operations.read_text()))
         problems += [f'docs/operations.md: does not name the metric {name}' for name in sorted(unnamed)]
+    seeds = root / 'docs/seeds.md'
+    if seeds.exists():
+        problems += [f'docs/seeds.md:{line}: {what}' for line, what in check_seeds(seeds.read_text())]
     reasons = root / 'docs/reasons.md'
     if reasons.exists():
         unnamed = reasons_of(root) - set(re.findall(r'`(\w+)`', reasons.read_text()))

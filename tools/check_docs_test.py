@@ -11,7 +11,7 @@ import check_docs
 FILES = {
     'src/balance/pick.cpp': 'int pick();\n',
     'src/balance/picker.h': 'class Picker { int take(); };\n',
-    'src/balance/pick_test.cpp': 'TEST(Pick, TakesTheFirst) {}\nTEST_F(\n    PickTest, TakesTheOther\n) {}\n',
+    'src/balance/pick_test.cpp': 'TEST(Pick, TakesTheFirst) {}\nTEST_F(\n    PickTest, TakesTheOther\n) {}\nINSTANTIATE_TEST_SUITE_P(\n    All, PickTest, Values(1));\n',
     'src/metrics/names.h': 'inline constexpr MetricFamily kRequests{"mesh_requests_total", counter};\n',
     'examples/small.cpp': 'before\n// README: begin\nint main() {}\n// README: end\nafter\n',
     'CMakeLists.txt': 'mesh_room(core LIBS fmt)\nmesh_room(balance NEEDS core gone LIBS x TEST_NEEDS sim)\nmesh_room(gone)\n',
@@ -47,6 +47,30 @@ class CheckDocs(unittest.TestCase):
     def test_tests(self):
         self.assertEqual(self.problems('`Pick.TakesTheFirst` `PickTest.TakesTheOther` `EndpointSet.stale`'), [])
         self.assertEqual(self.problems('`Pick.TakesTheLast`'), ['1: there is no test Pick.TakesTheLast'])
+        self.assertEqual(self.problems('`All/PickTest.TakesTheOther`'), [])
+        self.assertEqual(self.problems('`Some/PickTest.TakesTheOther`'), ['1: there is no test Some/PickTest.TakesTheOther'])
+
+    def test_behaviours(self):
+        known = {'ItStays', 'ItGoes'}
+        with tempfile.TemporaryDirectory() as directory:
+            page = pathlib.Path(directory) / 'page.md'
+            page.write_text('behaviours `ItStays`, `ItGoes`; behaviour `ItSleeps`')
+            self.assertEqual(list(check_docs.check_document(page.parent, page, set(), set(), None, known)),
+                             [(1, 'there is no behaviour ItSleeps')])
+
+    def test_seeds(self):
+        def problems(thing, line):
+            head = '| id | what | state | where | tests |\n|---|---|---|---|---|\n'
+            return [what for _, what in check_docs.check_seeds(f'{head}{thing}\n\n| lines | statement | where |\n|---|---|---|\n{line}\n')]
+        good = '| R1 | a thing | yes | `a.h` | `Pick.TakesTheFirst` |'
+        untested = '| R1 | a thing | otherwise: not needed | | |'
+        self.assertEqual(problems(good, '| 7 | issue: it breaks | R1 |'), [])
+        self.assertEqual(problems(good, '| 7–9 | a statement | otherwise: `b.h` |'), [])
+        self.assertEqual(problems('| R1 | a thing | yes | `a.h` | |', '| 7 | a | R1 |'), ['R1 is there, and no test says so'])
+        self.assertEqual(problems(good, '| 7 | a | R1–R2 |'), ['points to R2, which is not there'])
+        self.assertEqual(problems(good, '| 7 | a | |'), ['line 7 says nowhere where it is true'])
+        self.assertEqual(problems(untested, '| 7 | issue: it breaks | R1 |'), ['the issue of line 7 has no test'])
+        self.assertEqual(problems(untested, '| 7 | issue: it breaks | `Pick.TakesTheFirst` |'), [])
 
     def test_members(self):
         self.assertEqual(self.problems('`Picker::take` `balance::Picker::take()` `std::move`'), [])

@@ -9,7 +9,6 @@
 //     registry_load PORT storm CLIENTS SECONDS
 //     registry_load PORT herd WATCHERS
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -24,68 +23,13 @@
 #include <vector>
 
 #include "http_load.h"
+#include "registry_requests.h"
 
 namespace datapunk::mesh::load {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-std::string registration(std::string_view service, std::uint64_t id, std::uint64_t version = 0) {
-    // A TTL check that nobody renews meanwhile: an instance as real ones look, and no work of its
-    // own for the registry.
-    return put_request(
-        "/v1/agent/service/register",
-        fmt::format(
-            R"({{"Name":"{0}","ID":"{0}-{1}","Address":"10.0.{2}.{3}","Port":{4},"Tags":["v1"],)"
-            R"("Meta":{{"version":"{5}"}},"Check":{{"TTL":"3600s","Status":"passing"}}}})",
-            service,
-            id,
-            id / 250 % 250,
-            id % 250 + 1,
-            8000 + id % 1000,
-            version
-        )
-    );
-}
-
-std::string flip(std::string_view service, std::uint64_t id, bool passes) {
-    return put_request(
-        fmt::format("/v1/agent/check/{}/service:{}-{}", passes ? "pass" : "warn", service, id), ""
-    );
-}
-
-std::string health(std::string_view service, std::uint64_t after = 0) {
-    if (after == 0) return get_request(fmt::format("/v1/health/service/{}", service));
-    return get_request(fmt::format("/v1/health/service/{}?index={}&wait=120s", service, after));
-}
-
-void expect_ok(const LoadAnswer& answer, std::string_view what) {
-    if (answer.status == 200) return;
-    fmt::print(stderr, "registry_load: {} was answered {}\n", what, answer.status);
-    std::exit(1);
-}
-
-void add_instances(
-    HttpLoad& load, std::size_t control, std::string_view service, std::uint64_t instances
-) {
-    for (std::uint64_t id = 0; id < instances; ++id) {
-        expect_ok(load.ask(control, registration(service, id)), "a registration");
-    }
-}
-
-std::string times(std::vector<double>& sorted_later) {
-    std::sort(sorted_later.begin(), sorted_later.end());
-    if (sorted_later.empty()) return R"("count":0)";
-    return fmt::format(
-        R"("count":{},"first":{:.3f},"p50":{:.3f},"p99":{:.3f},"last":{:.3f})",
-        sorted_later.size(),
-        sorted_later.front(),
-        percentile(sorted_later, 0.5),
-        percentile(sorted_later, 0.99),
-        sorted_later.back()
-    );
-}
 
 // One check flips while so many wait: when does each have the answer?
 void fanout(std::uint16_t port, std::span<const std::uint64_t> arguments) {
@@ -204,18 +148,9 @@ void query_rate(std::uint16_t port, std::span<const std::uint64_t> arguments) {
     closed_loops(port, arguments[0], seconds(arguments[2]), [&](std::uint64_t) { return request; });
 }
 
-double fsync_milliseconds(int fd) {
-    const std::string frames(2 * 4120, 'x');  // what one commit writes: two frames of the WAL
-    const Clock::time_point start = Clock::now();
-    if (::write(fd, frames.data(), frames.size()) < 0 || ::fsync(fd) != 0) std::exit(1);
-    return in_ms(Clock::now() - start);
-}
-
 // From a registration sent to the waiting watcher's answer, beside what an fsync takes right now.
 void latency(std::uint16_t port, std::uint64_t rounds, const std::string& directory) {
-    const std::string path = directory + "/fsync";
-    const int fd = ::open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    if (fd < 0) std::exit(1);
+    FsyncClock fsync(directory);
     HttpLoad load(port);
     const std::size_t control = load.connect();
     const std::size_t watcher = load.connect();
@@ -227,7 +162,7 @@ void latency(std::uint16_t port, std::uint64_t rounds, const std::string& direct
         const LoadAnswer before = load.ask(control, health("late"));
         load.send(watcher, health("late", before.index));
         std::this_thread::sleep_for(milliseconds(5));
-        synced.push_back(fsync_milliseconds(fd));
+        synced.push_back(fsync.milliseconds());
         int answers = 0;
         double took = 0;
         const Clock::time_point start = Clock::now();
@@ -244,8 +179,6 @@ void latency(std::uint16_t port, std::uint64_t rounds, const std::string& direct
         seen.push_back(took);
         beyond.push_back(took - synced.back());
     }
-    ::close(fd);
-    ::unlink(path.c_str());
     const std::string fsyncs = times(synced);
     fmt::print(R"({{{},"fsync":{{{}}},)", times(seen), fsyncs);
     fmt::print("\"beyond_fsync\":{{{}}}}}\n", times(beyond));

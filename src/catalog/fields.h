@@ -21,8 +21,9 @@
 
 namespace datapunk::mesh::catalog {
 
-// 2: access control and prepared queries. 3: locks and sessions. 4: events. 5: is_alone.
-inline constexpr std::uint8_t kFormatVersion = 5;
+// 2: access control and prepared queries. 3: locks and sessions. 4: events. 5: is_alone. 6: checks
+// may be of kind udp.
+inline constexpr std::uint8_t kFormatVersion = 6;
 
 template <class A, class... T>
 void all(A& archive, T&... values) {
@@ -41,9 +42,9 @@ void fields(auto& a, auto& r, const ServiceRow*) {
         r.tagged_addresses, r.index);
 }
 void fields(auto& a, auto& r, const CheckDefinition*) {
-    a.enumeration(r.kind, CheckKind::maintenance);
+    a.enumeration(r.kind, CheckKind::udp);
     all(a, r.url, r.method, r.header, r.body, r.tls_server_name, r.tls_skip_verify,
-        r.disable_redirects, r.tcp, r.grpc, r.grpc_use_tls, r.args, r.alias_node, r.alias_service,
+        r.disable_redirects, r.place, r.grpc, r.grpc_use_tls, r.args, r.alias_node, r.alias_service,
         r.interval, r.timeout, r.ttl, r.success_before_passing, r.failures_before_warning,
         r.failures_before_critical, r.deregister_after);
 }

@@ -122,7 +122,7 @@ Result<> check_definition(const CheckDefinition& d) {
           &d.method,
           &d.body,
           &d.tls_server_name,
-          &d.tcp,
+          &d.place,
           &d.grpc,
           &d.alias_node,
           &d.alias_service}) {
@@ -155,7 +155,8 @@ Result<> check_row(CheckRow& check) {
 Result<> check_agent_check(CheckRow& check, Duration deregister_after_min) {
     CheckDefinition& d = check.definition;
     const bool by_interval = d.kind == CheckKind::http || d.kind == CheckKind::tcp ||
-                             d.kind == CheckKind::grpc || d.kind == CheckKind::script;
+                             d.kind == CheckKind::udp || d.kind == CheckKind::grpc ||
+                             d.kind == CheckKind::script;
     if (d.interval > Duration::zero() && d.ttl > Duration::zero()) {
         return invalid("Invalid check: Interval and TTL cannot both be specified");
     }
@@ -460,8 +461,8 @@ struct Prepare {
 }  // namespace
 
 std::string_view to_string(CheckKind kind) noexcept {
-    constexpr std::array<std::string_view, 8> kNames = {
-        "", "ttl", "http", "tcp", "grpc", "script", "alias", "maintenance"
+    constexpr std::array<std::string_view, 9> kNames = {
+        "", "ttl", "http", "tcp", "grpc", "script", "alias", "maintenance", "udp"
     };
     return kNames[static_cast<std::size_t>(kind)];
 }

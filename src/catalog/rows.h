@@ -58,7 +58,7 @@ struct ServiceRow {
 };
 
 // `none`: somebody else runs the check and writes the result with catalog/register.
-enum class CheckKind : std::uint8_t { none, ttl, http, tcp, grpc, script, alias, maintenance };
+enum class CheckKind : std::uint8_t { none, ttl, http, tcp, grpc, script, alias, maintenance, udp };
 
 // As Consul's "Type": "", "ttl", "http", …
 std::string_view to_string(CheckKind kind) noexcept;
@@ -73,8 +73,8 @@ struct CheckDefinition {
     std::string tls_server_name;
     bool tls_skip_verify = false;
     bool disable_redirects = false;
-    std::string tcp;   // host:port
-    std::string grpc;  // host:port[/service]
+    std::string place;  // tcp, udp: host:port
+    std::string grpc;   // host:port[/service]
     bool grpc_use_tls = false;
     std::vector<std::string> args;  // script
     std::string alias_node;

@@ -16,6 +16,7 @@ const EnumNames<HealthCheck::Kind>& names_of<HealthCheck::Kind>() {
         {HealthCheck::Kind::grpc, "grpc"},
         {HealthCheck::Kind::exec, "exec"},
         {HealthCheck::Kind::alias, "alias"},
+        {HealthCheck::Kind::udp, "udp"},
     };
     return names;
 }
@@ -60,7 +61,7 @@ const Table& table_of<HealthCheck>() {
     using C = HealthCheck;
     static const Table table =
         TableOf<C>("check", "The active health check of a registered service.")
-            .field("kind", &C::kind, "http asks for a page, tcp connects, grpc calls grpc.health.v1, exec runs a program, alias copies another instance's health, ttl is renewed for as long as this process lives, none trusts.")
+            .field("kind", &C::kind, "http asks for a page, tcp connects, udp sends a datagram, grpc calls grpc.health.v1, exec runs a program, alias copies another instance's health, ttl is renewed for as long as this process lives, none trusts.")
             .field("path", &C::path, "http: what to ask for; begins with /.")
             .field("method", &C::method, "http: the method.")
             .field("headers", &C::headers, "http: fields to send, at most 64. A registry that runs the check gets to know them: a token belongs into `bearer_token`.")
@@ -72,8 +73,8 @@ const Table& table_of<HealthCheck>() {
             .field("follow_redirects", &C::follow_redirects, "http: off = a redirect is an answer like any other. Another host is not told Authorization and Cookie.")
             .field("redirects_max", &C::redirects_max, "http: one more is critical. Ten is Consul's.", between(0, 20))
             .field("tls", &C::tls, "http, grpc, tcp: whether and how to speak TLS.")
-            .field("send", &C::send, "tcp: what to say once connected, at most 4 KiB.")
-            .field("expect", &C::expect, "tcp: text that must come back, at most 4 KiB.")
+            .field("send", &C::send, "tcp: what to say once connected; udp: the datagram. At most 4 KiB.")
+            .field("expect", &C::expect, "tcp, udp: text that must come back, at most 4 KiB. Without it, udp passes unless the peer says that nobody listens.")
             .field("grpc_service", &C::grpc_service, "grpc: the service to ask about; empty = the server as a whole.")
             .field("command", &C::command, "exec: the program and its arguments, run without a shell and with an empty environment but for PATH. Exit status 0 passes, 1 is a warning.")
             .field("alias", &C::alias, "alias: the id of the other instance.")

@@ -75,6 +75,10 @@ void http_problems(const HealthCheck& check, Problems& problems) {
     );
 }
 
+bool is_talk(const HealthCheck& check) noexcept {
+    return check.kind == Kind::tcp || check.kind == Kind::udp;
+}
+
 void talk_problems(const HealthCheck& check, Problems& problems) {
     problems.need(
         check.send.size() <= kTalkBytesMax && check.expect.size() <= kTalkBytesMax,
@@ -154,7 +158,7 @@ std::string problems_of(const HealthCheck& check) {
     Problems problems;
     if (check.kind == Kind::none) return {};
     if (check.kind == Kind::http) http_problems(check, problems);
-    if (check.kind == Kind::tcp) talk_problems(check, problems);
+    if (is_talk(check)) talk_problems(check, problems);
     if (check.kind == Kind::exec) exec_problems(check, problems);
     if (check.kind == Kind::grpc) {
         problems.need(
@@ -214,7 +218,7 @@ std::string_view beyond_registry(const HealthCheck& check) noexcept {
     if (is_http && check.follow_redirects && check.redirects_max != HealthCheck{}.redirects_max) {
         return "check.redirects_max";
     }
-    if (check.kind == Kind::tcp && (!check.send.empty() || !check.expect.empty())) {
+    if (is_talk(check) && (!check.send.empty() || !check.expect.empty())) {
         return "check.send and check.expect";
     }
     if (check.kind == Kind::tcp && check.tls.enabled) return "check.tls";

@@ -17,7 +17,7 @@ HealthCheck of(Kind kind) {
 }
 
 TEST(HealthChecks, TheDefaultsOfEveryKindThatNeedsNothingAreGood) {
-    for (const Kind kind : {Kind::none, Kind::http, Kind::tcp, Kind::ttl, Kind::grpc}) {
+    for (const Kind kind : {Kind::none, Kind::http, Kind::tcp, Kind::udp, Kind::ttl, Kind::grpc}) {
         EXPECT_THAT(problems_of(of(kind)), IsEmpty());
     }
     EXPECT_THAT(problems_of(of(Kind::exec)), HasSubstr("check.command"));
@@ -105,6 +105,12 @@ TEST(HealthChecks, WhatTheRegistryCannotRunOrMustNotKnowStaysHere) {
     EXPECT_EQ(beyond_registry(tcp), "");
     tcp.send = "PING\r\n";
     EXPECT_EQ(beyond_registry(tcp), "check.send and check.expect");
+    HealthCheck udp = of(Kind::udp);
+    EXPECT_EQ(beyond_registry(udp), "");
+    udp.expect = "pong";
+    EXPECT_EQ(beyond_registry(udp), "check.send and check.expect");
+    udp.expect = std::string(5000, 'x');
+    EXPECT_THAT(problems_of(udp), HasSubstr("check.send and check.expect"));
     EXPECT_EQ(beyond_registry(of(Kind::grpc)), "");
     EXPECT_EQ(beyond_registry(of(Kind::alias)), "");
     EXPECT_EQ(beyond_registry(HealthCheck::calling([] { return CheckResult{}; })), "check.custom");

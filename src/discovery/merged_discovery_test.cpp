@@ -80,6 +80,16 @@ class MergedDiscovery : public testing::Test {
         return result ? *std::move(result) : Error{.what = "it did not end"};
     }
 
+    // Of every service, by name.
+    bool discover_all() {
+        return sim::run_on(loop, merged->services(loop.now() + 20s), 10min)->ok();
+    }
+
+    std::uint16_t watch_port(const std::string& id) {
+        const ServiceEndpoint* found = discovery->known("api")->find(id);
+        return found == nullptr ? std::uint16_t{0} : found->port;
+    }
+
     sim::SimLoop loop{sim::seed_for_test(1)};
     FakeRegistry one{loop};
     FakeRegistry two{loop};
@@ -183,6 +193,68 @@ TEST_F(MergedDiscovery, TheSecondStepsInWhenTheFirstIsAwayForLongAndLeavesAgain)
     loop.run_for(2min);
     EXPECT_THAT(heard, ElementsAre("a"));
     EXPECT_GE(fewest, 1U);
+}
+
+TEST_F(MergedDiscovery, AMemberThatWantsToBeLeftAloneIsWhileTheOthersNewsGoOn) {
+    put(one, "a", 1);
+    put(two, "b", 2);
+    start({.rules = {.mode = MergeMode::all}});
+    one.retry_after = 40s;
+    one.set_down(true);
+    loop.run_for(100ms);
+    one.set_down(false);
+    const int asked = one.queries["api"];
+    for (std::uint16_t port = 3; port < 13; ++port) {
+        put(two, "b", port);
+        loop.run_for(3s);
+        EXPECT_EQ(watch_port("b"), port);
+    }
+    EXPECT_TRUE(discover()) << "the other one's word";
+    EXPECT_TRUE(discover_all());
+    EXPECT_EQ(one.queries["api"], asked) << "30 s of 40";
+    put(one, "c", 20);
+    loop.run_for(20s);
+    EXPECT_GT(one.queries["api"], asked);
+    EXPECT_THAT(heard, ElementsAre("a", "b", "c"));
+}
+
+TEST_F(MergedDiscovery, ThatBothWantToBeLeftAloneIsSaidAndKept) {
+    put(one, "a", 1);
+    put(two, "b", 2);
+    start({.rules = {.mode = MergeMode::all}});
+    one.retry_after = 20s;
+    two.retry_after = 40s;
+    one.set_down(true);
+    two.set_down(true);
+    loop.run_for(100ms);
+    one.set_down(false);
+    two.set_down(false);
+    const int asked = one.queries["api"];
+    const auto refused = discover();
+    ASSERT_FALSE(refused);
+    EXPECT_GT(refused.error().retry_after, 15s);
+    EXPECT_LE(refused.error().retry_after, 20s) << "until the first of them may be asked";
+    loop.run_for(15s);
+    EXPECT_EQ(one.queries["api"], asked);
+    const int other = two.queries["api"];
+    put(one, "c", 3);
+    loop.run_for(15s);
+    EXPECT_THAT(heard, ElementsAre("a", "b", "c"));
+    EXPECT_EQ(two.queries["api"], other) << "30 s of 40";
+}
+
+TEST_F(MergedDiscovery, AMemberThatFailsIsAskedAtItsPaceHoweverMuchNewsTheOtherHas) {
+    put(one, "a", 1);
+    put(two, "b", 2);
+    start({.rules = {.mode = MergeMode::all}});
+    one.set_down(true);
+    loop.run_for(1min);
+    const int asked = one.queries["api"];
+    for (std::uint16_t port = 0; port < 600; ++port) {
+        put(two, "b", static_cast<std::uint16_t>(100 + port));
+        loop.run_for(100ms);
+    }
+    EXPECT_LT(one.queries["api"] - asked, 40) << "in a minute, at pauses of up to 10 s";
 }
 
 TEST_F(MergedDiscovery, AnyFaultsInOneOfThemNeverEmptyTheSet) {

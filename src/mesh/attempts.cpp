@@ -95,6 +95,10 @@ Result<> MeshCore::run(
     call.hash = options.hash;
     call.priority = options.priority;
     call.can_wait = true;
+    if (!options.caller.empty() && service.policies.call_limits().limits_callers()) {
+        call.caller =
+            service.policies.call_limits().caller_key(policy::CallerKind::told, options.caller);
+    }
     if (!service.is_known()) {
         const Instant latest = std::min(call.deadline.at(), begun + options_.timeout);
         auto known = service.wait_known(*world_.clock, latest);
@@ -138,6 +142,10 @@ Result<> MeshCore::attempts(
         Instant now = world_.clock->now();
         auto begun = policies.begin_attempt(call, now);
         if (auto* nobody = std::get_if<policy::NoEndpoint>(&begun)) {
+            if (nobody->turn_at != kNever) {
+                if (!sleep_until(nobody->turn_at)) return stopping_error();
+                continue;
+            }
             if (nobody->may_wait) {
                 const auto refused = wait_for_place(policies, call, now);
                 if (!refused) continue;
@@ -179,7 +187,9 @@ Result<> MeshCore::attempts(
                               (told.status_ == 0 || !resilience::may_retry_answers(retry));
         const std::string address = result ? std::string() : held.address();
         if (told.load_) policies.report_load(held, *told.load_, now);
-        policies.finish_attempt(std::move(held), outcome, now, is_failure);
+        const bool is_overload =
+            resilience::tells_overload(outcome, told.status_, told.grpc_status_);
+        policies.finish_attempt(std::move(held), outcome, now, is_failure, is_overload);
         if (is_final) return result;
         const auto decision = policies.after_attempt(
             call,

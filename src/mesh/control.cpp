@@ -250,7 +250,10 @@ io::Task<void> Control::answer_withdraw_id(std::string id, Done<Ok> done) {
     std::string asked = id;
     auto gone = co_await registrar_.withdraw_id(std::move(asked), latest);
     if (gone) {
-        for (const std::string& service : services) co_await own_writes_.see_gone(service, id);
+        const auto is_back = [this, id] { return registrar_.is_busy_with(id); };
+        for (const std::string& service : services) {
+            co_await own_writes_.see_gone(service, id, is_back);
+        }
     }
     done(std::move(gone));
 }

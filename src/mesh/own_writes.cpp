@@ -65,11 +65,15 @@ io::Task<Result<>> OwnWrites::see_registered(ServiceConfig config, Instant deadl
     co_return done;
 }
 
-io::Task<void> OwnWrites::see_gone(std::string service, std::string id) {
-    if (!discovery_.knows(service)) co_return;
+io::Task<void> OwnWrites::see_gone(
+    std::string service, std::string id, std::function<bool()> is_back
+) {
+    if (!discovery_.knows(service) || (is_back && is_back())) co_return;
     discovery_.note_deregistered(service, id);
     const Instant deadline = loop_.now() + kMoment;
-    Seen seen = [id](const EndpointSet& set) { return set.find(id) == nullptr; };
+    Seen seen = [id, is_back](const EndpointSet& set) {
+        return set.find(id) == nullptr || (is_back && is_back());
+    };
     auto done = co_await until(std::move(service), std::move(seen), deadline);
     static_cast<void>(done);
 }

@@ -26,8 +26,11 @@ class OwnWrites {
 
     // It was registered. An error if the registry does not show it by the deadline.
     io::Task<Result<>> see_registered(ServiceConfig config, Instant deadline);
-    // It was deregistered, or said this about its health. Waits a moment at most.
-    io::Task<void> see_gone(std::string service, std::string id);
+    // It was deregistered, or said this about its health. Waits a moment at most, and not for an id
+    // that `is_back`: then it is somebody's again and may stay.
+    io::Task<void> see_gone(
+        std::string service, std::string id, std::function<bool()> is_back = {}
+    );
     io::Task<void> see_health(std::string service, std::string id, Health health);
 
     // The services that are known to have this endpoint.

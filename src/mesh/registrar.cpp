@@ -168,9 +168,8 @@ std::vector<SagaStep> Registrar::steps_of(const EntryPtr& entry) {
                      return report_health(entry, entry->deadline);
                  });
              }},
-        {.name = "balancer",
-         .run = [this, entry] { return tell_balancer(entry, entry->deadline); },
-         .undo = [this, entry] { return untell_balancer(entry); }},
+        {.name = "balancer", .run = [this, entry] { return tell_balancer(entry, entry->deadline); }
+        },  // see unwrite
         {.name = "metrics",
          .run = [this, entry] { return show(entry); },
          .undo = [this, entry] { return hide(entry); }},
@@ -282,7 +281,9 @@ io::Task<Result<>> Registrar::unwrite(EntryPtr entry) {
         std::string id = entry->config.id;
         done = co_await remove(std::move(id), deadline);
     }
-    if (done) entry->may_be_there = false;
+    if (!done) co_return done;
+    entry->may_be_there = false;
+    co_await untell_balancer(entry);
     co_return done;
 }
 
@@ -304,13 +305,22 @@ io::Task<Result<>> Registrar::tell_balancer(EntryPtr entry, Instant deadline) {
     co_return told;
 }
 
-io::Task<Result<>> Registrar::untell_balancer(EntryPtr entry) {
+// After the registry, not before: whoever waits to see it gone would wait in vain.
+io::Task<void> Registrar::untell_balancer(EntryPtr entry) {
     const bool was_told = std::exchange(entry->is_told, false);
-    if (was_told && parts_.on_withdrawn) {
+    if (!was_told) co_return;
+    const EntryPtr old = entry->replaces;
+    const bool is_gone = old == nullptr || old->config.name != entry->config.name;
+    if (is_gone && parts_.on_withdrawn) {
         ServiceConfig config = entry->config;
         co_await parts_.on_withdrawn(std::move(config));
     }
-    co_return Ok{};
+    if (old != nullptr && parts_.on_announced) {
+        ServiceConfig config = old->config;
+        const Instant deadline = parts_.loop.now() + parts_.timeout;
+        auto told = co_await parts_.on_announced(std::move(config), deadline);
+        static_cast<void>(told);  // discovery hears of it in any case
+    }
 }
 
 io::Task<Result<>> Registrar::show(EntryPtr entry) {
@@ -494,6 +504,10 @@ io::Task<Result<>> Registrar::report(
         entry->changed.set();
     }
     co_return Ok{};
+}
+
+bool Registrar::is_busy_with(const std::string& id) const {
+    return kept_.contains(id) || turns_.length(id) > 0;
 }
 
 const ServiceConfig* Registrar::config_of(Ticket ticket) const {

@@ -93,6 +93,8 @@ class Registrar {
     Result<> set_health(Ticket ticket, Health health, std::string note);
     // The same, and tells the registry now. Ok also if that has to wait for the registry.
     io::Task<Result<>> report(Ticket ticket, Health health, std::string note, Instant deadline);
+    // Whether the id is announced from here, or something is under way that may change that.
+    bool is_busy_with(const std::string& id) const;
     // Null: over.
     const ServiceConfig* config_of(Ticket ticket) const;
     // Stays in the registry, is not kept any more.
@@ -120,7 +122,7 @@ class Registrar {
     io::Task<Result<>> unwrite(EntryPtr entry);
     io::Task<Result<>> report_health(EntryPtr entry, Instant deadline);
     io::Task<Result<>> tell_balancer(EntryPtr entry, Instant deadline);
-    io::Task<Result<>> untell_balancer(EntryPtr entry);
+    io::Task<void> untell_balancer(EntryPtr entry);
     io::Task<Result<>> show(EntryPtr entry);
     io::Task<Result<>> hide(EntryPtr entry);
 

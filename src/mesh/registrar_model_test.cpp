@@ -40,6 +40,8 @@ class World {
 
     io::Task<void> untell(ServiceConfig config) {
         untold.push_back(config.id);
+        // Who waits to see it gone must not wait in vain.
+        EXPECT_FALSE(registry.services.contains(config.id));
         co_await io::sleep_for(loop, milliseconds(1));
     }
 

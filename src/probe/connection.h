@@ -23,6 +23,7 @@ io::Task<Result<io::StreamPtr>> open_stream(
 
 io::Task<ProbeResult> probe_http(ProbeTools tools, ProbeDefinition definition, Instant deadline);
 io::Task<ProbeResult> probe_tcp(ProbeTools tools, ProbeDefinition definition, Instant deadline);
+io::Task<ProbeResult> probe_udp(ProbeTools tools, ProbeDefinition definition, Instant deadline);
 io::Task<ProbeResult> probe_grpc(ProbeTools tools, ProbeDefinition definition, Instant deadline);
 io::Task<ProbeResult> probe_exec(ProbeTools tools, ProbeDefinition definition, Instant deadline);
 

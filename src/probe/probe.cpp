@@ -55,6 +55,8 @@ io::Task<ProbeResult> run(ProbeTools tools, ProbeDefinition definition, Instant 
             return probe_http(tools, std::move(definition), deadline);
         case Kind::tcp:
             return probe_tcp(tools, std::move(definition), deadline);
+        case Kind::udp:
+            return probe_udp(tools, std::move(definition), deadline);
         case Kind::grpc:
             return probe_grpc(tools, std::move(definition), deadline);
         case Kind::exec:
@@ -120,7 +122,9 @@ ProbeDefinition definition_of(const ServiceConfig& config) {
     out.bearer_token = check.bearer_token;
     switch (check.kind) {
         case HealthCheck::Kind::tcp:
-            out.kind = ProbeDefinition::Kind::tcp;
+        case HealthCheck::Kind::udp:
+            out.kind = check.kind == HealthCheck::Kind::tcp ? ProbeDefinition::Kind::tcp
+                                                            : ProbeDefinition::Kind::udp;
             out.send = check.send;
             out.expect = check.expect;
             break;

@@ -5,6 +5,8 @@
 //     http    one request, redirects followed if asked; 2xx passing, 429 warning, anything else
 //             critical, or what the definition expects
 //     tcp     connect; with `send` and `expect`, a bit of conversation
+//     udp     one datagram, empty without `send`; an answer is passing, and without `expect` so is
+//             silence until the deadline; that nobody listens is critical
 //     grpc    grpc.health.v1.Health/Check over HTTP/2; SERVING is passing
 //     exec    a program: 0 passing, 1 warning, anything else critical
 //     custom  a function of the embedder
@@ -33,7 +35,7 @@
 namespace datapunk::mesh::probe {
 
 struct ProbeDefinition {
-    enum class Kind : std::uint8_t { http, tcp, grpc, exec, custom };
+    enum class Kind : std::uint8_t { http, tcp, udp, grpc, exec, custom };
 
     Kind kind = Kind::http;
     std::string host;
@@ -49,7 +51,7 @@ struct ProbeDefinition {
     std::uint32_t redirects_max = 0;                   // 0: a redirect is an answer like any other
     std::vector<std::pair<int, int>> expected_status;  // first and last; empty: Consul's rule
     std::string expected_body;
-    std::string send;  // tcp
+    std::string send;  // tcp, udp
     std::string expect;
     std::string grpc_service;
     std::vector<std::string> command;

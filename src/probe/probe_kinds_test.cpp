@@ -542,6 +542,71 @@ TEST_F(ProbeKinds, AFunctionsResultCountsAndItsExceptionIsCritical) {
     EXPECT_EQ(run(definition).status, Health::critical);
 }
 
+// --- udp
+
+// Says `answer` to every datagram, or nothing if there is none.
+io::Task<void> answer_datagrams(
+    io::DatagramSocket* socket, std::string answer, std::vector<std::string>* heard
+) {
+    std::string buffer(2048, '\0');
+    for (;;) {
+        auto got = co_await socket->receive(buffer, kNever);
+        if (!got) co_return;
+        heard->push_back(buffer.substr(0, got->bytes));
+        if (!answer.empty()) (void)socket->send(answer, got->from, got->to);
+    }
+}
+
+class UdpProbe : public ProbeKinds {
+  protected:
+    ProbeResult against_listener(const ProbeDefinition& definition, const std::string& answer) {
+        const std::string there(kThere);
+        const auto socket = world_.host(there).open_datagram(*io::parse_ip(there, kPort), {});
+        EXPECT_TRUE(socket);
+        io::TaskGroup tasks;
+        tasks.spawn(answer_datagrams(socket->get(), answer, &heard_));
+        return run(definition);
+    }
+
+    std::vector<std::string> heard_;
+};
+
+TEST_F(UdpProbe, AnAnswerPassesAtOnceAndSilenceAtTheDeadline) {
+    const ProbeDefinition definition = of(Kind::udp);
+    const ProbeResult passed{Health::passing, "UDP connect it: Success"};
+    EXPECT_EQ(against_listener(definition, "whatever"), passed);
+    EXPECT_LT(took_, 1s);
+    EXPECT_EQ(against_listener(definition, ""), passed);
+    EXPECT_EQ(took_, 3s);
+    EXPECT_EQ(heard_, (std::vector<std::string>{"", ""})) << "empty, as Consul's";
+}
+
+TEST_F(UdpProbe, ThatNobodyListensIsCriticalAtOnce) {
+    (void)world_.host(std::string(kThere));
+    const ProbeResult refused = run(of(Kind::udp));
+    EXPECT_EQ(refused.status, Health::critical);
+    EXPECT_THAT(refused.output, HasSubstr("UDP it: "));
+    EXPECT_THAT(refused.output, HasSubstr("refused"));
+    EXPECT_LT(took_, 1s);
+    ProbeDefinition nameless = of(Kind::udp);
+    nameless.host = "no-such-host";
+    EXPECT_EQ(run(nameless).status, Health::critical);
+}
+
+TEST_F(UdpProbe, WithAnExpectedAnswerSilenceIsCritical) {
+    ProbeDefinition definition = of(Kind::udp);
+    definition.send = "ping?";
+    definition.expect = "pong";
+    EXPECT_EQ(against_listener(definition, "yes, pong!").status, Health::passing);
+    EXPECT_EQ(heard_.back(), "ping?");
+    for (const char* answer : {"", "gnop"}) {
+        const ProbeResult result = against_listener(definition, answer);
+        EXPECT_EQ(result.status, Health::critical);
+        EXPECT_THAT(result.output, HasSubstr("the expected answer has not come in time"));
+        EXPECT_EQ(took_, 3s);
+    }
+}
+
 // --- what a check means
 
 TEST(ProbeDefinitionTest, SaysWhatTheCheckSays) {
@@ -569,6 +634,12 @@ TEST(ProbeDefinitionTest, SaysWhatTheCheckSays) {
     config.check.kind = HealthCheck::Kind::exec;
     config.check.command = {"a", "b"};
     EXPECT_EQ(definition_of(config).command, config.check.command);
+    config.check.kind = HealthCheck::Kind::udp;
+    config.check.send = "ping?";
+    const ProbeDefinition udp = definition_of(config);
+    EXPECT_EQ(udp.kind, Kind::udp);
+    EXPECT_EQ(udp.display, "[::2]:81");
+    EXPECT_EQ(udp.send, "ping?");
 }
 
 }  // namespace

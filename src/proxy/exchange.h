@@ -53,11 +53,18 @@ class Exchange {
     io::Task<bool> heed_callers_deadline();
     io::Task<void> serve();
     std::optional<bool> judged(resilience::Outcome ended, int status) const;
+    bool tells_overload(resilience::Outcome ended, bool has_answer) const noexcept;
+    io::Task<bool> wait_for_turn(Instant turn);
     io::Task<void> give_answer(policy::HeldEndpoint at);
     io::Task<void> answer_without_endpoint(policy::NoEndpoint why);
     io::Task<void> answer_failure(const AttemptResult& failed);
     io::Task<bool> wait_before_retry(Duration wait);
-    io::Task<void> reply(int status, ReplyReason reason, std::string_view explanation);
+    io::Task<void> reply(
+        int status,
+        ReplyReason reason,
+        std::string_view explanation,
+        Duration retry_after = Duration::zero()
+    );
     void finish();
     void begin_record(const policy::HeldEndpoint& at);
     void end_record(const AttemptResult& result, const resilience::RetryDecision& again);

@@ -5,7 +5,8 @@
 //   deadline   starts when the request has arrived: queueing and retries count; a caller may
 //              have less time than the route allows (deadline_header.h)
 //   route      which service; nothing below knows about hosts and paths
-//   admit      the service's limits (inside begin_attempt: the policies own them); may wait
+//   admit      rates and limits, of the service and of its caller (inside begin_attempt: the
+//              policies own them); may wait
 //   body       small bodies are collected first, so that a retry can send them again
 //   retry      per attempt: pick, guard, pool, stream; then ask whether once more
 //   answer     bodies flow with back-pressure; an unfinished one is never shown as finished
@@ -17,6 +18,7 @@
 #include "http/date.h"
 #include "proxy/affinity.h"
 #include "proxy/call_class.h"
+#include "proxy/caller_key.h"
 #include "proxy/deadline_header.h"
 #include "proxy/exchange.h"
 #include "proxy/paths.h"
@@ -48,6 +50,9 @@ std::string unread_body(ReplyReason problem, const ListenerConfig& listener) {
     if (problem == ReplyReason::request_timeout) return "the request's body came too slowly";
     return "the request's body is malformed";
 }
+
+// Longer than a day nobody remembers it.
+constexpr std::chrono::seconds kRetryAfterMax = std::chrono::hours(24);
 
 // As Envoy's stream_idle_timeout.
 constexpr Duration kGrpcSilenceMax = std::chrono::minutes(5);
@@ -164,10 +169,18 @@ io::Task<void> Exchange::serve() {
     call.can_wait = true;
     call.priority = priority_of(service_->policy().limits.priority, request_);
     call.hash = affinity_hash(service_->policy().affinity, request_, buffers_.from->ip);
+    call.caller = caller_of(
+        service_->call_limits(), service_->policy().limits.callers, request_, *buffers_.from
+    );
     for (;;) {
         auto begun = service_->begin_attempt(call, now());
         if (const auto* none = std::get_if<policy::NoEndpoint>(&begun)) {
             policy::NoEndpoint why = *none;
+            if (why.turn_at != kNever) {
+                const bool still_there = co_await wait_for_turn(why.turn_at);
+                if (!still_there) co_return;
+                continue;
+            }
             if (why.may_wait) {
                 watch_client();
                 const auto refused = co_await wait_for_place(
@@ -216,7 +229,8 @@ io::Task<void> Exchange::serve() {
             std::move(at),
             result.outcome,
             now(),
-            result.has_answer ? judged(result.outcome, answer_.status) : std::nullopt
+            result.has_answer ? judged(result.outcome, answer_.status) : std::nullopt,
+            tells_overload(result.outcome, result.has_answer)
         );
         if (client_gone_) co_return;
         if (!again) {
@@ -236,6 +250,12 @@ std::optional<bool> Exchange::judged(Outcome ended, int status) const {
     return service_->policy().failure_statuses.contains(status);
 }
 
+bool Exchange::tells_overload(Outcome ended, bool has_answer) const noexcept {
+    std::optional<std::uint32_t> grpc_status;
+    if (grpc_status_) grpc_status = static_cast<std::uint32_t>(*grpc_status_);
+    return resilience::tells_overload(ended, has_answer ? answer_.status : 0, grpc_status);
+}
+
 io::Task<void> Exchange::give_answer(policy::HeldEndpoint at) {
     if (answer_.status == 101) {
         co_await relay_switched(std::move(at));
@@ -250,13 +270,21 @@ io::Task<void> Exchange::give_answer(policy::HeldEndpoint at) {
         co_return;
     }
     const Outcome ended = co_await forward_answer(at);
-    service_->finish_attempt(std::move(at), ended, answered_at_, judged(ended, answer_.status));
+    const std::optional<bool> is_failure = judged(ended, answer_.status);
+    const bool is_overload = tells_overload(ended, true);
+    service_->finish_attempt(std::move(at), ended, answered_at_, is_failure, is_overload);
     // Nothing of it has left yet if its first bytes were malformed: then there is a better answer.
     if (ended == Outcome::success || head_sent_ || client_gone_) co_return;
     AttemptResult malformed;
     malformed.reason = ReplyReason::upstream_protocol;
     malformed.error = "the endpoint's answer has a malformed body";
     co_await answer_failure(malformed);
+}
+
+// A rate that lets calls through evenly. False: the caller has gone.
+io::Task<bool> Exchange::wait_for_turn(Instant turn) {
+    watch_client();
+    co_return co_await wait_before_retry(turn - now());
 }
 
 io::Task<bool> Exchange::wait_before_retry(Duration wait) {
@@ -268,9 +296,9 @@ io::Task<bool> Exchange::wait_before_retry(Duration wait) {
 }
 
 io::Task<void> Exchange::answer_without_endpoint(policy::NoEndpoint why) {
-    const std::string text = service_->to_error(why, now()).what;
+    const Error error = service_->to_error(why, now());
     const ReplyReason reason = reason_of(why.reason);
-    co_await reply(status_of(reason), reason, text);
+    co_await reply(status_of(reason), reason, error.what, error.retry_after);
 }
 
 io::Task<void> Exchange::answer_failure(const AttemptResult& failed) {
@@ -289,7 +317,9 @@ io::Task<void> Exchange::answer_failure(const AttemptResult& failed) {
     co_await reply(status_of(failed.reason), failed.reason, text);
 }
 
-io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view explanation) {
+io::Task<void> Exchange::reply(
+    int status, ReplyReason reason, std::string_view explanation, Duration retry_after
+) {
     outcome_ = to_string(reason);
     if (record_) record_->own_reason = static_cast<std::uint8_t>(1 + static_cast<int>(reason));
     if (!caller_.body_done() || proxy_.is_draining()) keep_alive_ = false;
@@ -300,6 +330,10 @@ io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view 
         .date = http::http_date(proxy_.loop().wall_now()),
         .keep_alive = keep_alive_,
         .head_only = request_.method == Method::head,
+        // Rounded up: who comes a little too early is refused once more.
+        .retry_after_seconds = static_cast<std::uint32_t>(
+            std::min(std::chrono::ceil<std::chrono::seconds>(retry_after), kRetryAfterMax).count()
+        ),
         .to_grpc = is_grpc_
     };
     proxy_.count_reply(listener_, service_, reason);

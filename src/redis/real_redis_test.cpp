@@ -1,9 +1,15 @@
 // The client against Debian's redis-server. PEERS=0 in the environment leaves it out.
 
 #include <gmock/gmock.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "io/epoll_loop.h"
 #include "io/tcp.h"
+#include "io/test_certificates.h"
+#include "io/tls.h"
 #include "redis/redis_client.h"
 #include "redis/redis_subscription.h"
 #include "redis/test_redis_server.h"
@@ -30,7 +36,7 @@ class RealRedis : public testing::Test {
 
     void connect() {
         client.emplace(network, config, core::Logger());
-        EXPECT_TRUE(until([this] { return client->is_up(); }));
+        ASSERT_TRUE(until([this] { return client->is_up(); }));
     }
 
     template <class Done>
@@ -78,6 +84,125 @@ TEST_F(RealRedis, AuthenticatesAndSelects) {
     RedisClient stranger(network, config, core::Logger());
     EXPECT_TRUE(until([&] { return stranger.stats().failures >= 2; }));
     EXPECT_FALSE(stranger.is_up());
+}
+
+// A server behind TLS whose users come from its access control list.
+class SecureRedis : public RealRedis {
+  public:
+    void SetUp() override {
+        if (!TestRedisServer::is_wanted()) GTEST_SKIP() << "PEERS=0";
+        std::string pattern = testing::TempDir() + "redis-XXXXXX";
+        ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+        folder_ = pattern;
+        const auto theirs =
+            io::make_test_certificate({.common_name = "redis", .names = "DNS:redis.test"}, &ca_);
+        const std::vector<std::string> options = {
+            "--tls-cert-file",
+            file("redis.pem", theirs.certificate),
+            "--tls-key-file",
+            file("redis.key", theirs.key),
+            "--tls-ca-cert-file",
+            file("ca.pem", ca_.certificate),
+            "--user",
+            "default",
+            "off",
+            "--user",
+            "mesh",
+            "on",
+            ">secret",
+            "~dpmesh:*",
+            "&dpmesh:*",
+            "+@connection",
+            "+@read",
+            "+@write",
+            "+@pubsub",
+            "+acl|whoami"
+        };
+        server.emplace(io::random_seed(), options, "--tls-port");
+        const io::TestCertificate ours = io::make_test_certificate({.common_name = "us"}, &ca_);
+        config.port = server->port();
+        config.reconnect.max = 200ms;
+        config.tls = *io::TlsContext::client(
+            {.ca = ca_.certificate, .certificate_chain = ours.certificate, .private_key = ours.key}
+        );
+        config.tls_server_name = "redis.test";
+        config.username = "mesh";
+        config.password = "secret";
+    }
+
+    void TearDown() override {
+        std::error_code ignored;
+        if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
+    }
+
+    // Whether somebody with this configuration is turned away.
+    bool is_refused(RedisConfig other) {
+        RedisClient stranger(network, std::move(other), core::Logger());
+        const bool failed = until([&] { return stranger.stats().failures >= 2; });
+        return failed && !stranger.is_up() && stranger.stats().connections == 0;
+    }
+
+    const io::TestCertificate& ca() const { return ca_; }
+
+  private:
+    std::string file(const std::string& name, const std::string& text) {
+        std::ofstream(folder_ / name) << text;
+        return folder_ / name;
+    }
+
+    std::filesystem::path folder_;
+    io::TestCertificate ca_ = io::make_test_certificate({.common_name = "ca", .is_ca = true});
+};
+
+TEST_F(SecureRedis, ServesTheUserThatItKnowsOverTls) {
+    connect();
+    EXPECT_EQ(call({"ACL", "WHOAMI"})->text, "mesh");
+    EXPECT_EQ(call({"SET", "dpmesh:k", "v"})->text, "OK");
+    EXPECT_EQ(call({"GET", "dpmesh:k"})->text, "v");
+    const auto refused = call({"GET", "others"});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::denied) << refused.error().what;
+    std::vector<std::string> heard;
+    bool is_subscribed = false;
+    RedisSubscription subscription(
+        network,
+        config,
+        {"dpmesh:news"},
+        {.on_message = [&](std::string_view,
+                           std::string_view message) { heard.emplace_back(message); },
+         .on_subscribed = [&] { is_subscribed = true; }},
+        core::Logger()
+    );
+    ASSERT_TRUE(until([&] { return is_subscribed; }));
+    EXPECT_EQ(call({"PUBLISH", "dpmesh:news", "one"})->integer, 1);
+    EXPECT_TRUE(until([&] { return heard.size() == 1; }));
+}
+
+TEST_F(SecureRedis, TurnsAwayWhoDoesNotProveWhoTheyAre) {
+    connect();
+    RedisConfig other = config;
+    other.password = "wrong";
+    EXPECT_TRUE(is_refused(other)) << "the password";
+    other = config;
+    other.username.clear();
+    EXPECT_TRUE(is_refused(other)) << "the user that everybody is";
+    other = config;
+    other.tls = *io::TlsContext::client({.ca = ca().certificate});
+    EXPECT_TRUE(is_refused(other)) << "without a certificate";
+    other = config;
+    other.tls = nullptr;
+    EXPECT_TRUE(is_refused(other)) << "without TLS";
+}
+
+TEST_F(SecureRedis, IsNotTrustedIfItIsNotWhoIsMeant) {
+    connect();
+    RedisConfig other = config;
+    other.tls_server_name = "another.test";
+    EXPECT_TRUE(is_refused(other));
+    const auto stranger = io::make_test_certificate({.common_name = "other", .is_ca = true});
+    other = config;
+    other.tls = *io::TlsContext::client({.ca = stranger.certificate});
+    EXPECT_TRUE(is_refused(other));
 }
 
 TEST_F(RealRedis, AFullOneRefusesToStore) {

@@ -30,8 +30,11 @@ class TestRedisServer {
         return peers == nullptr || std::string_view(peers) != "0";
     }
 
-    explicit TestRedisServer(std::uint64_t seed, std::vector<std::string> options = {})
-        : port_(free_port(seed)), options_(std::move(options)) {
+    // `door`: the option whose value is its port; "--tls-port" shuts the one without TLS.
+    explicit TestRedisServer(
+        std::uint64_t seed, std::vector<std::string> options = {}, std::string door = "--port"
+    )
+        : port_(free_port(seed)), options_(std::move(options)), door_(std::move(door)) {
         start();
     }
 
@@ -45,6 +48,8 @@ class TestRedisServer {
         std::vector<const char*> words = {
             "redis-server",
             "--port",
+            "0",
+            door_.c_str(),
             port.c_str(),
             "--bind",
             "127.0.0.1",
@@ -97,6 +102,7 @@ class TestRedisServer {
 
     std::uint16_t port_;
     std::vector<std::string> options_;
+    std::string door_;
     pid_t pid_ = -1;
 };
 

@@ -90,6 +90,35 @@ bool read_health(const dom::object& object, Health& out) {
 
 }  // namespace
 
+Contention contention(const std::optional<Claim>& claim, const InstanceRecord& record) {
+    Contention out{.is_others = claim && claim->owner != record.owner};
+    out.generation = out.is_others ? claim->generation + 1 : record.generation;
+    out.generation = std::max<std::uint64_t>(out.generation, 1);
+    return out;
+}
+
+std::optional<std::string_view> not_to_erase(
+    const std::optional<Claim>& claim, std::string_view owner
+) {
+    if (!claim) return "not registered";
+    if (!owner.empty() && claim->owner != owner) return kTaken;
+    return std::nullopt;
+}
+
+Metadata metadata_of_record(std::string_view bytes, std::string service, std::string id) {
+    auto record = parse_record(bytes, std::move(service), std::move(id));
+    return record ? std::move(record->endpoint.metadata) : Metadata();
+}
+
+Error store_problem(std::string_view store, std::string_view id, std::string_view why, Code code) {
+    return {
+        .code = code,
+        .what = fmt::format("{}: {}: {}", store, id, why),
+        .source = Source::registry,
+        .retryable = code == Code::unavailable
+    };
+}
+
 InstanceRecord fresh_record(const ServiceConfig& config, std::string node, std::string owner) {
     InstanceRecord record;
     record.owner = std::move(owner);

@@ -40,6 +40,22 @@ struct Claim {
     std::uint64_t generation = 0;
 };
 
+// Another process has the id.
+inline constexpr std::string_view kTaken = "another process has registered it";
+
+// How a writer finds what it writes: the id is free, its own, or somebody else's.
+struct Contention {
+    bool is_others = false;
+    std::uint64_t generation = 0;  // of the record to write
+};
+
+Contention contention(const std::optional<Claim>& claim, const InstanceRecord& record);
+// What stands in the way of erasing what `owner` (empty: anybody) has registered; nothing if it is
+// `owner`'s.
+std::optional<std::string_view> not_to_erase(
+    const std::optional<Claim>& claim, std::string_view owner
+);
+
 std::string to_json(const Claim& claim);
 // What makes no sense is nobody's claim.
 std::optional<Claim> parse_claim(std::string_view bytes);
@@ -50,6 +66,12 @@ InstanceRecord fresh_record(const ServiceConfig& config, std::string node, std::
 std::string to_json(const InstanceRecord& record);
 // `bytes` with the id and service of its key. Code::invalid says what is wrong with it.
 Result<InstanceRecord> parse_record(std::string_view bytes, std::string service, std::string id);
+
+// The metadata of one that is there; none if it makes no sense.
+Metadata metadata_of_record(std::string_view bytes, std::string service, std::string id);
+
+// "etcd: ID: why", retryable if it is `unavailable`.
+Error store_problem(std::string_view store, std::string_view id, std::string_view why, Code code);
 
 // Sums up what is registered; sorted by name, as Backend::services() wants it.
 std::vector<ServiceSummary> summarise(const std::vector<ServiceEndpoint>& endpoints);

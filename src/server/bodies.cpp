@@ -23,8 +23,9 @@ struct CheckText {
     catalog::CheckRow row;
     std::string check_id;
     std::string status;
-    std::string h2ping;
+    std::string tcp;
     std::string udp;
+    std::string h2ping;
     std::string docker;
     std::string os_service;
 };
@@ -48,7 +49,7 @@ void read_check(JsonFields& fields, const Json& json, CheckText& out) {
          fields.texts_map("Header", d.header),
          fields.text("Body", d.body),
          fields.boolean("DisableRedirects", d.disable_redirects),
-         fields.text("TCP", d.tcp),
+         fields.text("TCP", out.tcp),
          fields.unsupported("TCPUseTLS"),
          fields.text("UDP", out.udp),
          fields.text("H2PING", out.h2ping),
@@ -91,9 +92,8 @@ Result<catalog::CheckRegistration> finish_check(CheckText text) {
         out.check.status = *status;
     }
     catalog::CheckDefinition& d = out.check.definition;
-    const std::array<std::pair<std::string_view, const std::string*>, 4> others = {{
+    const std::array<std::pair<std::string_view, const std::string*>, 3> others = {{
         {"Docker", &text.docker},
-        {"UDP", &text.udp},
         {"H2PING", &text.h2ping},
         {"OSService", &text.os_service},
     }};
@@ -101,14 +101,18 @@ Result<catalog::CheckRegistration> finish_check(CheckText text) {
         if (value->empty()) continue;
         return bad_request(fmt::format(
             "Invalid check: {} checks are not supported by this registry; use an HTTP, TCP, "
-            "gRPC, alias or TTL check",
+            "UDP, gRPC, alias or TTL check",
             name
         ));
     }
     if (!d.url.empty()) {
         d.kind = catalog::CheckKind::http;
-    } else if (!d.tcp.empty()) {
+    } else if (!text.tcp.empty()) {
         d.kind = catalog::CheckKind::tcp;
+        d.place = std::move(text.tcp);
+    } else if (!text.udp.empty()) {
+        d.kind = catalog::CheckKind::udp;
+        d.place = std::move(text.udp);
     } else if (!d.grpc.empty()) {
         d.kind = catalog::CheckKind::grpc;
     } else if (!d.args.empty()) {

@@ -94,7 +94,7 @@ TEST_F(GoldenChecks, AliasesAreRefusedInConsulsWords) {
         ),
         "Invalid check: Interval cannot be set for Alias checks"
     );
-    for (const char* kind : {"UDP", "H2PING", "OSService", "DockerContainerID"}) {
+    for (const char* kind : {"H2PING", "OSService", "DockerContainerID"}) {
         EXPECT_THAT(
             refused(
                 "/v1/agent/check/register",

@@ -262,6 +262,24 @@ TEST_F(HttpChecks, FlipHealthInBothDirections) {
     EXPECT_EQ(checks_->size(), 0U);
 }
 
+// A datagram instead of a request: silence passes, and that nobody listens does not.
+TEST_F(HttpChecks, AUdpCheckFindsWhetherAnybodyListens) {
+    const io::SocketAddress place = *io::parse_ip("10.0.0.2", 5353);
+    auto socket = *world_.host("10.0.0.2").open_datagram(place, {});
+    desk_->put(
+        "/v1/agent/service/register",
+        R"({"Name":"web","Check":{"UDP":"10.0.0.2:5353","Interval":"10s","Timeout":"1s"}})"
+    );
+    EXPECT_EQ(check()["Type"], "udp");
+    EXPECT_EQ(check()["Status"], "critical") << "until the first result";
+    world_.loop().run_for(seconds(13));
+    EXPECT_EQ(check()["Status"], "passing");
+    EXPECT_EQ(check()["Output"], "UDP connect 10.0.0.2:5353: Success");
+    socket.reset();
+    world_.loop().run_for(seconds(12));
+    EXPECT_EQ(check()["Status"], "critical");
+}
+
 TEST_F(HttpChecks, RespectTheirThresholds) {
     desk_->put(
         "/v1/agent/service/register",

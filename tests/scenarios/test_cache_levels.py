@@ -2,6 +2,7 @@
 import signal
 
 from agents import Agent
+from certificates import Authority
 from harness import Load, Scenario, get, until, wait_http
 from redis_server import Redis
 from registries import Registry
@@ -11,10 +12,12 @@ version: 1
 registry: {{kind: consul, consul: {{address: "{registry}"}}}}
 admin: {{port: {admin}}}
 discovery: {{cache_ttl: 1s, removal_grace: 0s, snapshot: {{file: "{snapshot}", delay: 10ms}}}}
-redis: {{enabled: {with_redis}, address: "127.0.0.1:{redis}"}}
+redis: {{enabled: {with_redis}, address: "127.0.0.1:{redis}"{redis_more}}}
 listeners: [{{name: web, port: {port}}}]
 routes: [{{service: api}}]
 """
+# What docs/operations.md says that the user needs, and nothing else.
+RIGHTS = '-@all +eval +hmget +hset +pexpire +time +publish +subscribe +ping ~dpmesh:* &dpmesh:*'
 FROM_REGISTRY, FROM_REDIS, FROM_DISK = 0, 2, 3
 
 
@@ -23,9 +26,9 @@ class CacheLevels(Scenario):
         self.registry, self.api = Registry(self), self.origin('api')
         self.registry.register('api', self.api.port)
 
-    def agent(self, name, redis=None, ready=True):
+    def agent(self, name, redis=None, ready=True, redis_more=''):
         agent = Agent(self, CONFIG, name=f'{name}.yaml', ready=ready, registry=self.registry.address, snapshot=self.dir / name,
-                      with_redis='true' if redis else 'false', redis=redis.port if redis else 6379)
+                      with_redis='true' if redis else 'false', redis=redis.port if redis else 6379, redis_more=redis_more)
         wait_http(agent.url + '/', process=agent.process)
         return agent
 
@@ -67,6 +70,35 @@ class CacheLevels(Scenario):
         self.assertEqual(get(second.url + '/').text, 'api')
         until(lambda: second.metric('mesh_discovery_set_origin', service='api') == FROM_REDIS, what='the origin')
         self.assertGreaterEqual(second.metric('mesh_shared_cache_requests_total', operation='fetch', result='ok'), 1)
+
+    def test_redis_behind_tls_with_a_user_of_few_rights(self):
+        authority = Authority(self.dir)
+        redis = Redis(self, authority, user=('mesh', 'a-secret', RIGHTS))
+        more = f', tls: true, tls_ca: "{authority.ca}", username: mesh, password: '
+        first = self.agent('first', redis, redis_more=more + 'a-secret')
+        until(lambda: redis.cli('EXISTS', 'dpmesh:set:api') == '1', what='the shared set')
+        late = self.origin('late')
+        self.registry.register('api', late.port)
+        until(lambda: get(first.url + '/').text == 'late', what='the second endpoint')
+        until(lambda: first.metric('mesh_shared_cache_requests_total', operation='store', result='ok') >= 2, what='a confirmed set')
+        self.registry.process.kill()
+        second = self.agent('second', redis, ready=False, redis_more=more + 'a-secret')
+        self.assertIn(get(second.url + '/').text, ('api', 'late'))
+        until(lambda: second.metric('mesh_discovery_set_origin', service='api') == FROM_REDIS, what='the origin')
+        for agent in (first, second):
+            for result in ('error', 'garbage'):
+                self.assertEqual(agent.metric('mesh_shared_cache_requests_total', result=result), 0, agent.process.tail())
+
+    def test_a_redis_that_denies_us_costs_nothing_but_its_cache(self):
+        authority = Authority(self.dir)
+        redis = Redis(self, authority, user=('mesh', 'a-secret', RIGHTS))
+        more = f', tls: true, tls_ca: "{authority.ca}", username: mesh, password: '
+        agent = self.agent('denied', redis, redis_more=more + 'another-secret')
+        self.assertEqual(get(agent.url + '/').text, 'api')
+        until(lambda: 'WRONGPASS' in agent.process.tail(), what='the log line')
+        self.assertEqual(agent.metric('mesh_shared_cache_up'), 0)
+        self.assertNotIn('another-secret', agent.process.tail())
+        self.assertEqual(redis.cli('EXISTS', 'dpmesh:set:api'), '0')
 
     def test_whatever_happens_to_redis_traffic_goes_on(self):
         redis = Redis(self)

@@ -4,6 +4,7 @@ Run by the embedded registry where it can be told all of it, by the agent itself
 client certificate, a token, an expected answer).
 """
 import pathlib
+import socket
 import subprocess
 import unittest
 
@@ -150,6 +151,17 @@ class Checks(Scenario):
                    ('other', port, r'kind: tcp, send: "PING\r\n", expect: "+PANG", ttl: 3s'))
         self.becomes('cache', 'passing')
         self.becomes('other', 'critical', '+PONG')
+
+    def test_udp_is_alive_unless_the_kernel_says_that_nobody_listens(self):
+        port, gone = free_port(), free_port()
+        with socket.socket(type=socket.SOCK_DGRAM) as listener:
+            listener.bind(('127.0.0.1', port))
+            self.agent(('here', port, 'kind: udp'), ('gone', gone, 'kind: udp'),
+                       ('asked', port, 'kind: udp, send: ping, expect: pong'))
+            self.becomes('here', 'passing', f'UDP connect 127.0.0.1:{port}: Success')
+            self.becomes('gone', 'critical', 'refused')
+            self.becomes('asked', 'critical', 'has not come in time')
+        self.becomes('here', 'critical', 'refused')
 
     def test_an_alias_is_as_healthy_as_the_other(self):
         port = free_port()

@@ -51,7 +51,9 @@ struct HealthCheck {
     // exec    a program: exit 0 passing, 1 warning, else critical. Off unless enabled
     // alias   as healthy as another service instance of the same registry
     // custom  a function of yours
-    enum class Kind : std::uint8_t { none, http, tcp, ttl, grpc, exec, alias, custom };
+    // udp     a datagram; critical if the peer's machine says that nobody listens, or if `expect`
+    //         does not come back; without `expect`, silence passes
+    enum class Kind : std::uint8_t { none, http, tcp, ttl, grpc, exec, alias, custom, udp };
 
     Kind kind = Kind::http;
     std::string path = "/health";  // http: request target, starts with "/"
@@ -83,8 +85,8 @@ struct HealthCheck {
     // http: as Go's client and so Consul does; another host is not told Authorization and Cookie.
     bool follow_redirects = true;        // false: a redirect is an answer like any other
     std::uint32_t redirects_max = 10;    // one more is critical; at most 20
-    std::string send{};                  // tcp: said first; at most 4 KiB
-    std::string expect{};                // tcp: must come back; at most 4 KiB
+    std::string send{};                  // tcp, udp: said first; at most 4 KiB
+    std::string expect{};                // tcp, udp: must come back; at most 4 KiB
     std::string grpc_service{};          // grpc: asked about; empty = the server as a whole
     std::vector<std::string> command{};  // exec: the program and its arguments; no shell
     std::string alias{};                 // alias: the id of the other instance

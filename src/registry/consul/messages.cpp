@@ -4,11 +4,11 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <map>
 #include <tuple>
 
 #include "core/strings.h"
 #include "io/address.h"
+#include "registry/answer_text.h"
 #include "registry/consul/consul_config.h"
 #include "wire/json_writer.h"
 
@@ -17,34 +17,6 @@ namespace datapunk::mesh::registry::consul {
 namespace dom = simdjson::dom;
 
 namespace {
-
-constexpr std::size_t kShownBytesMax = 80;  // of a body that makes no sense, in an error
-
-// Printable, short: bodies are a stranger's words and go into one-line messages.
-std::string shown(std::string_view text, std::size_t bytes_max) {
-    std::string out(text.substr(0, bytes_max));
-    std::replace_if(
-        out.begin(),
-        out.end(),
-        [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; },
-        ' '
-    );
-    if (text.size() > bytes_max) out += "…";
-    return out;
-}
-
-Error malformed(std::string_view body, std::string_view why) {
-    return {
-        .code = Code::invalid,
-        .what = fmt::format(
-            "the answer makes no sense ({}), it begins with \"{}\"",
-            why,
-            shown(body, kShownBytesMax)
-        ),
-        .source = Source::registry,
-        .retryable = true
-    };
-}
 
 // Missing and null are empty; so is anything that is not a string.
 std::string_view text_at(const dom::object& object, std::string_view key) {
@@ -144,18 +116,29 @@ bool read_endpoint(
     return true;
 }
 
-// Consul's ids are unique on a node only; ours within a service.
+void sort_endpoints(std::vector<ServiceEndpoint>& endpoints) {
+    const auto order = [](const ServiceEndpoint& a, const ServiceEndpoint& b) {
+        return std::tie(a.id, a.host, a.port) < std::tie(b.id, b.host, b.port);
+    };
+    // Most registries tell them in order.
+    if (std::is_sorted(endpoints.begin(), endpoints.end(), order)) return;
+    std::sort(endpoints.begin(), endpoints.end(), order);
+}
+
+// Consul's ids are unique on a node only; ours within a service. Sorted, before and after.
 void make_ids_unique(std::vector<ServiceEndpoint>& endpoints) {
-    std::map<std::string_view, int> uses;
-    for (const ServiceEndpoint& endpoint : endpoints) ++uses[endpoint.id];
-    std::vector<std::string> renamed(endpoints.size());
-    for (std::size_t i = 0; i < endpoints.size(); ++i) {
-        if (uses[endpoints[i].id] > 1)
-            renamed[i] = fmt::format("{}@{}", endpoints[i].id, endpoints[i].node);
+    bool has_shared = false;
+    for (auto first = endpoints.begin(); first != endpoints.end();) {
+        const auto last = std::find_if(first, endpoints.end(), [&](const ServiceEndpoint& one) {
+            return one.id != first->id;
+        });
+        const bool is_shared = last - first > 1;
+        has_shared = has_shared || is_shared;
+        for (; first != last; ++first) {
+            if (is_shared) first->id = fmt::format("{}@{}", first->id, first->node);
+        }
     }
-    for (std::size_t i = 0; i < endpoints.size(); ++i) {
-        if (!renamed[i].empty()) endpoints[i].id = std::move(renamed[i]);
-    }
+    if (has_shared) sort_endpoints(endpoints);
 }
 
 std::string probe_target(const ServiceConfig& config) {
@@ -231,6 +214,9 @@ void write_probe(wire::JsonWriter& json, const ServiceConfig& config) {
             json.key("Args").begin_array();
             for (const std::string& argument : check.command) json.string(argument);
             json.end_array();
+            break;
+        case HealthCheck::Kind::udp:
+            json.key("UDP").string(probe_target(config));
             break;
         default:
             json.key("TCP").string(probe_target(config));
@@ -340,11 +326,12 @@ Result<std::optional<Metadata>> parse_node_service(
     dom::element answer;
     std::optional<Metadata> found;
     const auto problem = parser.parse(body.data(), body.size()).get(answer);
-    if (problem != simdjson::SUCCESS) return malformed(body, simdjson::error_message(problem));
+    if (problem != simdjson::SUCCESS)
+        return malformed_answer(body, simdjson::error_message(problem));
     if (answer.is_null()) return found;  // an unknown node
     dom::object services;
     if (answer.at_key("Services").get(services) != simdjson::SUCCESS) {
-        return malformed(body, "a node without Services");
+        return malformed_answer(body, "a node without Services");
     }
     dom::object service;
     if (services.at_key(service_id).get(service) != simdjson::SUCCESS) return found;
@@ -356,7 +343,8 @@ Result<Metadata> parse_agent_service(std::string_view body) {
     dom::parser parser;
     dom::object service;
     const auto problem = parser.parse(body.data(), body.size()).get(service);
-    if (problem != simdjson::SUCCESS) return malformed(body, simdjson::error_message(problem));
+    if (problem != simdjson::SUCCESS)
+        return malformed_answer(body, simdjson::error_message(problem));
     Metadata found;
     read_metadata(service, found);
     return found;
@@ -375,23 +363,21 @@ Result<std::vector<ServiceEndpoint>> parse_health(std::string_view body, WallTim
     dom::parser parser;
     dom::array instances;
     const auto problem = parser.parse(body.data(), body.size()).get(instances);
-    if (problem != simdjson::SUCCESS) return malformed(body, simdjson::error_message(problem));
+    if (problem != simdjson::SUCCESS)
+        return malformed_answer(body, simdjson::error_message(problem));
     std::vector<ServiceEndpoint> endpoints;
     for (const dom::element instance : instances) {
         dom::object fields;
         dom::object service;
         if (instance.get(fields) != simdjson::SUCCESS ||
             fields.at_key("Service").get(service) != simdjson::SUCCESS) {
-            return malformed(body, "an instance without a Service");
+            return malformed_answer(body, "an instance without a Service");
         }
         ServiceEndpoint endpoint;
         if (read_endpoint(fields, service, now, endpoint)) endpoints.push_back(std::move(endpoint));
     }
+    sort_endpoints(endpoints);
     make_ids_unique(endpoints);
-    const auto order = [](const ServiceEndpoint& a, const ServiceEndpoint& b) {
-        return std::tie(a.id, a.host, a.port) < std::tie(b.id, b.host, b.port);
-    };
-    std::sort(endpoints.begin(), endpoints.end(), order);
     // The same id on the same node twice is the registry's defect: the first one counts.
     const auto same_id = [](const ServiceEndpoint& a, const ServiceEndpoint& b) {
         return a.id == b.id;
@@ -404,7 +390,8 @@ Result<std::vector<ServiceSummary>> parse_services(std::string_view body) {
     dom::parser parser;
     dom::object services;
     const auto problem = parser.parse(body.data(), body.size()).get(services);
-    if (problem != simdjson::SUCCESS) return malformed(body, simdjson::error_message(problem));
+    if (problem != simdjson::SUCCESS)
+        return malformed_answer(body, simdjson::error_message(problem));
     std::vector<ServiceSummary> summaries;
     for (const auto& [name, unused] : services) {
         ServiceSummary summary{.name = std::string(name), .tags = {}};
@@ -457,7 +444,7 @@ Error refusal(const http::Response& response) {
     };
     Error error{
         .code = Code::invalid,
-        .what = fmt::format("{} {}", response.status, shown(core::trim(body), 200)),
+        .what = fmt::format("{} {}", response.status, shown(body)),
         .source = Source::registry
     };
     // Some versions say 500 where others say 403 or 404; the words are the same.

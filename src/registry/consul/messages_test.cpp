@@ -262,8 +262,10 @@ TEST(ConsulMessages, AnHttpCheckSaysAllThatConsulKnows) {
     );
 }
 
-TEST(ConsulMessages, GrpcExecAndAliasChecksAreConsulsOwn) {
+TEST(ConsulMessages, GrpcExecUdpAndAliasChecksAreConsulsOwn) {
     ServiceConfig config = web();
+    config.check = {.kind = HealthCheck::Kind::udp};
+    EXPECT_THAT(registration_body(config), HasSubstr(R"("UDP":"10.0.0.1:8080","Interval")"));
     config.check = {.kind = HealthCheck::Kind::grpc, .grpc_service = "shop.Cart"};
     config.check.tls.enabled = true;
     EXPECT_THAT(

@@ -109,20 +109,32 @@ std::vector<DnsLookup::Target> DnsLookup::targets_of(const std::vector<const Dns
     return targets;
 }
 
-io::Task<Result<>> DnsLookup::find_srv(std::string service, Instant deadline) {
+// What stands at the service's own name. How long it holds is noted, and what came along is kept.
+io::Task<Result<DnsLookup::Listed>> DnsLookup::list(
+    std::string service, DnsType type, Instant deadline
+) {
     const auto text = name_of(config_, service);
     if (!text) co_return text.error();
     const DnsName name = *DnsName::parse(*text);
-    const DnsType type = DnsType::srv;
     auto answer = co_await client_.ask(name, type, deadline);
     if (!answer) co_return std::move(answer).error();
-    const Records records = records_of(*answer, name, type);
-    if (records.found.empty()) {
-        note_negative(*answer);
-        co_return Ok{};
+    Listed listed;
+    listed.message = *std::move(answer);
+    listed.records = records_of(listed.message, name, type);
+    if (listed.records.found.empty()) {
+        note_negative(listed.message);
+    } else {
+        note_ttl(listed.records.ttl_s);
+        keep(listed.message);
     }
-    note_ttl(records.ttl_s);
-    keep(*answer);
+    co_return std::move(listed);
+}
+
+io::Task<Result<>> DnsLookup::find_srv(std::string service, Instant deadline) {
+    const DnsType type = DnsType::srv;
+    auto listed = co_await list(service, type, deadline);
+    if (!listed) co_return std::move(listed).error();
+    const Records& records = listed->records;
     targets_ = targets_of(records.found);
     if (targets_.size() > config_.endpoints_max) {
         co_return too_many(service, targets_.size(), config_.endpoints_max);
@@ -169,19 +181,10 @@ io::Task<Result<>> DnsLookup::find_addresses(std::string service, Instant deadli
 }
 
 io::Task<Result<>> DnsLookup::browse(std::string service, Instant deadline) {
-    const auto text = name_of(config_, service);
-    if (!text) co_return text.error();
-    const DnsName name = *DnsName::parse(*text);
     const DnsType type = DnsType::ptr;
-    auto answer = co_await client_.ask(name, type, deadline);
-    if (!answer) co_return std::move(answer).error();
-    const Records records = records_of(*answer, name, type);
-    if (records.found.empty()) {
-        note_negative(*answer);
-        co_return Ok{};
-    }
-    note_ttl(records.ttl_s);
-    keep(*answer);
+    auto listed = co_await list(service, type, deadline);
+    if (!listed) co_return std::move(listed).error();
+    const Records& records = listed->records;
     std::set<std::string> seen;
     for (const DnsRecord* record : records.found) {
         const DnsName& instance = std::get<NameData>(record->data).name;

@@ -58,9 +58,16 @@ class DnsLookup {
         std::vector<Target> targets;
     };
 
+    // An answer, and those of its records that were asked for, which point into it.
+    struct Listed {
+        wire::dns::DnsMessage message;
+        Records records;
+    };
+
     // One piece of work, of several that go on at once.
     using Work = io::Task<Result<>> (DnsLookup::*)(std::size_t which, Instant deadline);
 
+    io::Task<Result<Listed>> list(std::string service, wire::dns::DnsType type, Instant deadline);
     io::Task<Result<>> find_srv(std::string service, Instant deadline);
     io::Task<Result<>> find_addresses(std::string service, Instant deadline);
     io::Task<Result<>> browse(std::string service, Instant deadline);

@@ -60,9 +60,11 @@ std::optional<ProbeDefinition> probe_definition(const CheckDefinition& definitio
             describe_http(definition, out);
             break;
         case CheckKind::tcp:
-            out.kind = ProbeDefinition::Kind::tcp;
-            out.display = definition.tcp;
-            aim(out, definition.tcp);
+        case CheckKind::udp:
+            out.kind = definition.kind == CheckKind::tcp ? ProbeDefinition::Kind::tcp
+                                                         : ProbeDefinition::Kind::udp;
+            out.display = definition.place;
+            aim(out, definition.place);
             break;
         case CheckKind::grpc:
             describe_grpc(definition, out);

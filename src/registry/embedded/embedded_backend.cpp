@@ -49,8 +49,9 @@ void describe_probe(const ServiceConfig& config, catalog::CheckDefinition& out) 
             out.args = check.command;
             break;
         default:
-            out.kind = catalog::CheckKind::tcp;
-            out.tcp = probe_target(config);
+            out.kind = check.kind == HealthCheck::Kind::udp ? catalog::CheckKind::udp
+                                                            : catalog::CheckKind::tcp;
+            out.place = probe_target(config);
     }
 }
 

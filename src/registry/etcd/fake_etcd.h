@@ -1,8 +1,8 @@
 #pragma once
 
-// FakeEtcd: enough of etcd's JSON gateway for our backend, on a simulated host: keys with revisions
-// and history, leases, watches; and it can hang, refuse, go deaf, forget, and be restored. For
-// tests only.
+// FakeEtcd: enough of etcd's JSON gateway for our backend, on a simulated host: what
+// FakeEtcdStore knows, and watches of it; and it can hang, refuse, go deaf, forget, and be
+// restored. For tests only.
 
 #include <simdjson.h>
 
@@ -15,55 +15,26 @@
 
 #include "core/strings.h"
 #include "http/message_reader.h"
+#include "registry/etcd/fake_etcd_store.h"
 #include "sim/sim_world.h"
 #include "wire/http1/encode.h"
 #include "wire/json_writer.h"
 
 namespace datapunk::mesh::registry::etcd {
 
-class FakeEtcd {
+class FakeEtcd : public FakeEtcdStore {
   public:
     FakeEtcd(sim::SimWorld& world, const std::string& ip)
         : world_(world),
           ip_(ip),
           changed_(world.loop()),
           listener_(*world.host(ip).listen(*io::parse_ip(ip, 2379), {})) {
+        on_change_ = [this] {
+            changed_.set();
+            changed_.clear();
+        };
         tasks_.spawn(accept());
-        tasks_.spawn(expire());
-    }
-
-    struct Value {
-        std::string bytes;
-        std::uint64_t mod_revision = 0;
-        std::string lease;
-    };
-
-    struct Event {
-        std::uint64_t revision = 0;
-        std::string key;
-        std::string bytes;
-        bool is_delete = false;
-    };
-
-    struct Lease {
-        Duration ttl{};
-        Instant ends{};
-    };
-
-    using Keys = std::map<std::string, Value>;
-
-    void put(const std::string& key, const std::string& bytes, const std::string& lease = {}) {
-        keys[key] = {bytes, ++revision, lease};
-        note({revision, key, bytes, false});
-    }
-
-    void remove(const std::string& key) {
-        if (keys.erase(key) > 0) note({++revision, key, {}, true});
-    }
-
-    void compact() {
-        compacted = revision;
-        history.clear();
+        tasks_.spawn(expire_in_time());
     }
 
     // As after a restore from a backup: older, and nobody is told.
@@ -74,12 +45,6 @@ class FakeEtcd {
         world_.reset_connections(ip_);
     }
 
-    Keys keys;
-    std::uint64_t revision = 1;
-    std::uint64_t compacted = 0;
-    std::string cluster = "77";
-    std::vector<Event> history;
-    std::map<std::string, Lease> leases;
     std::map<std::string, int> asked;  // requests by path
     int refuse_with = 0;               // this status, to everything
     std::string retry_after;           // said with it, as a proxy in front of etcd may
@@ -89,12 +54,6 @@ class FakeEtcd {
   private:
     using Object = simdjson::dom::object;
 
-    void note(Event event) {
-        history.push_back(std::move(event));
-        changed_.set();
-        changed_.clear();
-    }
-
     io::Task<void> accept() {
         for (;;) {
             auto accepted = co_await listener_->accept();
@@ -103,24 +62,11 @@ class FakeEtcd {
         }
     }
 
-    io::Task<void> expire() {
+    io::Task<void> expire_in_time() {
         for (;;) {
             co_await io::sleep_for(world_.loop(), std::chrono::milliseconds(100));
-            std::vector<std::string> over;
-            for (const auto& [id, lease] : leases) {
-                if (lease.ends <= world_.loop().now()) over.push_back(id);
-            }
-            for (const std::string& id : over) revoke(id);
+            expire(world_.loop().now());
         }
-    }
-
-    void revoke(const std::string& id) {
-        leases.erase(id);
-        std::vector<std::string> gone;
-        for (const auto& [key, value] : keys) {
-            if (value.lease == id) gone.push_back(key);
-        }
-        for (const std::string& key : gone) remove(key);
     }
 
     io::Task<void> serve(io::StreamPtr stream) {
@@ -185,20 +131,18 @@ class FakeEtcd {
         if (path == "/v3/lease/keepalive") {
             const std::string id = text(object, "ID");
             json.begin_object().key("result").begin_object().key("ID").string(id);
-            if (const auto at = leases.find(id); at != leases.end()) {
-                at->second.ends = world_.loop().now() + at->second.ttl;
-                json.key("TTL").string("1");
-            }
+            if (renew(id, world_.loop().now())) json.key("TTL").string("1");
             json.end_object().end_object();
             return out;
         }
         json.begin_object();
         write_header(json);
         if (path == "/v3/lease/grant") {
-            const std::string id = std::to_string(++last_lease_);
             const Duration ttl = std::chrono::seconds(number(object, "TTL"));
-            leases[id] = {ttl, world_.loop().now() + ttl};
-            json.key("ID").string(id).key("TTL").string(text(object, "TTL"));
+            json.key("ID")
+                .string(grant(ttl, world_.loop().now()))
+                .key("TTL")
+                .string(text(object, "TTL"));
         } else if (path == "/v3/lease/revoke") {
             revoke(text(object, "ID"));
         }
@@ -207,30 +151,23 @@ class FakeEtcd {
     }
 
     std::string range(const Object& object) {
-        const std::string from = bytes(object, "key");
-        const std::string end = bytes(object, "range_end");
-        std::vector<std::pair<std::string, Value>> found;
-        for (const auto& [key, value] : keys) {
-            if (end.empty() ? key == from : key >= from && key < end)
-                found.emplace_back(key, value);
-        }
-        if (text(object, "sort_order") == "DESCEND") {
-            std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
-                return a.second.mod_revision > b.second.mod_revision;
-            });
-        }
+        auto pairs = select(
+            bytes(object, "key"),
+            bytes(object, "range_end"),
+            text(object, "sort_order") == "DESCEND"
+        );
         const std::uint64_t limit = number(object, "limit");
-        const std::size_t count = found.size();
-        if (limit > 0 && found.size() > limit) found.resize(limit);
+        const std::size_t count = pairs.size();
+        if (limit > 0 && pairs.size() > limit) pairs.resize(limit);
         std::string out;
         wire::JsonWriter json(out);
         json.begin_object();
         write_header(json);
         json.key("kvs").begin_array();
-        for (const auto& [key, value] : found)
+        for (const auto& [key, value] : pairs)
             write_pair(json, key, value.bytes, value.mod_revision);
         json.end_array().key("count").string(std::to_string(count));
-        json.key("more").boolean(found.size() < count).end_object();
+        json.key("more").boolean(pairs.size() < count).end_object();
         return out;
     }
 
@@ -270,14 +207,11 @@ class FakeEtcd {
     void commit(const Object& object) {
         const std::uint64_t at = ++revision;
         for (const Object step : object["success"].get_array()) {
-            Object found;
-            if (step["request_put"].get(found) == simdjson::SUCCESS) {
-                const std::string key = bytes(found, "key");
-                keys[key] = {bytes(found, "value"), at, text(found, "lease")};
-                note({at, key, keys[key].bytes, false});
-            } else if (step["request_delete_range"].get(found) == simdjson::SUCCESS) {
-                const std::string key = bytes(found, "key");
-                if (keys.erase(key) > 0) note({at, key, {}, true});
+            Object one;
+            if (step["request_put"].get(one) == simdjson::SUCCESS) {
+                put_at(at, bytes(one, "key"), bytes(one, "value"), text(one, "lease"));
+            } else if (step["request_delete_range"].get(one) == simdjson::SUCCESS) {
+                remove_at(at, bytes(one, "key"));
             }
         }
     }
@@ -340,7 +274,6 @@ class FakeEtcd {
 
     sim::SimWorld& world_;
     std::string ip_;
-    std::uint64_t last_lease_ = 0;
     io::Event changed_;
     std::unique_ptr<io::Listener> listener_;
     io::TaskGroup tasks_;  // last: destroyed first

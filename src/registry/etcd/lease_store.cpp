@@ -15,12 +15,7 @@ constexpr int kTriesMax = 8;  // of a swap that others keep winning
 constexpr Duration kRetryMax = std::chrono::seconds(2);
 
 Error problem_of(std::string_view id, std::string_view why, Code code) {
-    return {
-        .code = code,
-        .what = fmt::format("etcd: {}: {}", id, why),
-        .source = Source::registry,
-        .retryable = code == Code::unavailable
-    };
+    return store_problem("etcd", id, why, code);
 }
 
 }  // namespace
@@ -97,12 +92,9 @@ io::Task<Result<std::uint64_t>> LeaseStore::write(
         auto found = co_await find(id, deadline);
         if (!found) co_return std::move(found).error();
         const std::optional<Claim>& claim = found->claim;
-        const bool is_others = claim && claim->owner != record.owner;
-        if (is_others && !takes_over) {
-            co_return problem_of(id, "another process has registered it", Code::conflict);
-        }
-        if (is_others) record.generation = claim->generation + 1;
-        if (record.generation == 0) record.generation = 1;
+        const Contention place = contention(claim, record);
+        if (place.is_others && !takes_over) co_return problem_of(id, kTaken, Code::conflict);
+        record.generation = place.generation;
         const Claim ours{service, record.owner, record.generation};
         Swap swap{.key = claim_key(prefix, id), .mod_revision = found->mod_revision};
         swap.puts.push_back({swap.key, to_json(ours), *lease_id});
@@ -129,9 +121,8 @@ io::Task<Result<>> LeaseStore::erase(std::string id, std::string owner, Instant 
     for (int tries = 0; tries < kTriesMax; ++tries) {
         auto found = co_await find(id, deadline);
         if (!found) co_return std::move(found).error();
-        if (!found->claim) co_return problem_of(id, "not registered", Code::not_found);
-        if (!owner.empty() && found->claim->owner != owner) {
-            co_return problem_of(id, "another process has registered it", Code::not_found);
+        if (const auto why = not_to_erase(found->claim, owner)) {
+            co_return problem_of(id, *why, Code::not_found);
         }
         Swap swap{.key = claim_key(prefix, id), .mod_revision = found->mod_revision};
         swap.deletes.push_back(swap.key);
@@ -172,9 +163,7 @@ io::Task<Result<std::optional<Metadata>>> LeaseStore::metadata_of(
     auto range = parse_range(*answer);
     if (!range) co_return std::move(range).error();
     if (range->kvs.empty()) co_return metadata;
-    metadata.emplace();
-    auto record = parse_record(range->kvs[0].value, service, id);
-    if (record) metadata = std::move(record->endpoint.metadata);
+    metadata = metadata_of_record(range->kvs[0].value, service, id);
     co_return metadata;
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/strings.h"
+#include "registry/answer_text.h"
 #include "wire/json_writer.h"
 
 namespace datapunk::mesh::registry::etcd {
@@ -14,31 +15,6 @@ namespace datapunk::mesh::registry::etcd {
 namespace dom = simdjson::dom;
 
 namespace {
-
-constexpr std::size_t kShownBytesMax = 200;
-
-// Printable, short: bodies are a stranger's words and go into one-line messages.
-std::string shown(std::string_view text, std::size_t bytes_max = kShownBytesMax) {
-    std::string out(core::trim(text).substr(0, bytes_max));
-    std::replace_if(
-        out.begin(),
-        out.end(),
-        [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; },
-        ' '
-    );
-    return out;
-}
-
-Error malformed(std::string_view body, std::string_view why) {
-    return {
-        .code = Code::invalid,
-        .what = fmt::format(
-            "the answer makes no sense ({}), it begins with \"{}\"", why, shown(body, 80)
-        ),
-        .source = Source::registry,
-        .retryable = true
-    };
-}
 
 std::string_view text_at(const dom::object& object, std::string_view key) {
     std::string_view text;
@@ -86,9 +62,11 @@ Result<T> parsed(std::string_view body, Read read) {
     dom::parser parser;
     dom::object object;
     const auto problem = parser.parse(body.data(), body.size()).get(object);
-    if (problem != simdjson::SUCCESS) return malformed(body, simdjson::error_message(problem));
+    if (problem != simdjson::SUCCESS)
+        return malformed_answer(body, simdjson::error_message(problem));
     T out;
-    if (!read(object, out)) return malformed(body, "a field is missing or has the wrong type");
+    if (!read(object, out))
+        return malformed_answer(body, "a field is missing or has the wrong type");
     return out;
 }
 

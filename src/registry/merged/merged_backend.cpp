@@ -38,12 +38,20 @@ bool is_same(const std::vector<ServiceEndpoint>& a, const std::vector<ServiceEnd
 
 struct MergedBackend::Followed {
     Followed(io::Loop& loop, std::string service, std::size_t members)
-        : name(std::move(service)), parts(members), indexes(members), errors(members), news(loop) {}
+        : name(std::move(service)),
+          parts(members),
+          indexes(members),
+          errors(members),
+          failures(members),
+          not_before(members, Instant::min()),
+          news(loop) {}
 
     std::string name;
     std::vector<MergePart> parts;
     std::vector<std::uint64_t> indexes;  // of the members' last answers; 0: ask anew
     std::vector<std::optional<Error>> errors;
+    std::vector<std::uint32_t> failures;  // in a row
+    std::vector<Instant> not_before;      // who failed is not followed again earlier
     std::vector<ServiceEndpoint> composed;
     std::uint64_t epoch = kFirstEpoch;
     std::uint64_t count = 0;
@@ -122,7 +130,8 @@ MergedBackend::MergedBackend(io::Loop& loop, std::vector<MergeMember> members, M
     : loop_(loop),
       members_(std::move(members)),
       config_(std::move(config)),
-      rng_(loop.rng().fork()) {
+      rng_(loop.rng().fork()),
+      left_alone_(members_.size()) {
     const auto can = [this](const MergeMember& member) {
         const bool is_wanted =
             config_.register_with.empty() || config_.register_with == member.name;
@@ -201,6 +210,21 @@ bool MergedBackend::compose(Followed& one) {
     return is_changed;
 }
 
+// Why the member is not to be asked: it wants to be left alone, in whatever matter.
+std::optional<Error> MergedBackend::left_alone(std::size_t at) const {
+    const std::optional<Error>& wish = left_alone_[at].wish;
+    const Instant now = loop_.now();
+    if (!wish || now >= left_alone_[at].until) return std::nullopt;
+    Error error = *wish;
+    error.retry_after = left_alone_[at].until - now;
+    return error;
+}
+
+void MergedBackend::note_wish(std::size_t at, const Error& error) {
+    if (error.retry_after <= Duration::zero()) return;
+    left_alone_[at] = {error, loop_.now() + std::min(error.retry_after, kLeftAloneMax)};
+}
+
 void MergedBackend::note(Followed& one, std::size_t at, Result<Answer> answer) {
     MergePart& part = one.parts[at];
     if (answer) {
@@ -214,10 +238,17 @@ void MergedBackend::note(Followed& one, std::size_t at, Result<Answer> answer) {
         part.has_answered = true;
         part.failing_since.reset();
         one.errors[at].reset();
+        one.failures[at] = 0;
+        one.not_before[at] = Instant::min();
     } else {
         one.indexes[at] = 0;
         if (!part.failing_since) part.failing_since = loop_.now();
         one.errors[at] = std::move(answer).error();
+        const bool was_asked = loop_.now() >= left_alone_[at].until;
+        note_wish(at, *one.errors[at]);
+        Duration pause{};
+        if (was_asked) pause = resilience::full_jitter(kAskAgain, one.failures[at]++, rng_);
+        one.not_before[at] = std::max(loop_.now() + pause, left_alone_[at].until);
     }
     one.news.set();
     one.news.clear();
@@ -226,6 +257,10 @@ void MergedBackend::note(Followed& one, std::size_t at, Result<Answer> answer) {
 io::Task<void> MergedBackend::ask_once(
     std::shared_ptr<Followed> one, std::size_t at, Instant deadline
 ) {
+    if (auto refusal = left_alone(at)) {
+        note(*one, at, *std::move(refusal));
+        co_return;
+    }
     const std::uint64_t after = 0;
     auto answer = co_await members_[at].backend->wait(one->name, after, Duration::zero(), deadline);
     note(*one, at, std::move(answer));
@@ -236,25 +271,22 @@ io::Task<void> MergedBackend::follow(
     std::shared_ptr<Followed> one, std::size_t at, Duration longest, Instant deadline
 ) {
     const Instant until = loop_.now() + longest;
-    std::uint32_t failures = 0;
     // The first wait ends before the one who waits for the sum does, or he would never hear what a
     // member says when nothing has changed: that its index went backwards.
     bool is_first = true;
     while (loop_.now() < until) {
+        // Whoever waits may begin anew at any moment, because another member has news.
+        if (loop_.now() < one->not_before[at]) {
+            co_await io::sleep_until(loop_, one->not_before[at]);
+            continue;
+        }
         const std::uint64_t after = one->indexes[at];
         Duration wait_for = after == 0 ? Duration::zero() : until - loop_.now();
         if (std::exchange(is_first, false)) wait_for = wait_for / 8 * 7;
         auto answer = co_await members_[at].backend->wait(one->name, after, wait_for, deadline);
-        const bool is_good = answer.ok();
-        const Duration left_alone =
-            is_good ? Duration::zero() : std::min(answer.error().retry_after, kLeftAloneMax);
         note(*one, at, std::move(answer));
         // Also a member that answers at once, whatever it is asked, is not asked without end.
-        Duration pause = kBreath;
-        failures = is_good ? 0 : failures + 1;
-        if (!is_good) pause += resilience::full_jitter(kAskAgain, failures - 1, rng_);
-        pause = std::max(pause, left_alone);
-        co_await io::sleep_for(loop_, pause);
+        co_await io::sleep_for(loop_, kBreath);
     }
 }
 
@@ -320,7 +352,14 @@ io::Task<Result<Answer>> MergedBackend::wait(
 }
 
 io::Task<void> MergedBackend::list(std::shared_ptr<Listing> out, std::size_t at, Instant deadline) {
+    const auto refusal = left_alone(at);
+    if (refusal) {
+        if (!out->error) out->error = *refusal;
+        if (--out->missing == 0) out->done.set();
+        co_return;
+    }
     auto answer = co_await members_[at].backend->services(deadline);
+    if (!answer) note_wish(at, answer.error());
     if (answer) {
         out->has_answer = true;
         for (const ServiceSummary& one : *answer) {

@@ -13,6 +13,7 @@
 // * A question that is answered at once waits for all members; for those that dawdle no longer than
 //   `patience` once one has answered, for those known to fail not at all.
 // * It fails only if no member has ever answered, or all fail.
+// * A member that asks to be left alone (Retry-After) is asked nothing meanwhile; the others are.
 // * Registrations go to the member named by register_with, or the first that can; never silently to
 //   another one, or an instance would be there twice.
 //
@@ -21,6 +22,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -73,10 +75,18 @@ class MergedBackend final : public Backend {
     struct Followed;
     struct Listing;
 
+    // What a member said when it asked to be left alone, and until when it is.
+    struct LeftAlone {
+        std::optional<Error> wish;
+        Instant until = Instant::min();
+    };
+
     MergedBackend(io::Loop& loop, std::vector<MergeMember> members, MergeConfig config);
 
     std::shared_ptr<Followed> followed(const std::string& service);
     bool compose(Followed& one);
+    std::optional<Error> left_alone(std::size_t at) const;
+    void note_wish(std::size_t at, const Error& error);
     io::Task<void> ask_once(std::shared_ptr<Followed> one, std::size_t at, Instant deadline);
     io::Task<void> follow(
         std::shared_ptr<Followed> one, std::size_t at, Duration longest, Instant deadline
@@ -92,6 +102,7 @@ class MergedBackend final : public Backend {
     MergeConfig config_;
     core::Rng rng_;
     std::size_t registrar_ = 0;  // members_.size() if none can
+    std::vector<LeftAlone> left_alone_;
     std::map<std::string, std::shared_ptr<Followed>> services_;
 };
 

@@ -15,12 +15,7 @@ namespace {
 constexpr int kTriesMax = 8;  // of a transaction that others keep winning
 
 Error problem_of(std::string_view id, std::string_view why, Code code) {
-    return {
-        .code = code,
-        .what = fmt::format("ZooKeeper: {}: {}", id, why),
-        .source = Source::registry,
-        .retryable = code == Code::unavailable
-    };
+    return store_problem("ZooKeeper", id, why, code);
 }
 
 bool is_other_state(const Error& error) {
@@ -76,19 +71,16 @@ io::Task<Result<std::uint64_t>> EphemeralStore::write(
         auto found = co_await find(id, deadline);
         if (!found) co_return std::move(found).error();
         const std::optional<Claim>& claim = found->claim;
-        const bool is_others = claim && claim->owner != record.owner;
-        if (is_others && !takes_over) {
-            co_return problem_of(id, "another process has registered it", Code::conflict);
-        }
-        if (is_others) record.generation = claim->generation + 1;
-        if (record.generation == 0) record.generation = 1;
+        const Contention place = contention(claim, record);
+        if (place.is_others && !takes_over) co_return problem_of(id, kTaken, Code::conflict);
+        record.generation = place.generation;
         const Claim ours{record.endpoint.service, record.owner, record.generation};
         const std::string data = to_json(record);
         const bool is_same_place = claim && claim->service == record.endpoint.service;
         const std::int32_t version = found->node.version;
         const std::string claimed = claim_path(id);
         std::vector<Step> steps;
-        if (is_same_place && !is_others && found->node.is_mine && found->has_instance) {
+        if (is_same_place && !place.is_others && found->node.is_mine && found->has_instance) {
             steps.push_back({.kind = Step::Kind::check, .path = claimed, .version = version});
             steps.push_back({.kind = Step::Kind::set, .path = path, .data = data});
         } else {
@@ -126,9 +118,8 @@ io::Task<Result<>> EphemeralStore::erase(std::string id, std::string owner, Inst
     for (int tries = 0; tries < kTriesMax; ++tries) {
         auto found = co_await find(id, deadline);
         if (!found) co_return std::move(found).error();
-        if (!found->claim) co_return problem_of(id, "not registered", Code::not_found);
-        if (!owner.empty() && found->claim->owner != owner) {
-            co_return problem_of(id, "another process has registered it", Code::not_found);
+        if (const auto why = not_to_erase(found->claim, owner)) {
+            co_return problem_of(id, *why, Code::not_found);
         }
         std::vector<Step> steps;
         steps.push_back(
@@ -163,9 +154,7 @@ io::Task<Result<std::optional<Metadata>>> EphemeralStore::metadata_of(
     auto node = co_await session_.get(path, false, deadline);
     if (!node && node.error().code == Code::not_found) co_return metadata;
     if (!node) co_return std::move(node).error();
-    metadata.emplace();
-    auto record = parse_record(node->data, service, id);
-    if (record) metadata = std::move(record->endpoint.metadata);
+    metadata = metadata_of_record(node->data, service, id);
     co_return metadata;
 }
 

@@ -57,12 +57,19 @@ class Server {
 // One process's view: a loop of its own, which stands still unless it is asked something.
 class Client : public RegistryUnderTest {
   public:
-    explicit Client(std::uint16_t port, Duration session = 2s) {
+    explicit Client(std::uint16_t port, Duration session = 2s)
+        : Client(config_for(port, session)) {}
+
+    explicit Client(const ZookeeperConfig& config) {
+        backend_ = *create_zookeeper(*loop_, network_, config, core::Logger());
+    }
+
+    static ZookeeperConfig config_for(std::uint16_t port, Duration session = 2s) {
         ZookeeperConfig config{.servers = {{.port = port}}};
         config.prefix = "/mesh/of-a-test";
         config.node = "a-test";
         config.session_timeout = session;
-        backend_ = *create_zookeeper(*loop_, network_, config, core::Logger());
+        return config;
     }
 
     Backend& backend() override { return *backend_; }
@@ -202,6 +209,80 @@ TEST_F(RealZookeeper, RegistersAgainAtAZookeeperThatLostItsData) {
     PendingWait pending(talk, again.index, 15s);
     ASSERT_TRUE(talk.beat(config.id, Health::warning));
     ASSERT_TRUE(pending.ends_within(5s));
+}
+
+// With digest authentication: what is made belongs to one user.
+class ZookeeperDigest : public RealZookeeper {
+  public:
+    static ZookeeperConfig of(const std::string& user, const std::string& password) {
+        ZookeeperConfig config = Client::config_for(server_->port());
+        config.prefix = "/private/of-a-test";
+        config.user = user;
+        config.password = password;
+        return config;
+    }
+
+    void SetUp() override {
+        RealZookeeper::SetUp();
+        if (IsSkipped()) return;
+        owner_ = std::make_unique<Client>(of("mesh", "a-secret"));
+        owner_->ready(server_->log());
+    }
+
+    // Whether the owner's registrations can be neither read nor written so, and the error says why
+    // without the password.
+    static void expect_denied(const ZookeeperConfig& config) {
+        Client stranger(config);
+        Conversation talk(stranger, "owned");
+        const auto denied = [&](const Error& error) {
+            EXPECT_EQ(error.code, Code::denied) << error.what;
+            EXPECT_EQ(error.what.find("secret"), std::string::npos) << error.what;
+        };
+        const auto added = talk.add(talk.config(90));
+        ASSERT_FALSE(added);
+        denied(added.error());
+        const auto seen = talk.wait(0, 0s);
+        ASSERT_FALSE(seen);
+        denied(seen.error());
+        const auto listed = talk.value(stranger.backend().services(talk.deadline()));
+        ASSERT_FALSE(listed);
+        denied(listed.error());
+    }
+
+    std::unique_ptr<Client> owner_;
+};
+
+TEST_F(ZookeeperDigest, PassesTheConformanceSuite) {
+    for (const Behaviour& behaviour : behaviours()) {
+        SCOPED_TRACE(behaviour.name);
+        behaviour.run(*owner_);
+    }
+}
+
+TEST_F(ZookeeperDigest, OnlyItsUserReadsAndWritesWhatIsThere) {
+    Conversation talk(*owner_, "owned");
+    ASSERT_TRUE(talk.add(talk.config(80)));
+    ASSERT_EQ(talk.until_size(1).endpoints.at(0).port, 80);
+    expect_denied(of("", ""));
+    expect_denied(of("mesh", "another-secret"));
+    expect_denied(of("somebody", "a-secret"));
+    Client same(of("mesh", "a-secret"));
+    Conversation theirs(same, "owned");
+    EXPECT_EQ(theirs.until_size(1).endpoints.at(0).port, 80) << "another process of the user";
+    EXPECT_EQ(talk.until_size(1).endpoints.at(0).port, 80);
+}
+
+TEST_F(ZookeeperDigest, LogsInAgainWhenItsSessionIsOver) {
+    ZookeeperConfig config = of("mesh", "a-secret");
+    config.session_timeout = 1s;
+    Client other(config);
+    Conversation talk(*owner_, "relogged");
+    Conversation theirs(other, "relogged");
+    ASSERT_TRUE(theirs.add(theirs.config(80)));
+    const Answer known = theirs.until_size(1);
+    talk.until_size(0);  // the other's loop stands still: the server hears nothing of it
+    theirs.until([&](const auto& now) { return now == known.endpoints; });
+    EXPECT_EQ(talk.until_size(1).endpoints, known.endpoints);
 }
 
 TEST(ZookeeperConfig, IsChecked) {
