@@ -334,7 +334,7 @@ sends('hpack/6.3/1', headers(integer(4097, 5, 0x20) + GET), then=fails(COMPRESSI
 
 class Conformance(Scenario):
     def test_every_case(self):
-        agent = agent_before(self, self.origin('api', body='0123456789'))
+        agent = agent_before(self, self.origin('api', body=b'0123456789'))
         failed = []
         for number, settings, run in CASES:
             with Peer(agent.port, settings=settings) as peer:
