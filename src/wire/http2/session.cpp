@@ -288,7 +288,7 @@ bool Session::check_frame() {
 bool Session::check_priority(std::string_view payload) {
     if (prioritised_ < 0) return true;
     for (const char c : payload) {
-        if (dependency_have_ == 4) return true;
+        if (dependency_have_ == 4) break;
         depends_on_ = depends_on_ << 8U | static_cast<unsigned char>(c);
         ++dependency_have_;
     }

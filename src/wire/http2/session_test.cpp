@@ -506,6 +506,9 @@ TEST(Strict, PrioritiesAreReadForTheirErrorsOnly) {
         EXPECT_FALSE(goes_on);
         EXPECT_EQ(raw.code(), 1);
         EXPECT_EQ(raw.server.abuse(), Abuse::protocol_error);
+        Raw at_once;
+        EXPECT_FALSE(at_once.feed(wrong));
+        EXPECT_EQ(at_once.code(), 1);
     }
 }
 
