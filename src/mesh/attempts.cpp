@@ -87,17 +87,18 @@ Result<> MeshCore::run(
     const Gate::Pass pass(gate_);
     if (!pass) return stopping_error();
     const Instant begun = world_.clock->now();
-    const Duration limit =
-        options.deadline > Duration::zero() ? options.deadline : service.policies.policy().deadline;
+    const Duration limit = options.deadline > Duration::zero()
+                               ? options.deadline
+                               : service.policies.policy()->deadline;
     policy::CallState call(resilience::earlier(
         resilience::Deadline::in(begun, limit), resilience::Deadline(options.latest)
     ));
     call.hash = options.hash;
     call.priority = options.priority;
     call.can_wait = true;
-    if (!options.caller.empty() && service.policies.call_limits().limits_callers()) {
+    if (!options.caller.empty() && service.policies.call_limits()->limits_callers()) {
         call.caller =
-            service.policies.call_limits().caller_key(policy::CallerKind::told, options.caller);
+            service.policies.call_limits()->caller_key(policy::CallerKind::told, options.caller);
     }
     if (!service.is_known()) {
         const Instant latest = std::min(call.deadline.at(), begun + options_.timeout);
@@ -136,7 +137,6 @@ Result<> MeshCore::attempts(
     const AttemptFunction& attempt
 ) {
     auto& policies = service.policies;
-    const RetryConfig& retry = policies.policy().retry;
     std::optional<Error> last;
     for (;;) {
         Instant now = world_.clock->now();
@@ -159,11 +159,9 @@ Result<> MeshCore::attempts(
         }
         auto& held = std::get<policy::HeldEndpoint>(begun);
         Instant latest = call.deadline.at();
-        if (retry.attempt_timeout > Duration::zero()) {
-            latest = resilience::earlier(
-                         call.deadline, resilience::Deadline::in(now, retry.attempt_timeout)
-            )
-                         .at();
+        const Duration limit = policies.policy()->retry.attempt_timeout;
+        if (limit > Duration::zero()) {
+            latest = resilience::earlier(call.deadline, resilience::Deadline::in(now, limit)).at();
         }
         Attempt told(call.attempts, latest, *world_.clock);
         Result<> result = attempt(held.endpoint(), told);
@@ -172,7 +170,8 @@ Result<> MeshCore::attempts(
         const Ended ended = ended_as(told.outcome_, told.grpc_status_, told.status_, result);
         const Outcome outcome = ended.outcome;
         std::optional<bool> is_failure;
-        if (ended.by_status) is_failure = policies.policy().failure_statuses.contains(told.status_);
+        if (ended.by_status)
+            is_failure = policies.policy()->failure_statuses.contains(told.status_);
         if (options.is_failure && outcome != Outcome::cancelled) {
             is_failure = options.is_failure(
                 {.outcome = outcome, .status = told.status_, .latency = now - held.begun()}
@@ -181,10 +180,10 @@ Result<> MeshCore::attempts(
         if (!told.worth_retrying_ && !result && options.retry_if) {
             told.worth_retrying_ = options.retry_if(result.error());
         }
-        const bool is_final = result && outcome == Outcome::success &&
-                              !told.worth_retrying_.value_or(false) &&
-                              !told.grpc_status_.has_value() &&
-                              (told.status_ == 0 || !resilience::may_retry_answers(retry));
+        const bool is_final =
+            result && outcome == Outcome::success && !told.worth_retrying_.value_or(false) &&
+            !told.grpc_status_.has_value() &&
+            (told.status_ == 0 || !resilience::may_retry_answers(policies.policy()->retry));
         const std::string address = result ? std::string() : held.address();
         if (told.load_) policies.report_load(held, *told.load_, now);
         const bool is_overload =
@@ -225,6 +224,19 @@ Result<> MeshCore::force_breaker(
     ServiceState& service, BreakerForce how, std::string_view endpoint
 ) {
     return service.policies.force_breaker(how, endpoint, world_.clock->now());
+}
+
+Result<> MeshCore::set_policy(ServiceState& service, const ServicePolicy& policy) {
+    if (auto good = check_policy(options_, policy); !good) return good;
+    service.policies.set_policy(policy, world_.clock->now());
+    return Ok{};
+}
+
+Result<> MeshCore::set_policy(std::string_view name, const ServicePolicy& policy) {
+    if (auto good = check_policy(options_, policy); !good) return good;
+    auto used = use(name, &policy);
+    if (!used) return std::move(used).error();
+    return set_policy(**used, policy);
 }
 
 Result<Lease> MeshCore::lease(std::string_view name) {

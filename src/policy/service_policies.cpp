@@ -67,17 +67,6 @@ void add_forecasts(
     out.forecast_weight = health::weight_factor(observed.latency, config.horizon);
 }
 
-PeakEwma averaging_of(const BalanceConfig& config) {
-    const auto* chosen = std::get_if<PeakEwma>(&config);
-    return chosen == nullptr ? PeakEwma{} : *chosen;
-}
-
-CallPolicy call_policy_of(const ServicePolicy& policy) {
-    CallPolicy out{.outlier = policy.outlier, .averaging = averaging_of(policy.balance)};
-    if (policy.breaker.slow_call > Duration::zero()) out.slow_call = policy.breaker.slow_call;
-    return out;
-}
-
 }  // namespace
 
 void HeldEndpoint::abandon() noexcept {
@@ -99,18 +88,19 @@ HeldEndpoint& HeldEndpoint::operator=(HeldEndpoint&& other) noexcept {
 
 ServicePolicies::ServicePolicies(std::string name, const ServicePolicy& policy, std::uint64_t seed)
     : name_(std::move(name)),
-      policy_(policy),
-      call_policy_(call_policy_of(policy)),
-      rules_(balance::rules_of(policy, seed)),
+      seed_(seed),
+      settings_(new PolicySettings(policy, seed)),
       budget_(policy.retry.budget),
       breaker_(policy.service_breaker),
       workers_(seed),
-      call_limits_(policy.limits.rate, policy.limits.callers, seed),
+      call_limits_(new CallLimits(policy.limits.rate, policy.limits.callers, seed)),
       admission_(policy.limits, workers_, seed),
       throttle_(policy.limits.throttle, workers_) {}
 
 ServicePolicies::~ServicePolicies() {
     delete table_.load();
+    delete settings_.load();
+    delete call_limits_.load();
 }
 
 std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
@@ -134,7 +124,7 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(CallState& cal
         return refuse(worker.get(), call, blocked, now);
     }
     if (!call.is_admitted) [[likely]] {
-        if (call_limits_.is_on()) [[unlikely]] {
+        if (call_limits_.load(std::memory_order_acquire)->is_on()) [[unlikely]] {
             if (const auto why = admit(worker.get(), call, now)) return *why;
         }
         call.is_admitted = true;
@@ -210,7 +200,8 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(CallState& cal
 std::optional<NoEndpoint> ServicePolicies::admit(Worker& worker, CallState& call, Instant now) {
     using Verdict = CallLimits::Verdict;
     const Duration patience = call.can_wait ? call.deadline.at() - now : Duration::zero();
-    const auto decided = call_limits_.begin(call.caller, now, patience, call.caller_place);
+    CallLimits& limits = *call_limits_.load(std::memory_order_acquire);
+    const auto decided = limits.begin(call.caller, now, patience, call.caller_place);
     NoEndpoint why{.in_flight = decided.in_flight, .next_at = now + decided.wait};
     switch (decided.verdict) {
         case Verdict::admitted:
@@ -288,6 +279,7 @@ void ServicePolicies::record(
 ) {
     using resilience::Verdict;
     Cell& cell = *attempt.cell_;
+    const PolicyInForce policy = this->policy();
     Verdict verdict = resilience::verdict_of(outcome);
     if (is_failure && verdict != Verdict::nothing) {
         verdict = *is_failure ? Verdict::failure : Verdict::success;
@@ -306,7 +298,7 @@ void ServicePolicies::record(
         }
         NotedSuccesses* noted = cell.slot == kNoSlot ? nullptr : &worker->noted[cell.slot];
         const Permit permit{.admitted = true, .era = attempt.era_};
-        change = cell.record(permit, verdict, latency, call_policy_, now, noted);
+        change = cell.record(permit, verdict, latency, policy.call(), now, noted);
         breaker_.record(
             attempt.service_era_, verdict, latency, now, worker->service_noted, changed
         );
@@ -330,7 +322,7 @@ resilience::RetryDecision ServicePolicies::after_attempt(
     end.previous_wait = call.last_wait;
     const WorkerUse worker(workers_);
     deposit(worker.get(), now);
-    const auto decision = resilience::decide(policy_.retry, end, budget_, worker->pick.rng, now);
+    const auto decision = resilience::decide(policy()->retry, end, budget_, worker->pick.rng, now);
     call.last_wait = decision.wait;
     if (decision) worker->retries[static_cast<std::size_t>(end.outcome)].add();
     if (decision.reason == resilience::RetryReason::budget_exhausted) {
@@ -411,7 +403,7 @@ ServiceView ServicePolicies::view(Instant now) const {
         .limit = admission_.limit(),
         .waiting = admission_.waiting(),
         .throttled_share = throttle_.share(),
-        .callers = call_limits_.callers()
+        .callers = call_limits_.load()->callers()
     };
     const ServiceBreaker::View breaker = breaker_.view(now);
     view.breaker = {
@@ -426,7 +418,7 @@ ServiceView ServicePolicies::view(Instant now) const {
         view.called = table->called;
         view.is_panic = table->is_panic;
     }
-    if (std::holds_alternative<Adaptive>(policy_.balance)) {
+    if (std::holds_alternative<Adaptive>(rules().balance)) {
         view.algorithm = to_string(chooser_.choice());
         view.algorithm_why = chooser_.why();
     }
@@ -437,7 +429,7 @@ ServiceView ServicePolicies::view(Instant now) const {
             .health = cell.health,
             .weight = cell.endpoint.weight,
             .in_flight = cell.load.in_flight.load(std::memory_order_relaxed),
-            .latency = balance::expected_latency(cell.load, call_policy_.averaging, now),
+            .latency = balance::expected_latency(cell.load, settings_.load()->call.averaging, now),
             .is_leaving = !cell.is_listed,
         };
         {
@@ -456,7 +448,7 @@ ServiceView ServicePolicies::view(Instant now) const {
         }
         if (seen.ejected_until) seen.ejected_for = cell.ejected_for;
         seen.verdict = health::combine(seen.health, passive_health(seen));
-        if (cell.observed != nullptr) add_forecasts(seen, *cell.observed, policy_.forecast, now);
+        if (cell.observed != nullptr) add_forecasts(seen, *cell.observed, rules().forecast, now);
         view.endpoints.push_back(std::move(seen));
     };
     for (const auto& cell : cells_) add(*cell);

@@ -44,7 +44,6 @@
 
 #include "balance/adaptive.h"
 #include "balance/grouped_balancer.h"
-#include "balance/spread.h"
 #include "core/epoch.h"
 #include "health/trend.h"
 #include "policy/admission.h"
@@ -55,6 +54,7 @@
 #include "policy/dependencies.h"
 #include "policy/events.h"
 #include "policy/held_endpoint.h"
+#include "policy/policy_settings.h"
 #include "policy/service_breaker.h"
 #include "policy/throttle.h"
 #include "policy/view.h"
@@ -77,11 +77,19 @@ class ServicePolicies {
     void report_load(const HeldEndpoint& attempt, const LoadReport& report, Instant now) noexcept;
 
     bool wants_load_reports() const noexcept {
-        return std::holds_alternative<ReportedLoad>(policy_.balance);
+        return std::holds_alternative<ReportedLoad>(policy()->balance);
     }
 
+    // Another policy from now on, which has passed check(). Nothing is forgotten that the new one
+    // has a use for: calls in flight and waiting, latency averages, breakers and their windows,
+    // ejections, the budget's balance, what an adaptive limit has learned. What is switched off
+    // ends at once; what is switched on begins afresh; a call in flight asks the new policy from
+    // its next question on. False: it is the same one.
+    bool set_policy(const ServicePolicy& policy, Instant now);
+
     // A new set of endpoints. O(n), a few tens of ns each if nothing else changed.
-    void update(const EndpointSet& set, Instant now);
+    void update(const EndpointSetPtr& set, Instant now);
+    void update(const EndpointSet& set, Instant now);  // copies it, if there is a subset
     // Outlier sweep when due, ends of ejections, weights that change with time, memory that is free
     // by now. About once a second.
     void tick(Instant now);
@@ -117,7 +125,7 @@ class ServicePolicies {
     std::vector<DecisionText> decisions() const;
 
     // Rates and bulkheads; for CallState::caller.
-    const CallLimits& call_limits() const noexcept { return call_limits_; }
+    InForce<CallLimits> call_limits() const noexcept { return InForce<CallLimits>(call_limits_); }
 
     // For PlaceWait: how a call that begin_attempt() told that it may wait does so.
     Admission& admission() noexcept { return admission_; }
@@ -148,7 +156,8 @@ class ServicePolicies {
 
     const std::string& name() const noexcept { return name_; }
 
-    const ServicePolicy& policy() const noexcept { return policy_; }
+    // For a moment: policy_settings.h.
+    PolicyInForce policy() const noexcept { return PolicyInForce(settings_); }
 
   private:
     // Whether a pick went elsewhere than where calls go first.
@@ -203,7 +212,16 @@ class ServicePolicies {
 
     std::string failing(Instant now) const;
 
+    // Writer, under mutex_: policy_change.cpp.
+    const ServicePolicy& rules() const noexcept { return settings_.load()->policy; }
+
+    void change_breakers(const ServicePolicy& before, Instant now);
+    void change_limits(const ServicePolicy& before, Instant now);
+    void change_looks(const ServicePolicy& before, Instant now);
+    void change_members(const ServicePolicy& before, Instant now);
+
     // Writer, under mutex_: endpoint_table.cpp and ejection.cpp.
+    void list(const EndpointSet& set, Instant now);
     std::unique_ptr<Cell> cell_for(const ServiceEndpoint& endpoint, Instant now);
     void publish_table(std::vector<Cell*> unlisted, Instant now);
     // Writer, under mutex_: weighting.cpp.
@@ -235,13 +253,12 @@ class ServicePolicies {
     void tell_returns(Instant now);
 
     const std::string name_;
-    const ServicePolicy policy_;
-    const CallPolicy call_policy_;
-    const balance::SpreadRules rules_;
+    const std::uint64_t seed_;
+    std::atomic<const PolicySettings*> settings_;
     resilience::RetryBudget budget_;
     ServiceBreaker breaker_;
     WorkerTable workers_;
-    CallLimits call_limits_;
+    std::atomic<CallLimits*> call_limits_;
     Admission admission_;
     Throttle throttle_;
     EventRing events_;
@@ -259,8 +276,10 @@ class ServicePolicies {
     std::string degraded_because_;
     std::map<std::string, BreakerForce, std::less<>> forced_;  // by endpoint id
     std::uint32_t outside_ = 0;  // of the policy's subset, in the last set
+    EndpointSetPtr last_set_;    // if there is a subset: who is outside may not stay there
     bool is_ramping_ = false;    // some endpoint is in slow start
     bool is_panic_ = false;
+    std::vector<std::unique_ptr<CallLimits>> former_limits_;  // calls in flight hold places
     std::uint64_t availability_ = 0;  // who was available when the table was made
     balance::AdaptiveChooser chooser_;
     std::uint32_t samples_ = 0;  // of the cells' qualities

@@ -31,6 +31,8 @@ class TcpSession : public core::ListNode {
     // Instead of run(): where it was meant to go, after these bytes, which were read already.
     io::Task<void> run_on(std::string early);
 
+    bool is_of(const ListenerState& listener) const noexcept { return &listener_ == &listener; }
+
     // Counts what has been moved since the last time.
     void count_bytes();
     // Ends it as a break-off.

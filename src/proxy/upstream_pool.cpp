@@ -21,7 +21,7 @@ std::size_t UpstreamPool::Hash::operator()(const KeyView& key) const noexcept {
 }
 
 Result<LoopGuard::Token> guarded(LoopGuard* loops, const io::Stream& stream) {
-    if (loops == nullptr) return LoopGuard::Token();
+    if (loops == nullptr || !loops->is_on()) return LoopGuard::Token();
     const io::SocketAddress remote = stream.peer();
     if (auto token = loops->made(stream.local(), remote)) return *std::move(token);
     return Error{
@@ -116,7 +116,7 @@ ConnectionSlot UpstreamPool::slot_for(UpstreamUse& use) {
 Error UpstreamPool::no_slot(const UpstreamUse& use) {
     return {
         .code = Code::exhausted,
-        .what = fmt::format("all {} connections of the service are in use", use.quota->max)
+        .what = fmt::format("all {} connections of the service are in use", use.quota->max.load())
     };
 }
 

@@ -33,7 +33,7 @@ struct UpstreamPoolConfig {
     Duration idle_timeout = std::chrono::seconds(50);
     Duration connect_timeout = std::chrono::seconds(1);
     std::size_t head_bytes_max = 60UL * 1024;
-    LoopGuard* loops = nullptr;  // null: no listener captures
+    LoopGuard* loops = nullptr;  // null: nothing is captured
 };
 
 // Registers a connection that was just made; an error if it has come back to this process.

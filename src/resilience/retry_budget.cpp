@@ -16,12 +16,34 @@ constexpr std::uint64_t distance(std::uint64_t earlier, std::uint64_t later) noe
     return (later - earlier) & kTickMask;
 }
 
+double reserve_of(const RetryBudgetConfig& config) noexcept {
+    return config.min_per_second * std::chrono::duration<double>(config.window).count();
+}
+
+std::int64_t slice_of(const RetryBudgetConfig& config) noexcept {
+    return std::max<std::int64_t>(1, config.window.count() / RetryBudget::kSlices);
+}
+
 }  // namespace
 
 RetryBudget::RetryBudget(const RetryBudgetConfig& config) noexcept
-    : ratio_(config.ratio),
-      reserve_(config.min_per_second * std::chrono::duration<double>(config.window).count()),
-      slice_ns_(std::max<std::int64_t>(1, config.window.count() / kSlices)) {}
+    : ratio_(config.ratio), reserve_(reserve_of(config)), slice_ns_(slice_of(config)) {}
+
+void RetryBudget::reconfigure(const RetryBudgetConfig& config, Instant now) noexcept {
+    ratio_.store(config.ratio, std::memory_order_relaxed);
+    reserve_.store(reserve_of(config), std::memory_order_relaxed);
+    if (slice_of(config) == slice_ns_.load(std::memory_order_relaxed)) return;
+    const std::uint64_t before = tick(now);
+    slice_ns_.store(slice_of(config), std::memory_order_relaxed);
+    const std::uint64_t after = tick(now);
+    const auto carry = [before, after](Slices& slices) {
+        const std::uint64_t sum = std::min(slices.sum(before), kCountMask);
+        for (Word& word : slices.words) word.store(0, std::memory_order_relaxed);
+        slices.words[after % kSlices].store(after << kCountBits | sum, std::memory_order_relaxed);
+    };
+    carry(withdrawals_);
+    for (Slices& stripe : deposits_) carry(stripe);
+}
 
 void RetryBudget::deposit(Instant now, unsigned stripe, std::uint32_t calls) noexcept {
     deposits_[stripe % kStripes].add(tick(now), calls);
@@ -44,13 +66,14 @@ double RetryBudget::available(Instant now) const noexcept {
 
 std::uint64_t RetryBudget::tick(Instant now) const noexcept {
     const std::int64_t ns = std::max<std::int64_t>(0, now.time_since_epoch().count());
-    return static_cast<std::uint64_t>(ns / slice_ns_) & kTickMask;
+    return static_cast<std::uint64_t>(ns / slice_ns_.load(std::memory_order_relaxed)) & kTickMask;
 }
 
 double RetryBudget::balance(std::uint64_t tick) const noexcept {
     std::uint64_t calls = 0;
     for (const Slices& stripe : deposits_) calls += stripe.sum(tick);
-    return reserve_ + ratio_ * static_cast<double>(calls) -
+    return reserve_.load(std::memory_order_relaxed) +
+           ratio_.load(std::memory_order_relaxed) * static_cast<double>(calls) -
            static_cast<double>(withdrawals_.sum(tick));
 }
 

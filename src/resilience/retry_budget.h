@@ -36,6 +36,11 @@ class RetryBudget {
     // `config` has passed check(ServicePolicy).
     explicit RetryBudget(const RetryBudgetConfig& config) noexcept;
 
+    // Other rules from now on; what was deposited and withdrawn stays. Over another window it
+    // counts as done just now, and what threads do in the same moment may be forgotten. One thread
+    // at a time.
+    void reconfigure(const RetryBudgetConfig& config, Instant now) noexcept;
+
     // Once per call (its first attempt), or once for several. Any `stripe` will do.
     void deposit(Instant now, unsigned stripe = 0, std::uint32_t calls = 1) noexcept;
     // Once per retry or hedge; false = there is no token, do not send it.
@@ -59,9 +64,9 @@ class RetryBudget {
     std::uint64_t tick(Instant now) const noexcept;
     double balance(std::uint64_t tick) const noexcept;
 
-    double ratio_;
-    double reserve_;         // tokens
-    std::int64_t slice_ns_;  // positive
+    std::atomic<double> ratio_;
+    std::atomic<double> reserve_;         // tokens
+    std::atomic<std::int64_t> slice_ns_;  // positive
     Slices withdrawals_;
     std::array<Slices, kStripes> deposits_;
 };
