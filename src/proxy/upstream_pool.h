@@ -35,10 +35,14 @@ struct UpstreamPoolConfig {
     Duration idle_timeout = std::chrono::seconds(50);
     Duration connect_timeout = std::chrono::seconds(1);
     std::size_t head_bytes_max = 60UL * 1024;
+    LoopGuard* loops = nullptr;  // null: nothing is captured
 };
 
 // Whether an endpoint is spoken to in HTTP/2, as far as policy and metadata say. In attempt.cpp.
 bool speaks_http2(const ServicePolicy& policy, const ServiceEndpoint& endpoint, bool is_grpc);
+
+// Registers a connection that was just made; an error if it has come back to this process.
+Result<LoopGuard::Token> guarded(LoopGuard* loops, const io::Stream& stream);
 
 class UpstreamPool {
   public:
@@ -127,6 +131,7 @@ class UpstreamPool {
         io::StreamPtr stream;
         std::uint64_t tls_context = 0;
         bool is_http2 = false;
+        LoopGuard::Token token;
     };
 
     io::Task<Result<Dialled>> dial(
