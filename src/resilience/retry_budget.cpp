@@ -16,11 +16,23 @@ constexpr std::uint64_t distance(std::uint64_t earlier, std::uint64_t later) noe
     return (later - earlier) & kTickMask;
 }
 
+double reserve_of(const RetryBudgetConfig& config) noexcept {
+    return config.min_per_second * std::chrono::duration<double>(config.window).count();
+}
+
+std::shared_ptr<LeasedSlice> slice_of(const RetryBudgetConfig& config) {
+    if (!config.shared || config.min_per_second <= 0) return nullptr;
+    return std::make_shared<LeasedSlice>(
+        SliceConfig{.rate = config.min_per_second, .burst = std::max(1.0, reserve_of(config))}
+    );
+}
+
 }  // namespace
 
-RetryBudget::RetryBudget(const RetryBudgetConfig& config) noexcept
+RetryBudget::RetryBudget(const RetryBudgetConfig& config)
     : ratio_(config.ratio),
-      reserve_(config.min_per_second * std::chrono::duration<double>(config.window).count()),
+      shared_(slice_of(config)),
+      reserve_(shared_ == nullptr ? reserve_of(config) : 0),
       slice_ns_(std::max<std::int64_t>(1, config.window.count() / kSlices)) {}
 
 void RetryBudget::deposit(Instant now, unsigned stripe, std::uint32_t calls) noexcept {
@@ -28,18 +40,41 @@ void RetryBudget::deposit(Instant now, unsigned stripe, std::uint32_t calls) noe
 }
 
 bool RetryBudget::try_withdraw(Instant now) noexcept {
+    return withdraw_own(now) || (shared_ != nullptr && shared_->try_take());
+}
+
+bool RetryBudget::withdraw_own(Instant now) noexcept {
     const std::uint64_t at = tick(now);
     Word& word = withdrawals_.add(at, 1);
     if (balance(at) >= -kRounding) return true;
+    (void)take_back(word, at);
+    return false;
+}
+
+bool RetryBudget::take_back(Word& word, std::uint64_t tick) noexcept {
     std::uint64_t seen = word.load(std::memory_order_relaxed);
-    while (distance(at, seen >> kCountBits) < kSlices && (seen & kCountMask) != 0 &&
-           !word.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) {
+    while (distance(tick, seen >> kCountBits) < kSlices && (seen & kCountMask) != 0) {
+        if (word.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) return true;
     }
     return false;
 }
 
+void RetryBudget::give_back(Instant now) noexcept {
+    const std::uint64_t at = tick(now);
+    if (take_back(withdrawals_.words[at % kSlices], at)) return;
+    if (shared_ != nullptr) shared_->give_back();
+}
+
+bool RetryBudget::has_half(Instant now) const noexcept {
+    const std::uint64_t at = tick(now);
+    const double all = capacity(at);
+    if (all > 0 && balance(at) >= all / 2) return true;
+    return shared_ != nullptr && static_cast<double>(shared_->held()) >= shared_->in_hand() / 2;
+}
+
 double RetryBudget::available(Instant now) const noexcept {
-    return std::max(0.0, balance(tick(now)));
+    const double own = std::max(0.0, balance(tick(now)));
+    return shared_ == nullptr ? own : own + static_cast<double>(shared_->held());
 }
 
 std::uint64_t RetryBudget::tick(Instant now) const noexcept {
@@ -47,11 +82,15 @@ std::uint64_t RetryBudget::tick(Instant now) const noexcept {
     return static_cast<std::uint64_t>(ns / slice_ns_) & kTickMask;
 }
 
-double RetryBudget::balance(std::uint64_t tick) const noexcept {
+// With nothing withdrawn.
+double RetryBudget::capacity(std::uint64_t tick) const noexcept {
     std::uint64_t calls = 0;
     for (const Slices& stripe : deposits_) calls += stripe.sum(tick);
-    return reserve_ + ratio_ * static_cast<double>(calls) -
-           static_cast<double>(withdrawals_.sum(tick));
+    return reserve_ + ratio_ * static_cast<double>(calls);
+}
+
+double RetryBudget::balance(std::uint64_t tick) const noexcept {
+    return capacity(tick) - static_cast<double>(withdrawals_.sum(tick));
 }
 
 // The slice that holds `tick` or, for a thread whose `now` is behind, a later one. Anything else in

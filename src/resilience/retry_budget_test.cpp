@@ -152,5 +152,25 @@ TEST(RetryBudget, ThreadsTogetherNeverTakeMoreThanThereIs) {
     }
 }
 
+TEST(RetryBudget, ASharedReserveIsTakenWhenTheDepositsAreUsedUp) {
+    RetryBudget budget({.ratio = 0.2, .min_per_second = 3, .shared = true});
+    ASSERT_NE(budget.shared_reserve(), nullptr);
+    EXPECT_EQ(budget.shared_reserve()->config(), (SliceConfig{.rate = 3, .burst = 30}));
+    const Instant now{};
+    budget.shared_reserve()->granted(4, 10, now);
+    for (int i = 0; i < 10; ++i) budget.deposit(now);
+    EXPECT_EQ(budget.available(now), 7);
+    EXPECT_EQ(drain(budget, now), 7) << "two by deposits, one it began with, four granted";
+    EXPECT_EQ(budget.shared_reserve()->held(), 0);
+    EXPECT_EQ(drain(budget, now + seconds(60)), 0) << "nothing comes by itself";
+}
+
+TEST(RetryBudget, WithoutAReserveThereIsNothingToShare) {
+    const RetryBudget none({.min_per_second = 0, .shared = true});
+    EXPECT_EQ(none.shared_reserve(), nullptr);
+    const RetryBudget own({.min_per_second = 3});
+    EXPECT_EQ(own.shared_reserve(), nullptr);
+}
+
 }  // namespace
 }  // namespace datapunk::mesh::resilience
