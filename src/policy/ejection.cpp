@@ -98,6 +98,8 @@ void ServicePolicies::tell_returns(Instant now) {
 void ServicePolicies::tick(Instant now) {
     if (admission_.waiting() > 0) admission_.grant(now);
     const std::lock_guard guard(mutex_);
+    learn_usual(now);
+    if (hedging_ != nullptr) hedging_->delay.tick(now);
     if (policy_.outlier.enabled) {
         if (!next_sweep_) next_sweep_ = now + policy_.outlier.interval;
         if (now >= *next_sweep_) {

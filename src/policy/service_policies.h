@@ -53,8 +53,10 @@
 #include "policy/decision.h"
 #include "policy/dependencies.h"
 #include "policy/events.h"
+#include "policy/hedging.h"
 #include "policy/held_endpoint.h"
 #include "policy/service_breaker.h"
+#include "policy/usual_latency.h"
 #include "policy/view.h"
 #include "policy/worker.h"
 #include "resilience/retry_budget.h"
@@ -86,6 +88,17 @@ class ServicePolicies {
 
     // CallState::can_wait: the caller knows how to wait for a place (NoEndpoint::may_wait).
     std::variant<HeldEndpoint, NoEndpoint> begin_attempt(CallState& call, Instant now);
+    // After how long (from its beginning) to ask begin_hedge() whether to hedge the attempt that
+    // has begun; nothing: not at all. `may_repeat`: the call is idempotent, its body at hand;
+    // `left`: the attempt's time.
+    std::optional<Duration> hedge_after(const CallState& call, bool may_repeat, Duration left)
+        const noexcept;
+    // `first` is still out. Only if hedge_after() said so.
+    std::variant<HeldEndpoint, HedgeReason> begin_hedge(
+        CallState& call, const HeldEndpoint& first, Instant now
+    );
+    // What came of one that was sent. The loser is finished as Outcome::cancelled.
+    void count_hedge(HedgeEnd end) noexcept;
     // Its latency is now - attempt.begun(). `is_failure`: whether it speaks against the endpoint,
     // if that is known better than by the outcome; a cancelled attempt never does.
     void finish_attempt(
@@ -94,6 +107,8 @@ class ServicePolicies {
         Instant now,
         std::optional<bool> is_failure = std::nullopt
     );
+    // Does an answer with this HTTP status speak against its endpoint? Nothing: the outcome says.
+    std::optional<bool> judged(resilience::Outcome ended, int status) const noexcept;
     // As finish_attempt() with a success, but the endpoint stays held, and in flight: how a
     // connection ends that is made and may last says nothing more of it. begun() is forgotten.
     // finish_attempt() follows.
@@ -125,6 +140,10 @@ class ServicePolicies {
     std::vector<std::pair<std::string, Instant>> take_opened(Instant now);
     // Another process found this endpoint failing: here it is probed before it is trusted again.
     void distrust(std::string_view endpoint, Instant now);
+
+    // Tokens that this service's policies share with other processes, each with its kind: "retry".
+    std::vector<std::pair<std::string_view, std::shared_ptr<resilience::LeasedSlice>>>
+    shared_slices() const;
 
     // How this service stands, and what follows from how others do: policy/dependencies.h.
     ServiceStanding standing(Instant now) const;
@@ -160,7 +179,16 @@ class ServicePolicies {
 
     friend class HeldEndpoint;
 
-    std::variant<HeldEndpoint, NoEndpoint> try_begin(CallState& call, Instant now);
+    enum class Begin : std::uint8_t { attempt, hedge };
+
+    std::variant<HeldEndpoint, NoEndpoint> try_begin(CallState& call, Instant now, Begin what);
+    bool is_overloaded(Instant now) const noexcept;
+    void note_hedge(
+        const CallState& call, HedgeReason reason, Duration waited, Instant now
+    ) noexcept;
+    void learn_delay(resilience::Outcome outcome, Duration latency) noexcept;
+    bool had_time(Duration taken) const noexcept;
+    void learn_usual(Instant now) noexcept;
     void deposit(Worker& worker, Instant now) noexcept;
     std::uint64_t note_pick(
         Worker& worker, const Table& table, CallState& call, const Cell& picked, Instant now
@@ -227,12 +255,14 @@ class ServicePolicies {
     const CallPolicy call_policy_;
     const balance::SpreadRules rules_;
     resilience::RetryBudget budget_;
+    const std::unique_ptr<Hedging> hedging_;  // null: off
     ServiceBreaker breaker_;
     WorkerTable workers_;
     Admission admission_;
     EventRing events_;
     std::atomic<const Table*> table_{nullptr};
-    std::atomic<bool> is_blocked_{false};  // by a dependency that fails, and fail_fast
+    std::atomic<bool> is_blocked_{false};    // by a dependency that fails, and fail_fast
+    std::atomic<std::int64_t> usual_ns_{0};  // mean latency of the last answers; 0 = not known
 
     // The writer's, under mutex_.
     mutable std::mutex mutex_;
@@ -254,6 +284,7 @@ class ServicePolicies {
     std::uint32_t last_number_ = 0;  // of cells made
     std::bitset<kNotedSlots> slots_taken_;
     core::RetiredList retired_;
+    UsualLatency usual_;
 };
 
 }  // namespace datapunk::mesh::policy
