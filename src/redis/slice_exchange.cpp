@@ -120,6 +120,7 @@ io::Task<void> SliceExchange::exchange(
     if (entry != entries_.end()) entry->second.is_asking = false;
     if (!reply) {
         slice->failed(loop_.now());
+        ++stats_.late;
         note_failure(reply.error().what);
         co_return;
     }

@@ -40,6 +40,7 @@ class SliceExchange {
     struct Stats {
         std::uint64_t answered = 0;  // exchanges
         std::uint64_t failed = 0;    // not sent, not answered in time, or not as it should be
+        std::uint64_t late = 0;      // of those: sent, and not answered in time
         std::uint64_t granted = 0;   // tokens
     };
 
