@@ -71,12 +71,12 @@ struct Trace {
     }
 
     // The n-th attempt of all, at that endpoint, when one of ten (another every twenty seconds)
-    // fails, and every fourth minute most do.
+    // fails, and every eighth minute most do.
     Fate fate(std::uint64_t n, const std::string& endpoint, Instant now) const {
         core::Rng rng(luck_of_attempts + n * 0x9E3779B97F4A7C15ULL);
         const auto second = static_cast<std::uint64_t>(now.time_since_epoch() / seconds(1));
         const std::uint64_t who = core::hash64(endpoint) % 10;
-        const bool is_outage = second / 60 % 4 == 3;
+        const bool is_outage = second / 60 % 8 == 7;
         const bool is_bad = who == second / 20 % 10 || (is_outage && who < 8);
         const Duration takes = microseconds(300 + rng.below(2000));
         const std::uint64_t luck = rng.below(100);
@@ -382,10 +382,13 @@ TEST(Replay, AMillionEventsAreDecidedAlikeInLibraryAndProxy) {
     policy.retry.on_statuses = {429};
     policy.retry.budget.ratio = 0.1;
     policy.outlier.base_ejection = seconds(5);
-    policy.breaker.open_for = seconds(3);
+    policy.breaker.open_for = seconds(1);
+    policy.breaker.open_max = seconds(6);
     policy.service_breaker.enabled = true;
     policy.service_breaker.failure_rate = 0.6;
-    const Trace trace(500'000, test_seed());
+    policy.service_breaker.open_for = seconds(1);
+    policy.service_breaker.open_max = seconds(3);
+    const Trace trace(520'000, test_seed());
     LibrarySide library(trace, policy);
     library.replay();
     ProxySide proxy(trace, policy);

@@ -207,7 +207,9 @@ TEST(Hedging, WithOneSlowOfTenTheTailFallsAndTheLoadGrowsByNoMoreThanItsShare) {
         p99[max] = load.percentile(0.99);
         const double share = static_cast<double>(load.hedges() - hedges) / 20'000;
         EXPECT_LE(share, max * 1.02) << "seed " << test_seed();
-        if (max > 0) EXPECT_GE(share, 0.10) << "all that go to the slow one, at least";
+        if (max > 0) {
+            EXPECT_GE(share, 0.10) << "all that go to the slow one, at least";
+        }
         EXPECT_EQ(load.service().totals().in_flight, 0U);
     }
     EXPECT_GE(p99[0.0], milliseconds(100));
@@ -390,7 +392,9 @@ TEST(Hedging, TheLoserIsNotBlamedButKnownToHaveTakenAtLeastSoLong) {
         EXPECT_EQ(seen.failures, 0U);
         EXPECT_EQ(seen.breaker.state, resilience::BreakerState::closed);
         EXPECT_FALSE(seen.ejected_until);
-        if (seen.id == loser) EXPECT_GT(seen.latency, milliseconds(20));
+        if (seen.id == loser) {
+            EXPECT_GT(seen.latency, milliseconds(20));
+        }
     }
     EXPECT_EQ(service.totals().outcomes[static_cast<std::size_t>(Outcome::cancelled)], 1U);
 }

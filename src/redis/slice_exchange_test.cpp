@@ -79,7 +79,9 @@ class RealSliceExchange : public testing::Test {
     void expect_all(std::int64_t taken, std::int64_t all) const {
         EXPECT_LE(taken, all);
         const bool has_lost = one->stats().late + other->stats().late > 0;
-        if (!has_lost) EXPECT_EQ(taken, all);
+        if (!has_lost) {
+            EXPECT_EQ(taken, all);
+        }
     }
 
     bool are_together() const { return !first->is_alone() && !second->is_alone(); }
