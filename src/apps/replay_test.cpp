@@ -334,13 +334,27 @@ class ProxySide final : public Side, private proxy::CallSteps {
 
     io::Task<void> give_answer(policy::HeldEndpoint at) override {
         const Outcome ended = resilience::outcome_of_status(fate_.status);
-        service_.finish_attempt(std::move(at), ended, now_, service_.judged(ended, fate_.status));
+        service_.finish_attempt(
+            std::move(at), ended, now_, service_.judged(ended, fate_.status), is_overload(ended)
+        );
         co_return;
     }
 
-    io::Task<std::optional<bool>> drop_answer(const policy::HeldEndpoint&) override {
-        if (fate_.status == 0) co_return std::nullopt;
-        co_return service_.judged(resilience::outcome_of_status(fate_.status), fate_.status);
+    io::Task<Dropped> drop_answer(const policy::HeldEndpoint&) override {
+        const Outcome ended =
+            fate_.status != 0 ? resilience::outcome_of_status(fate_.status) : fate_.outcome;
+        Dropped said{.is_failure = {}, .is_overload = is_overload(ended)};
+        if (fate_.status != 0) said.is_failure = service_.judged(ended, fate_.status);
+        co_return said;
+    }
+
+    bool is_overload(Outcome ended) const {
+        return resilience::tells_overload(ended, fate_.status, std::nullopt);
+    }
+
+    io::Task<bool> wait_for_turn(Instant turn) override {
+        pass(turn - now_);
+        co_return true;
     }
 
     io::Task<void> answer_without_endpoint(policy::NoEndpoint why) override {

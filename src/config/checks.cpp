@@ -380,6 +380,8 @@ class Checks {
             fail(path + ".share_breakers", "needs Redis", "set redis.enabled");
         if (one.retry.budget.shared && !config_.redis.enabled)
             fail(path + ".retry.budget.shared", "needs Redis", "set redis.enabled");
+        if (one.limits.share_rate && !config_.redis.enabled)
+            fail(path + ".limits.share_rate", "needs Redis", "set redis.enabled");
     }
 
     struct Door {

@@ -137,6 +137,7 @@ const Table& table_of<ForecastConfig>() {
     static const Table table =
         TableOf<F>("forecast", "Where each endpoint's latency and calls in flight are heading, by Holt's linear trend.")
             .field("enabled", &F::enabled, "Whether trends are kept.")
+            .field("balance", &F::balance, "Whether an endpoint whose latency grows gets a smaller weight now: x level / forecast, at least 0.1; whatever the algorithm.")
             .field("horizon", &F::horizon, "How far ahead. Ten seconds: longer than a queue takes to build up.", between(1s, 10min))
             .field("memory", &F::memory, "Time constant of the trend: what is older counts little.", between(1s, 1h))
             .table();

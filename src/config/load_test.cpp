@@ -318,6 +318,64 @@ TEST(Load, StatusesThatCountAsFailuresAreClassesStatusesAndRanges) {
     );
 }
 
+TEST(Load, LimitsOfRatesCallersAndThrottlingAreRead) {
+    const Loaded loaded = load_text(R"(
+services:
+  api:
+    policy:
+      limits:
+        rate: {calls: 100, per: 1m, algorithm: sliding_window}
+        callers: {header: x-tenant, requests: 8, max: 500, rate: {calls: 5, burst: 2}}
+        throttle: {enabled: true, multiplier: 1.5, window: 2m, min_calls: 20, max_share: 0.8}
+      forecast: {balance: true}
+)");
+    ASSERT_TRUE(loaded.config);
+    const ServicePolicy& policy = loaded.config->services.at("api").policy;
+    const LimitsConfig& limits = policy.limits;
+    EXPECT_EQ(
+        limits.rate,
+        (RateLimitConfig{
+            .calls = 100, .per = std::chrono::minutes(1), .algorithm = RateAlgorithm::sliding_window
+        })
+    );
+    EXPECT_EQ(limits.callers.header, "x-tenant");
+    EXPECT_EQ(limits.callers.requests, 8U);
+    EXPECT_EQ(limits.callers.max, 500U);
+    EXPECT_EQ(limits.callers.rate, (RateLimitConfig{.calls = 5, .burst = 2}));
+    EXPECT_EQ(
+        limits.throttle,
+        (ThrottleConfig{
+            .enabled = true,
+            .multiplier = 1.5,
+            .window = std::chrono::minutes(2),
+            .min_calls = 20,
+            .max_share = 0.8
+        })
+    );
+    EXPECT_TRUE(policy.forecast.balance);
+}
+
+// Both sides of each range that a table alone does not know.
+TEST(Load, LimitsAreCheckedByTheirOwnRules) {
+    const auto limits = [](std::string_view text) {
+        return problems_of("defaults: {policy: {limits: {" + std::string(text) + "}}}");
+    };
+    EXPECT_EQ(limits("rate: {per: 10ms}, callers: {max: 16, header: x-tenant}"), "");
+    EXPECT_THAT(limits("rate: {per: 9ms}"), HasSubstr("rate.per"));
+    EXPECT_THAT(limits("callers: {max: 15}"), HasSubstr("callers.max"));
+    EXPECT_THAT(limits("callers: {header: 'x tenant'}"), HasSubstr("name of a header"));
+    EXPECT_THAT(limits("throttle: {multiplier: 1}"), HasSubstr("throttle.multiplier"));
+    EXPECT_THAT(limits("share_rate: true"), HasSubstr("share_rate needs limits.rate.calls"));
+    EXPECT_THAT(
+        limits("rate: {calls: 9, algorithm: leaky_bucket}, share_rate: true"),
+        HasSubstr("token_bucket")
+    );
+    EXPECT_THAT(
+        problems_of("defaults: {policy: {forecast: {enabled: false, balance: true}}}"),
+        HasSubstr("forecast.balance needs forecast.enabled")
+    );
+}
+
 TEST(Load, PoliciesAndRegistrationsAreCheckedByTheirOwnRules) {
     EXPECT_EQ(problems_of("defaults: {policy: {breaker: {open_for: 1m, open_max: 1m}}}"), "");
     EXPECT_THAT(
@@ -338,6 +396,10 @@ TEST(Load, PoliciesAndRegistrationsAreCheckedByTheirOwnRules) {
     EXPECT_THAT(
         problems_of("defaults: {policy: {retry: {budget: {shared: true}}}}"),
         HasSubstr("defaults.policy.retry.budget.shared: needs Redis (set redis.enabled)")
+    );
+    EXPECT_THAT(
+        problems_of("defaults: {policy: {limits: {rate: {calls: 9}, share_rate: true}}}"),
+        HasSubstr("defaults.policy.limits.share_rate: needs Redis (set redis.enabled)")
     );
     EXPECT_THAT(problems_of("defaults: {policy: {hedge: {max: 0.6}}}"), HasSubstr("max"));
     EXPECT_EQ(problems_of("defaults: {policy: {hedge: {max: 0.05, delay: 20ms}}}"), "");

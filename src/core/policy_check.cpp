@@ -218,6 +218,7 @@ void check_forecast(const ForecastConfig& f, Problems& problems) {
         f.memory >= std::chrono::seconds(1) && f.memory <= std::chrono::hours(1),
         "forecast.memory must be 1s..1h"
     );
+    problems.need(f.enabled || !f.balance, "forecast.balance needs forecast.enabled");
 }
 
 void check_retry(const RetryConfig& r, Problems& problems) {
@@ -270,7 +271,52 @@ void check_hedge(const HedgeConfig& h, Problems& problems) {
     );
 }
 
+void check_rate(std::string_view key, const RateLimitConfig& r, Problems& problems) {
+    problems.need(r.calls <= 1'000'000, "{}.calls must be 0 (no limit) to 1000000", key);
+    problems.need(
+        r.per >= std::chrono::milliseconds(10) && r.per <= std::chrono::hours(24),
+        "{}.per must be 10ms..24h",
+        key
+    );
+    problems.need(r.burst <= 1'000'000, "{}.burst must be 0 (as calls) to 1000000", key);
+}
+
+void check_callers(const CallersConfig& c, Problems& problems) {
+    check_rate("limits.callers.rate", c.rate, problems);
+    problems.need(
+        c.header.empty() || (core::is_token(c.header) && c.header.size() <= 128),
+        "limits.callers.header must be the name of a header, is \"{}\"",
+        c.header
+    );
+    problems.need(c.requests <= 1'000'000, "limits.callers.requests must be 0..1000000");
+    problems.need(c.max >= 16 && c.max <= 1'000'000, "limits.callers.max must be 16..1000000");
+}
+
+void check_throttle(const ThrottleConfig& t, Problems& problems) {
+    problems.need(
+        t.multiplier > 1 && t.multiplier <= 100, "limits.throttle.multiplier must be in (1, 100]"
+    );
+    problems.need(
+        t.window >= std::chrono::seconds(1) && t.window <= std::chrono::minutes(10),
+        "limits.throttle.window must be 1s..10m"
+    );
+    problems.need(
+        t.min_calls >= 1 && t.min_calls <= 1'000'000, "limits.throttle.min_calls must be 1..1000000"
+    );
+    problems.need(
+        t.max_share > 0 && t.max_share <= 0.99, "limits.throttle.max_share must be in (0, 0.99]"
+    );
+}
+
 void check_limits(const LimitsConfig& l, Problems& problems) {
+    check_rate("limits.rate", l.rate, problems);
+    problems.need(!l.share_rate || l.rate.calls > 0, "limits.share_rate needs limits.rate.calls");
+    problems.need(
+        !l.share_rate || l.rate.algorithm == RateAlgorithm::token_bucket,
+        "limits.share_rate needs limits.rate.algorithm token_bucket"
+    );
+    check_callers(l.callers, problems);
+    check_throttle(l.throttle, problems);
     problems.need(
         l.connections >= 1 && l.connections <= 1'000'000, "limits.connections must be 1..1000000"
     );

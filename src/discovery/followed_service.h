@@ -29,7 +29,7 @@
 #include "io/loop.h"
 #include "io/task.h"
 #include "registry/backend.h"
-#include "resilience/rate_limit.h"
+#include "resilience/token_bucket.h"
 
 namespace datapunk::mesh::discovery {
 
@@ -179,7 +179,7 @@ class FollowedService {
     std::size_t lenient_askers_ = 0;
     std::size_t strict_askers_ = 0;  // of them: only the registry's word will do
     io::Event round_ended_;
-    resilience::RateLimit pace_;
+    resilience::TokenBucket pace_;
     io::Event hurried_;
     Instant followed_until_ = Instant::min();
     Alarm linger_over_;

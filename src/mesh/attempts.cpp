@@ -33,6 +33,10 @@ Result<> MeshCore::run(
     call.hash = options.hash;
     call.priority = options.priority;
     call.can_wait = true;
+    if (!options.caller.empty() && service.policies.call_limits().limits_callers()) {
+        call.caller =
+            service.policies.call_limits().caller_key(policy::CallerKind::told, options.caller);
+    }
     if (!service.is_known()) {
         const Instant latest = std::min(call.deadline.at(), begun + options_.timeout);
         auto known = service.wait_known(*world_.clock, latest);

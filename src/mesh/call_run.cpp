@@ -109,7 +109,9 @@ struct CallRun::Try {
             );
         }
         if (told.load_) policies.report_load(held, *told.load_, ended);
-        policies.finish_attempt(std::move(held), outcome, ended, is_failure);
+        const bool is_overload =
+            resilience::tells_overload(outcome, told.status_, told.grpc_status_);
+        policies.finish_attempt(std::move(held), outcome, ended, is_failure, is_overload);
     }
 };
 
@@ -219,6 +221,10 @@ Result<> CallRun::run() {
         Instant now = clock_.now();
         auto begun = policies_.begin_attempt(call_, now);
         if (auto* nobody = std::get_if<policy::NoEndpoint>(&begun)) {
+            if (nobody->turn_at != kNever) {
+                if (!world_.sleep_until(nobody->turn_at)) return stopping_error();
+                continue;
+            }
             if (nobody->may_wait) {
                 const auto refused = world_.wait_for_place(policies_, call_, now);
                 if (!refused) continue;

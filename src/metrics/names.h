@@ -40,6 +40,8 @@ inline constexpr MetricFamily kEndpointsEjected{"mesh_endpoints_ejected", gauge,
 // --- limits
 inline constexpr MetricFamily kLimit{"mesh_limit_requests", gauge, "", "Attempts that may be in flight at present.", {"service"}};
 inline constexpr MetricFamily kPending{"mesh_limit_pending", gauge, "", "Calls that wait for a place.", {"service"}};
+inline constexpr MetricFamily kLimitCallers{"mesh_limit_callers", gauge, "", "Callers that are remembered because of their limits.", {"service"}};
+inline constexpr MetricFamily kThrottledShare{"mesh_throttled_share", gauge, "", "Share of the attempts that are refused at present because the service is overloaded.", {"service"}};
 // --- balancing
 inline constexpr MetricFamily kEndpointsCalled{"mesh_endpoints_called", gauge, "", "Endpoints that calls go to at present: of the own subset, zone and priority.", {"service"}};
 inline constexpr MetricFamily kPanic{"mesh_panic", gauge, "", "1 while so many endpoints are critical that their checks are disregarded.", {"service"}};
@@ -134,6 +136,8 @@ inline constexpr const MetricFamily* kAll[] = {
     &kEndpointsEjected,
     &kLimit,
     &kPending,
+    &kLimitCallers,
+    &kThrottledShare,
     &kEndpointsCalled,
     &kPanic,
     &kAttemptsSpilled,

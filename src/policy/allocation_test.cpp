@@ -49,6 +49,32 @@ std::uint64_t allocations_of_calls(const BalanceConfig& balance, Outcome outcome
     return core::test_allocations::total - before;
 }
 
+// Nor do rates and bulkheads, of all and of a caller that is known.
+TEST(Allocation, ACallUnderRatesAndBulkheadsAllocatesNothing) {
+    for (const auto algorithm :
+         {RateAlgorithm::token_bucket, RateAlgorithm::leaky_bucket, RateAlgorithm::sliding_window
+         }) {
+        const RateLimitConfig rate{.calls = 10'000, .algorithm = algorithm};
+        ServicePolicy policy{.limits = {.rate = rate, .callers = {.rate = rate, .requests = 5}}};
+        policy.limits.throttle.enabled = true;
+        ServicePolicies policies("api_service", policy, 1);
+        policies.update(test_set(10), Instant{});
+        const std::uint64_t caller = policies.call_limits().caller_key(CallerKind::told, "a");
+        std::uint64_t before = 0;
+        for (int i = 0; i < 1000; ++i) {
+            const Instant now = at(std::chrono::milliseconds(i));
+            CallState call = call_at(now);
+            call.caller = caller;
+            auto begun = policies.begin_attempt(call, now);
+            policies.finish_attempt(
+                std::move(std::get<HeldEndpoint>(begun)), Outcome::success, now
+            );
+            if (i == 0) before = core::test_allocations::total;
+        }
+        EXPECT_EQ(core::test_allocations::total - before, 0U);
+    }
+}
+
 TEST(Allocation, ACallAllocatesNothing) {
     const std::unique_ptr<int> counter_works(new int(1));
     EXPECT_GT(core::test_allocations::total.load(), 0U);

@@ -43,6 +43,14 @@ std::string_view to_string(NoEndpoint::Reason reason) noexcept {
             return "pending_timeout";
         case Reason::shed:
             return "shed";
+        case Reason::rate_limit:
+            return "rate_limit";
+        case Reason::caller_rate:
+            return "caller_rate";
+        case Reason::caller_limit:
+            return "caller_limit";
+        case Reason::throttled:
+            return "throttled";
     }
     return "unknown";
 }
@@ -73,6 +81,26 @@ Error to_error(const NoEndpoint& why, std::string_view service, Instant now) {
             error.source = Source::internal;
             error.what += std::to_string(why.in_flight) + " requests in flight of " +
                           std::to_string(why.limit) + ", the rest is for calls of a higher class";
+            return error;
+        case NoEndpoint::Reason::rate_limit:
+        case NoEndpoint::Reason::caller_rate:
+            error.code = Code::exhausted;
+            error.source = Source::downstream;
+            error.what += why.reason == NoEndpoint::Reason::rate_limit
+                              ? "more calls than its rate allows"
+                              : "more calls of this caller than its rate allows";
+            append_wait(error.what, why, now);
+            if (why.next_at != kNever && why.next_at > now) error.retry_after = why.next_at - now;
+            return error;
+        case NoEndpoint::Reason::caller_limit:
+            error.code = Code::exhausted;
+            error.source = Source::downstream;
+            error.what += "this caller has " + std::to_string(why.in_flight) +
+                          " calls in flight, which is its limit";
+            return error;
+        case NoEndpoint::Reason::throttled:
+            error.code = Code::exhausted;
+            error.what += "overloaded: it refuses so many calls that this one was not sent";
             return error;
         case NoEndpoint::Reason::unknown_service:
             error.code = Code::not_found;

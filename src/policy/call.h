@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "balance/candidate.h"
+#include "policy/call_limits.h"
 #include "resilience/deadline.h"
 
 namespace datapunk::mesh::policy {
@@ -32,6 +33,10 @@ class CallState {
     CallPriority priority = CallPriority::normal;
     bool can_wait = false;   // for a place of the limit: see PlaceWait
     bool has_place = false;  // of the limit, that PlaceWait got; begin_attempt uses it up
+    // For whom it is made (CallLimits::caller_key); 0 = nobody in particular.
+    std::uint64_t caller = 0;
+    bool is_admitted = false;  // by rates and bulkheads: asked once, by the first begin_attempt
+    CallerPlace caller_place{};
 
     // Endpoints already asked. Compared only: they may be gone by now.
     std::span<const balance::EndpointLoad* const> tried() const noexcept {
@@ -63,6 +68,10 @@ struct NoEndpoint {
         limited,          // all places of the limit are taken, and of the queue if there is one
         pending_timeout,  // waited long enough for a place
         shed,             // what is left is for calls of a higher class
+        rate_limit,       // the rate of the service's calls is used up
+        caller_rate,      // that of the caller
+        caller_limit,     // the caller has as many calls in flight as it may
+        throttled,        // the service would refuse it: it refuses too many
     };
 
     Reason reason = Reason::none_available;
@@ -75,11 +84,13 @@ struct NoEndpoint {
     std::uint32_t in_flight = 0;  // of this service, when limited
     std::uint32_t limit = 0;      // that was
     Instant next_at = kNever;     // when the first of them may be asked again
+    // The call is admitted, but has to wait for its turn: begin_attempt again then. kNever: not so.
+    Instant turn_at = kNever;
 
     friend bool operator==(const NoEndpoint&, const NoEndpoint&) = default;
 };
 
-inline constexpr std::size_t kReasons = static_cast<std::size_t>(NoEndpoint::Reason::shed) + 1;
+inline constexpr std::size_t kReasons = static_cast<std::size_t>(NoEndpoint::Reason::throttled) + 1;
 
 // As in metrics, logs and x-mesh-reason: "limit", "no_endpoint".
 std::string_view to_string(NoEndpoint::Reason reason) noexcept;

@@ -20,6 +20,8 @@ ServiceCollector::ServiceCollector(
       ejected_(registry.gauge(names::kEndpointsEjected, {service})),
       limit_(registry.gauge(names::kLimit, {service})),
       waiting_(registry.gauge(names::kPending, {service})),
+      callers_(registry.gauge(names::kLimitCallers, {service})),
+      throttled_(registry.gauge(names::kThrottledShare, {service})),
       called_(registry.gauge(names::kEndpointsCalled, {service})),
       panic_(registry.gauge(names::kPanic, {service})),
       other_zone_(registry.counter(names::kAttemptsSpilled, {service, "zone"})),
@@ -58,6 +60,8 @@ void ServiceCollector::update(const ServicePolicies& policies, Instant now) {
     counted_ = totals;
     limit_.set(view.limit);
     waiting_.set(view.waiting);
+    callers_.set(static_cast<double>(view.callers));
+    throttled_.set(view.throttled_share);
     update_endpoints(view);
 }
 

@@ -57,6 +57,8 @@ class ServiceCollector {
     metrics::Gauge ejected_;
     metrics::Gauge limit_;
     metrics::Gauge waiting_;
+    metrics::Gauge callers_;
+    metrics::Gauge throttled_;
     metrics::Gauge called_;
     metrics::Gauge panic_;
     metrics::Counter other_zone_;

@@ -91,7 +91,8 @@ std::variant<HeldEndpoint, HedgeReason> ServicePolicies::begin_hedge(
 bool ServicePolicies::is_overloaded(Instant now) const noexcept {
     const core::EpochGuard guard;
     const Table* table = table_.load(std::memory_order_acquire);
-    if (table == nullptr || table->is_panic || admission_.waiting() > 0) return true;
+    if (table == nullptr || table->is_panic) return true;
+    if (admission_.waiting() > 0 || throttle_.share() > 0) return true;
     return policy_.service_breaker.enabled &&
            breaker_.view(now).state != resilience::BreakerState::closed;
 }

@@ -125,6 +125,53 @@ TEST(Forecasts, OfLatencyFollowItUpwards) {
     EXPECT_FALSE(plain.view(kStart).endpoints[0].latency_forecast);
 }
 
+// Of 900 calls, those to the endpoint whose latency has grown by 20 ms a second for 40 seconds.
+int calls_to_the_growing(bool is_balanced_by_forecast, Instant& now, ServicePolicies& policies) {
+    policies.update(test_set(3), now);
+    const std::string growing = test_endpoint(0).id;
+    for (int second = 1; second <= 40; ++second) {
+        now += seconds(1);
+        for (int i = 0; i < 30; ++i) {
+            CallState call = call_at(now);
+            auto begun = policies.begin_attempt(call, now);
+            auto& held = std::get<HeldEndpoint>(begun);
+            const bool grows = held.endpoint().id == growing;
+            policies.finish_attempt(
+                std::move(held), Outcome::success, now + milliseconds(20 * (grows ? second : 1))
+            );
+        }
+        policies.tick(now + milliseconds(900));
+    }
+    EXPECT_EQ(policies.policy().forecast.balance, is_balanced_by_forecast);
+    int count = 0;
+    for (int i = 0; i < 900; ++i) count += ask(policies, now) == growing ? 1 : 0;
+    return count;
+}
+
+TEST(Forecasts, ReduceTheWeightOfWhoGetsSlowerIfToldTo) {
+    Instant now = kStart;
+    ServicePolicies plain("api_service", {.balance = RoundRobin{}}, 1);
+    EXPECT_EQ(calls_to_the_growing(false, now, plain), 300);
+    now = kStart;
+    ServicePolicies ahead(
+        "api_service", {.balance = RoundRobin{}, .forecast = {.balance = true}}, 1
+    );
+    // Ten seconds ahead of 800 ms it will be a second: four fifths of a share.
+    const int fewer = calls_to_the_growing(true, now, ahead);
+    EXPECT_NEAR(fewer, 900 * 0.8 / 2.8, 15);
+    const double weight = ahead.view(now).endpoints[0].forecast_weight;
+    EXPECT_NEAR(fewer, 900 * weight / (2 + weight), 15) << "as /endpoints says";
+    // It grows no more: back to a full share.
+    for (int second = 0; second < 60; ++second) {
+        now += seconds(1);
+        for (int i = 0; i < 30; ++i) ask(ahead, now, Outcome::success, milliseconds(800));
+        ahead.tick(now + milliseconds(900));
+    }
+    int count = 0;
+    for (int i = 0; i < 900; ++i) count += ask(ahead, now) == test_endpoint(0).id ? 1 : 0;
+    EXPECT_NEAR(count, 300, 12);
+}
+
 TEST(Verdicts, SayWhenNoEndpointWillBeLeft) {
     ServicePolicies policies("api_service", {}, 1);
     EndpointSet set = test_set(100);

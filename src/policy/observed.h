@@ -28,6 +28,7 @@ struct Observed {
     health::Forecast in_flight;
     std::unique_ptr<health::PhiAccrual> silence;  // null = not watched
     std::uint64_t answered = 0;                   // successes seen at the last look
+    double weighed_by = 1;  // what the table in force goes by (ForecastConfig::balance)
 };
 
 }  // namespace datapunk::mesh::policy

@@ -83,7 +83,7 @@ CallPolicy call_policy_of(const ServicePolicy& policy) {
 void HeldEndpoint::abandon() noexcept {
     // No clock here: nobody knows how long an abandoned attempt took.
     WorkerUse(owner_->workers_)->abandoned.add();
-    owner_->finish(*this, resilience::Outcome::cancelled, std::nullopt, begun_);
+    owner_->finish(*this, resilience::Outcome::cancelled, std::nullopt, false, begun_);
 }
 
 HeldEndpoint& HeldEndpoint::operator=(HeldEndpoint&& other) noexcept {
@@ -106,7 +106,9 @@ ServicePolicies::ServicePolicies(std::string name, const ServicePolicy& policy, 
       hedging_(policy.hedge.max > 0 ? std::make_unique<Hedging>(policy) : nullptr),
       breaker_(policy.service_breaker),
       workers_(seed),
-      admission_(policy.limits, workers_, seed) {}
+      call_limits_(policy.limits.rate, policy.limits.callers, seed),
+      admission_(policy.limits, workers_, seed),
+      throttle_(policy.limits.throttle, workers_) {}
 
 ServicePolicies::~ServicePolicies() {
     delete table_.load();
@@ -139,11 +141,21 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(
         const NoEndpoint blocked{.reason = NoEndpoint::Reason::dependency};
         return refuse(blocked);
     }
+    if (!call.is_admitted) [[likely]] {
+        if (call_limits_.is_on()) [[unlikely]] {
+            if (const auto why = admit(worker.get(), call, now)) return *why;
+        }
+        call.is_admitted = true;
+    }
     if (!call.has_place && !admission_.within_limit(worker.get(), call.priority, now)) {
         NoEndpoint why = admission_.refusal(call.priority);
         why.may_wait = why.may_wait && call.can_wait && !is_hedge;
         if (why.may_wait) return why;
         return refuse(why);
+    }
+    if (!throttle_.admits(worker.get(), now)) {
+        const NoEndpoint spared{.reason = NoEndpoint::Reason::throttled};
+        return refuse(spared);
     }
     resilience::BreakerTransition changed;
     const std::uint32_t service_era = breaker_.admit(now, changed);
@@ -203,6 +215,32 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(
     return refuse(explain(table));
 }
 
+// Nothing: it may begin. Else why not, or when.
+std::optional<NoEndpoint> ServicePolicies::admit(Worker& worker, CallState& call, Instant now) {
+    using Verdict = CallLimits::Verdict;
+    const Duration patience = call.can_wait ? call.deadline.at() - now : Duration::zero();
+    const auto decided = call_limits_.begin(call.caller, now, patience, call.caller_place);
+    NoEndpoint why{.in_flight = decided.in_flight, .next_at = now + decided.wait};
+    switch (decided.verdict) {
+        case Verdict::admitted:
+            if (decided.wait == Duration::zero()) return std::nullopt;
+            call.is_admitted = true;
+            why.reason = NoEndpoint::Reason::rate_limit;
+            why.turn_at = now + decided.wait;
+            return why;
+        case Verdict::rate_limit:
+            why.reason = NoEndpoint::Reason::rate_limit;
+            break;
+        case Verdict::caller_rate:
+            why.reason = NoEndpoint::Reason::caller_rate;
+            break;
+        case Verdict::caller_limit:
+            why.reason = NoEndpoint::Reason::caller_limit;
+            break;
+    }
+    return refuse(worker, call, why, now);
+}
+
 NoEndpoint ServicePolicies::refuse(
     Worker& worker, CallState& call, const NoEndpoint& why, Instant now
 ) const noexcept {
@@ -224,9 +262,13 @@ void ServicePolicies::deposit(Worker& worker, Instant now) noexcept {
 }
 
 void ServicePolicies::finish_attempt(
-    HeldEndpoint&& attempt, resilience::Outcome outcome, Instant now, std::optional<bool> is_failure
+    HeldEndpoint&& attempt,
+    resilience::Outcome outcome,
+    Instant now,
+    std::optional<bool> is_failure,
+    bool is_overload
 ) {
-    finish(attempt, outcome, is_failure, now);
+    finish(attempt, outcome, is_failure, is_overload, now);
 }
 
 std::optional<bool> ServicePolicies::judged(resilience::Outcome ended, int status) const noexcept {
@@ -236,15 +278,19 @@ std::optional<bool> ServicePolicies::judged(resilience::Outcome ended, int statu
 }
 
 void ServicePolicies::confirm_attempt(HeldEndpoint& attempt, Instant now) {
-    record(attempt, resilience::Outcome::success, std::nullopt, now);
+    record(attempt, resilience::Outcome::success, std::nullopt, false, now);
     attempt.begun_ = kNever;
 }
 
 void ServicePolicies::finish(
-    HeldEndpoint& attempt, resilience::Outcome outcome, std::optional<bool> is_failure, Instant now
+    HeldEndpoint& attempt,
+    resilience::Outcome outcome,
+    std::optional<bool> is_failure,
+    bool is_overload,
+    Instant now
 ) {
     attempt.owner_ = nullptr;
-    if (!attempt.is_confirmed()) record(attempt, outcome, is_failure, now);
+    if (!attempt.is_confirmed()) record(attempt, outcome, is_failure, is_overload, now);
     {
         const WorkerUse worker(workers_);
         worker->finished.add();
@@ -260,6 +306,7 @@ void ServicePolicies::record(
     const HeldEndpoint& attempt,
     resilience::Outcome outcome,
     std::optional<bool> is_failure,
+    bool is_overload,
     Instant now
 ) {
     using resilience::Verdict;
@@ -278,6 +325,9 @@ void ServicePolicies::record(
     {
         const WorkerUse worker(workers_);
         worker->outcomes[static_cast<std::size_t>(outcome)].add();
+        if (is_overload || resilience::tells_overload(outcome, 0, std::nullopt)) {
+            worker->overloaded.add();
+        }
         if (outcome == resilience::Outcome::success && now > attempt.begun_) {
             worker->success_ns.add(static_cast<std::uint64_t>((now - attempt.begun_).count()));
         }
@@ -406,7 +456,9 @@ ServiceView ServicePolicies::view(Instant now) const {
         .service = name_,
         .retry_tokens = budget_.available(now),
         .limit = admission_.limit(),
-        .waiting = admission_.waiting()
+        .waiting = admission_.waiting(),
+        .throttled_share = throttle_.share(),
+        .callers = call_limits_.callers()
     };
     if (hedging_ != nullptr) view.hedge_delay = hedging_->delay.delay();
     const ServiceBreaker::View breaker = breaker_.view(now);

@@ -4,11 +4,11 @@
 // (event loops) drive the same object, so that the same inputs give the same decisions in both.
 //
 //   call:  CallState
-//     ┌─► begin_attempt   limit → the service's breaker → pick (less what is ejected, open, tried)
-//     │                   → the endpoint's breaker → HeldEndpoint
-//     │       … the caller talks to attempt.endpoint() …
-//     │   finish_attempt  breaker, outlier ejection, latency average, counters
-//     └── after_attempt   success, or: condition, idempotence, attempts, deadline, budget, wait
+//     ┌─► begin_attempt   (once a call: rates, bulkheads) → limit → throttle → the service's
+//     breaker → pick (less what is ejected, open, tried) │                   → the endpoint's
+//     breaker → HeldEndpoint │       … the caller talks to attempt.endpoint() … │   finish_attempt
+//     breaker, outlier ejection, latency average, counters └── after_attempt   success, or:
+//     condition, idempotence, attempts, deadline, budget, wait
 //
 //   control thread: update(set) on every change of membership; tick() about once a second
 //
@@ -49,6 +49,7 @@
 #include "health/trend.h"
 #include "policy/admission.h"
 #include "policy/call.h"
+#include "policy/call_limits.h"
 #include "policy/cell.h"
 #include "policy/decision.h"
 #include "policy/dependencies.h"
@@ -56,6 +57,7 @@
 #include "policy/hedging.h"
 #include "policy/held_endpoint.h"
 #include "policy/service_breaker.h"
+#include "policy/throttle.h"
 #include "policy/usual_latency.h"
 #include "policy/view.h"
 #include "policy/worker.h"
@@ -100,12 +102,14 @@ class ServicePolicies {
     // What came of one that was sent. The loser is finished as Outcome::cancelled.
     void count_hedge(HedgeEnd end) noexcept;
     // Its latency is now - attempt.begun(). `is_failure`: whether it speaks against the endpoint,
-    // if that is known better than by the outcome; a cancelled attempt never does.
+    // if that is known better than by the outcome; a cancelled attempt never does. `is_overload`:
+    // the answer said that the service cannot take more (resilience::tells_overload).
     void finish_attempt(
         HeldEndpoint&& attempt,
         resilience::Outcome outcome,
         Instant now,
-        std::optional<bool> is_failure = std::nullopt
+        std::optional<bool> is_failure = std::nullopt,
+        bool is_overload = false
     );
     // Does an answer with this HTTP status speak against its endpoint? Nothing: the outcome says.
     std::optional<bool> judged(resilience::Outcome ended, int status) const noexcept;
@@ -126,6 +130,9 @@ class ServicePolicies {
     std::string describe(const Decision& decision) const;
     // The last decisions of all threads about calls of this service, oldest first.
     std::vector<DecisionText> decisions() const;
+
+    // Rates and bulkheads; for CallState::caller.
+    const CallLimits& call_limits() const noexcept { return call_limits_; }
 
     // For PlaceWait: how a call that begin_attempt() told that it may wait does so.
     Admission& admission() noexcept { return admission_; }
@@ -182,6 +189,7 @@ class ServicePolicies {
     enum class Begin : std::uint8_t { attempt, hedge };
 
     std::variant<HeldEndpoint, NoEndpoint> try_begin(CallState& call, Instant now, Begin what);
+    std::optional<NoEndpoint> admit(Worker& worker, CallState& call, Instant now);
     bool is_overloaded(Instant now) const noexcept;
     void note_hedge(
         const CallState& call, HedgeReason reason, Duration waited, Instant now
@@ -206,12 +214,14 @@ class ServicePolicies {
         HeldEndpoint& attempt,
         resilience::Outcome outcome,
         std::optional<bool> is_failure,
+        bool is_overload,
         Instant now
     );
     void record(
         const HeldEndpoint& attempt,
         resilience::Outcome outcome,
         std::optional<bool> is_failure,
+        bool is_overload,
         Instant now
     );
     // `cell` null: the service's breaker.
@@ -228,6 +238,8 @@ class ServicePolicies {
     struct Weighting;
     Weighting weighting(Instant now);
     void weigh_by_measure(Weighting& weighting, Instant now);
+    void weigh_by_forecast(Weighting& weighting);
+    bool forecasts_have_changed() const;
     void weigh_slow_start(Weighting& weighting, Instant now);
     std::vector<balance::SpreadMember> spread_members(Instant now) const;
     std::uint64_t availability(Instant now) const noexcept;
@@ -258,7 +270,9 @@ class ServicePolicies {
     const std::unique_ptr<Hedging> hedging_;  // null: off
     ServiceBreaker breaker_;
     WorkerTable workers_;
+    CallLimits call_limits_;
     Admission admission_;
+    Throttle throttle_;
     EventRing events_;
     std::atomic<const Table*> table_{nullptr};
     std::atomic<bool> is_blocked_{false};    // by a dependency that fails, and fail_fast

@@ -6,6 +6,7 @@
 #include <datapunk/mesh/time.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -52,7 +53,9 @@ struct ServiceView {
     std::optional<Duration> hedge_delay{};  // nothing: off, or not measured yet
     std::uint32_t limit = 0;                // of attempts in flight, in force now
     std::uint32_t waiting = 0;              // for a place
-    BreakerView breaker{};                  // of the service as a whole
+    double throttled_share = 0;  // of the attempts, refused at present because of overload
+    std::size_t callers = 0;     // that are remembered because of their limits
+    BreakerView breaker{};       // of the service as a whole
     std::vector<std::string> dependencies{};
     std::string degraded_because{};  // empty = it is not
     health::Wellness verdict = health::Wellness::healthy;

@@ -11,6 +11,8 @@
 #include "balance/peak_ewma.h"
 #include "balance/slow_start.h"
 #include "core/hash.h"
+#include "health/trend.h"
+#include "policy/observed.h"
 #include "policy/service_policies.h"
 
 namespace datapunk::mesh::policy {
@@ -18,6 +20,9 @@ namespace {
 
 // What is a weight of 1 once weights have fractions: a hundredth of it is still a whole number.
 constexpr double kWeightUnit = 1024;
+
+// By how much a forecast has to change to be worth a new table: a few percent are noise.
+constexpr double kWorthATable = 0.05;
 
 }  // namespace
 
@@ -32,14 +37,40 @@ ServicePolicies::Weighting ServicePolicies::weighting(Instant now) {
     is_ramping_ = false;
     const bool is_measured = std::holds_alternative<ReportedLoad>(policy_.balance) ||
                              std::holds_alternative<WeightedResponseTime>(policy_.balance);
-    if (!is_measured && policy_.slow_start.window == Duration::zero()) return result;
+    const bool is_steady = policy_.slow_start.window == Duration::zero();
+    if (!is_measured && is_steady && !policy_.forecast.balance) return result;
     result.weights.reserve(cells_.size());
     for (const auto& cell : cells_) {
         result.weights.push_back(std::max<std::uint32_t>(1, cell->endpoint.weight));
     }
     weigh_by_measure(result, now);
+    weigh_by_forecast(result);
     weigh_slow_start(result, now);
     return result;
+}
+
+// Less for those whose latency grows, before it has grown. Whoever is well keeps its weight: of
+// equals that all grow slower alike nobody loses calls.
+void ServicePolicies::weigh_by_forecast(Weighting& weighting) {
+    if (!policy_.forecast.balance) return;
+    for (std::size_t i = 0; i < cells_.size(); ++i) {
+        if (cells_[i]->observed == nullptr) continue;
+        Observed& observed = *cells_[i]->observed;
+        observed.weighed_by = health::weight_factor(observed.latency, policy_.forecast.horizon);
+        if (observed.weighed_by == 1) continue;
+        weighting.is_plain = false;
+        weighting.weights[i] *= observed.weighed_by;
+    }
+}
+
+// Whether some forecast has come to differ from what the table goes by.
+bool ServicePolicies::forecasts_have_changed() const {
+    if (!policy_.forecast.balance) return false;
+    return std::any_of(cells_.begin(), cells_.end(), [this](const auto& cell) {
+        if (cell->observed == nullptr) return false;
+        const double now = health::weight_factor(cell->observed->latency, policy_.forecast.horizon);
+        return std::abs(now - cell->observed->weighed_by) > kWorthATable;
+    });
 }
 
 void ServicePolicies::weigh_by_measure(Weighting& weighting, Instant now) {
@@ -210,6 +241,7 @@ void ServicePolicies::refresh_weights(Instant now) {
     bool is_due = is_ramping_ || std::holds_alternative<WeightedResponseTime>(policy_.balance) ||
                   std::holds_alternative<ReportedLoad>(policy_.balance);
     if (judge_algorithm(now)) is_due = true;
+    if (forecasts_have_changed()) is_due = true;
     if (rules_.follow_availability() && availability(now) != availability_) is_due = true;
     if (is_due) publish_table({}, now);
 }

@@ -123,7 +123,8 @@ struct Worker {
     OwnedCounter other_zone;                     // attempts outside of the own zone
     OwnedCounter later_priority;                 // attempts at endpoints of a later priority
     std::array<OwnedCounter, kOutcomes> outcomes;
-    OwnedCounter success_ns;                      // latencies of the successes, summed up
+    OwnedCounter overloaded;  // attempts whose end says that the service cannot take more
+    OwnedCounter success_ns;  // latencies of the successes, summed up
     std::array<OwnedCounter, kOutcomes> retries;  // allowed, by the outcome that was retried
     std::array<OwnedCounter, kHedgeEnds> hedges;
     std::array<NotedSuccesses, kNotedSlots> noted;  // by Cell::slot

@@ -12,6 +12,11 @@ io::Task<void> serve_call(
         auto begun = service.begin_attempt(call, steps.now());
         if (const auto* none = std::get_if<policy::NoEndpoint>(&begun)) {
             policy::NoEndpoint why = *none;
+            if (why.turn_at != kNever) {
+                const bool still_there = co_await steps.wait_for_turn(why.turn_at);
+                if (!still_there) co_return;
+                continue;
+            }
             if (why.may_wait) {
                 const auto refused = co_await steps.wait_for_place(call);
                 if (steps.has_left()) co_return;
@@ -34,8 +39,10 @@ io::Task<void> serve_call(
             co_await steps.give_answer(std::move(at));
             co_return;
         }
-        const auto is_failure = co_await steps.drop_answer(at);
-        service.finish_attempt(std::move(at), end.outcome, steps.now(), is_failure);
+        const CallSteps::Dropped said = co_await steps.drop_answer(at);
+        service.finish_attempt(
+            std::move(at), end.outcome, steps.now(), said.is_failure, said.is_overload
+        );
         if (steps.has_left()) co_return;
         if (!again) {
             co_await steps.answer_failure();

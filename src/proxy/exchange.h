@@ -57,18 +57,25 @@ class Exchange final : private CallSteps {
     io::Task<bool> heed_callers_deadline();
     io::Task<void> serve();
     std::optional<bool> judged(resilience::Outcome ended, int status) const;
+    bool tells_overload(resilience::Outcome ended, bool has_answer) const noexcept;
     bool has_left() const noexcept override { return client_gone_; }
 
     io::Task<std::optional<policy::NoEndpoint>> wait_for_place(policy::CallState& call) override;
     io::Task<resilience::AttemptEnd> try_at(policy::CallState& call, policy::HeldEndpoint& at)
         override;
+    io::Task<bool> wait_for_turn(Instant turn) override;
     void note(const resilience::RetryDecision& again) override;
     io::Task<void> give_answer(policy::HeldEndpoint at) override;
-    io::Task<std::optional<bool>> drop_answer(const policy::HeldEndpoint& at) override;
+    io::Task<Dropped> drop_answer(const policy::HeldEndpoint& at) override;
     io::Task<void> answer_without_endpoint(policy::NoEndpoint why) override;
     io::Task<void> answer_failure() override;
     io::Task<bool> wait_before_retry(Duration wait) override;
-    io::Task<void> reply(int status, ReplyReason reason, std::string_view explanation);
+    io::Task<void> reply(
+        int status,
+        ReplyReason reason,
+        std::string_view explanation,
+        Duration retry_after = Duration::zero()
+    );
     void finish();
     void begin_record(const policy::HeldEndpoint& at);
     void note_hedge(const policy::HeldEndpoint& at);

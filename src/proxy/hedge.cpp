@@ -144,7 +144,8 @@ void Exchange::finish_beaten(policy::HeldEndpoint at, const std::optional<Attemp
         std::move(at),
         ended ? ended->outcome : Outcome::cancelled,
         has_answer ? answered_at_ : now(),
-        has_answer ? judged(ended->outcome, answer_.status) : std::nullopt
+        has_answer ? judged(ended->outcome, answer_.status) : std::nullopt,
+        ended && tells_overload(ended->outcome, has_answer)
     );
 }
 

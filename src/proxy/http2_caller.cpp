@@ -179,6 +179,10 @@ io::Task<Result<>> Http2Caller::reply(OwnAnswer answer, Instant deadline) {
         fields.add("grpc-message", message);
         fields.add("date", answer.date);
         fields.add("x-mesh-reason", to_string(answer.reason));
+        if (answer.retry_after_seconds > 0) {
+            const std::uint64_t ms = std::uint64_t{answer.retry_after_seconds} * 1000;
+            fields.add("grpc-retry-pushback-ms", ms);  // gRFC A6
+        }
         is_head_pending_ = true;
         auto sent = co_await send("", true, false, deadline);
         co_return std::move(sent);
@@ -189,6 +193,9 @@ io::Task<Result<>> Http2Caller::reply(OwnAnswer answer, Instant deadline) {
     fields.add("content-length", answer.explanation.size() + 1);
     fields.add("date", answer.date);
     fields.add("x-mesh-reason", to_string(answer.reason));
+    if (answer.retry_after_seconds > 0) {
+        fields.add("retry-after", std::uint64_t{answer.retry_after_seconds});
+    }
     std::string& out = buffers_.out;
     out.clear();
     if (!answer.head_only) {

@@ -32,6 +32,14 @@ std::string_view to_string(ReplyReason reason) noexcept {
             return "pending_timeout";
         case ReplyReason::shed:
             return "shed";
+        case ReplyReason::rate_limit:
+            return "rate_limit";
+        case ReplyReason::caller_rate:
+            return "caller_rate";
+        case ReplyReason::caller_limit:
+            return "caller_limit";
+        case ReplyReason::throttled:
+            return "throttled";
         case ReplyReason::connect_failure:
             return "connect_failure";
         case ReplyReason::upstream_reset:
@@ -60,6 +68,10 @@ int status_of(ReplyReason reason) noexcept {
             return 403;
         case ReplyReason::no_route:
             return 404;
+        case ReplyReason::rate_limit:
+        case ReplyReason::caller_rate:
+        case ReplyReason::caller_limit:
+            return 429;
         case ReplyReason::upstream_reset:
         case ReplyReason::upstream_protocol:
             return 502;
@@ -72,6 +84,7 @@ int status_of(ReplyReason reason) noexcept {
         case ReplyReason::limit:
         case ReplyReason::pending_timeout:
         case ReplyReason::shed:
+        case ReplyReason::throttled:
         case ReplyReason::connect_failure:
         case ReplyReason::draining:
             return 503;
@@ -90,6 +103,14 @@ ReplyReason reason_of(policy::NoEndpoint::Reason why) noexcept {
             return ReplyReason::pending_timeout;
         case Reason::shed:
             return ReplyReason::shed;
+        case Reason::rate_limit:
+            return ReplyReason::rate_limit;
+        case Reason::caller_rate:
+            return ReplyReason::caller_rate;
+        case Reason::caller_limit:
+            return ReplyReason::caller_limit;
+        case Reason::throttled:
+            return ReplyReason::throttled;
         case Reason::unknown_service:
             return ReplyReason::unknown_service;
         case Reason::breaker_open:
@@ -109,6 +130,9 @@ void append_reply(std::string& out, const OwnAnswer& answer) {
     append_field(out, "content-length", answer.explanation.size() + 1);
     append_field(out, "date", answer.date);
     append_field(out, "x-mesh-reason", to_string(answer.reason));
+    if (answer.retry_after_seconds > 0) {
+        append_field(out, "retry-after", std::uint64_t{answer.retry_after_seconds});
+    }
     if (!answer.keep_alive) append_field(out, "connection", "close");
     out += "\r\n";
     if (answer.head_only) return;

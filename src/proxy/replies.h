@@ -26,6 +26,10 @@ enum class ReplyReason : std::uint8_t {
     limit,               // 503: concurrency limit of the service
     pending_timeout,     // 503: waited long enough for a place of that limit
     shed,                // 503: what is left of it is for calls of a higher class
+    rate_limit,          // 429: the rate of the service's calls is used up
+    caller_rate,         // 429: that of the caller
+    caller_limit,        // 429: the caller has as many calls in flight as it may
+    throttled,           // 503: the service is overloaded and would refuse it
     connect_failure,     // 503: no attempt reached an endpoint
     upstream_reset,      // 502: cut off before an answer
     upstream_protocol,   // 502: what came is not HTTP
@@ -44,6 +48,8 @@ struct OwnAnswer {
     std::string_view date;
     bool keep_alive = true;
     bool head_only = false;
+    // So long the caller should stay away, in whole seconds; 0 = nothing is said.
+    std::uint32_t retry_after_seconds = 0;
     bool to_grpc = false;  // in gRPC's own way: 200, with status and explanation as trailers
 };
 

@@ -5,7 +5,8 @@
 //   deadline   starts when the request has arrived: queueing and retries count; a caller may
 //              have less time than the route allows (deadline_header.h)
 //   route      which service; nothing below knows about hosts and paths
-//   admit      the service's limits (inside begin_attempt: the policies own them); may wait
+//   admit      rates and limits, of the service and of its caller (inside begin_attempt: the
+//              policies own them); may wait
 //   body       small bodies are collected first, so that a retry can send them again
 //   retry      call_loop.cpp, per attempt: pick, guard, pool, stream (hedge.cpp: perhaps a second
 //              one beside it); then ask whether once more
@@ -18,6 +19,7 @@
 #include "http/date.h"
 #include "proxy/affinity.h"
 #include "proxy/call_class.h"
+#include "proxy/caller_key.h"
 #include "proxy/deadline_header.h"
 #include "proxy/exchange.h"
 #include "proxy/paths.h"
@@ -49,6 +51,9 @@ std::string unread_body(ReplyReason problem, const ListenerConfig& listener) {
     if (problem == ReplyReason::request_timeout) return "the request's body came too slowly";
     return "the request's body is malformed";
 }
+
+// Longer than a day nobody remembers it.
+constexpr std::chrono::seconds kRetryAfterMax = std::chrono::hours(24);
 
 // As Envoy's stream_idle_timeout.
 constexpr Duration kGrpcSilenceMax = std::chrono::minutes(5);
@@ -165,6 +170,9 @@ io::Task<void> Exchange::serve() {
     call.can_wait = true;
     call.priority = priority_of(service_->policy().limits.priority, request_);
     call.hash = affinity_hash(service_->policy().affinity, request_, buffers_.from->ip);
+    call.caller = caller_of(
+        service_->call_limits(), service_->policy().limits.callers, request_, *buffers_.from
+    );
     co_await serve_call(*service_, call, *this);
 }
 
@@ -191,10 +199,13 @@ io::Task<resilience::AttemptEnd> Exchange::try_at(
     co_return end_of(result_);
 }
 
-io::Task<std::optional<bool>> Exchange::drop_answer(const policy::HeldEndpoint& at) {
+io::Task<CallSteps::Dropped> Exchange::drop_answer(const policy::HeldEndpoint& at) {
     if (result_.has_answer) co_await discard_answer(at);
     drop_upstream();
-    co_return result_.has_answer ? judged(result_.outcome, answer_.status) : std::nullopt;
+    co_return Dropped{
+        .is_failure = result_.has_answer ? judged(result_.outcome, answer_.status) : std::nullopt,
+        .is_overload = tells_overload(result_.outcome, result_.has_answer)
+    };
 }
 
 // Does an answer speak against its endpoint? If it came whole, its status says so; but that of gRPC
@@ -202,6 +213,12 @@ io::Task<std::optional<bool>> Exchange::drop_answer(const policy::HeldEndpoint& 
 std::optional<bool> Exchange::judged(Outcome ended, int status) const {
     if (is_grpc_ && status == 200) return std::nullopt;
     return service_->judged(ended, status);
+}
+
+bool Exchange::tells_overload(Outcome ended, bool has_answer) const noexcept {
+    std::optional<std::uint32_t> grpc_status;
+    if (grpc_status_) grpc_status = static_cast<std::uint32_t>(*grpc_status_);
+    return resilience::tells_overload(ended, has_answer ? answer_.status : 0, grpc_status);
 }
 
 io::Task<void> Exchange::give_answer(policy::HeldEndpoint at) {
@@ -218,13 +235,21 @@ io::Task<void> Exchange::give_answer(policy::HeldEndpoint at) {
         co_return;
     }
     const Outcome ended = co_await forward_answer(at);
-    service_->finish_attempt(std::move(at), ended, answered_at_, judged(ended, answer_.status));
+    const std::optional<bool> is_failure = judged(ended, answer_.status);
+    const bool is_overload = tells_overload(ended, true);
+    service_->finish_attempt(std::move(at), ended, answered_at_, is_failure, is_overload);
     // Nothing of it has left yet if its first bytes were malformed: then there is a better answer.
     if (ended == Outcome::success || head_sent_ || client_gone_) co_return;
     result_ = {};
     result_.reason = ReplyReason::upstream_protocol;
     result_.error = "the endpoint's answer has a malformed body";
     co_await answer_failure();
+}
+
+// A rate that lets calls through evenly. False: the caller has gone.
+io::Task<bool> Exchange::wait_for_turn(Instant turn) {
+    watch_client();
+    co_return co_await wait_before_retry(turn - now());
 }
 
 io::Task<bool> Exchange::wait_before_retry(Duration wait) {
@@ -236,9 +261,9 @@ io::Task<bool> Exchange::wait_before_retry(Duration wait) {
 }
 
 io::Task<void> Exchange::answer_without_endpoint(policy::NoEndpoint why) {
-    const std::string text = service_->to_error(why, now()).what;
+    const Error error = service_->to_error(why, now());
     const ReplyReason reason = reason_of(why.reason);
-    co_await reply(status_of(reason), reason, text);
+    co_await reply(status_of(reason), reason, error.what, error.retry_after);
 }
 
 io::Task<void> Exchange::answer_failure() {
@@ -258,7 +283,9 @@ io::Task<void> Exchange::answer_failure() {
     co_await reply(status_of(failed.reason), failed.reason, text);
 }
 
-io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view explanation) {
+io::Task<void> Exchange::reply(
+    int status, ReplyReason reason, std::string_view explanation, Duration retry_after
+) {
     outcome_ = to_string(reason);
     if (record_) record_->own_reason = static_cast<std::uint8_t>(1 + static_cast<int>(reason));
     if (!caller_.body_done() || proxy_.is_draining()) keep_alive_ = false;
@@ -269,6 +296,10 @@ io::Task<void> Exchange::reply(int status, ReplyReason reason, std::string_view 
         .date = http::http_date(proxy_.loop().wall_now()),
         .keep_alive = keep_alive_,
         .head_only = request_.method == Method::head,
+        // Rounded up: who comes a little too early is refused once more.
+        .retry_after_seconds = static_cast<std::uint32_t>(
+            std::min(std::chrono::ceil<std::chrono::seconds>(retry_after), kRetryAfterMax).count()
+        ),
         .to_grpc = is_grpc_
     };
     proxy_.count_reply(listener_, service_, reason);

@@ -6,6 +6,7 @@
 
 #include "core/hash.h"
 #include "metrics/names.h"
+#include "proxy/caller_key.h"
 #include "proxy/proxy_header.h"
 #include "proxy/relay_outcome.h"
 #include "wire/client_hello.h"
@@ -13,32 +14,6 @@
 namespace datapunk::mesh::proxy {
 
 using resilience::Outcome;
-
-namespace {
-
-std::string_view outcome_of(policy::NoEndpoint::Reason reason) {
-    switch (reason) {
-        case policy::NoEndpoint::Reason::deadline:
-            return "deadline";
-        case policy::NoEndpoint::Reason::limited:
-            return "limit";
-        case policy::NoEndpoint::Reason::pending_timeout:
-            return "pending_timeout";
-        case policy::NoEndpoint::Reason::shed:
-            return "shed";
-        case policy::NoEndpoint::Reason::unknown_service:
-            return "unknown_service";
-        case policy::NoEndpoint::Reason::breaker_open:
-            return "breaker_open";
-        case policy::NoEndpoint::Reason::dependency:
-            return "dependency";
-        case policy::NoEndpoint::Reason::none_available:
-            break;
-    }
-    return "no_endpoint";
-}
-
-}  // namespace
 
 std::string_view ListenerTcp::service_for(std::string_view server_name) const noexcept {
     const auto is_for = [&](const std::string& name) {
@@ -154,10 +129,11 @@ io::Task<void> TcpSession::serve() {
     policy::CallState call{resilience::Deadline(deadline)};
     if (service.policy().affinity.by == AffinityConfig::Kind::address)
         call.hash = core::hash64(info_.ip);
+    call.caller = caller_of(service.call_limits(), info_);
     for (;;) {
         auto begun = service.begin_attempt(call, loop.now());
         if (const auto* none = std::get_if<policy::NoEndpoint>(&begun)) {
-            outcome_ = outcome_of(none->reason);
+            outcome_ = to_string(none->reason);
             why_ = policy::to_error(*none, service.name(), loop.now()).what;
             co_return;
         }

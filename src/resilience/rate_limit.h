@@ -1,42 +1,49 @@
 #pragma once
 
-// RateLimit: a token bucket that holds `burst` tokens and gains per_second of them. Kept as one
-// instant, the theoretical arrival time of the next call (GCRA): nothing to refill, no drift, any
-// idle time costs nothing.
+// RateLimit: how many calls may begin in a time, kept as RateLimitConfig says.
 //
-//   ──┬──────────────┬─────────► time      admitted iff tat + cost x period - now <= burst x period
-//    now            tat                     tat = when the bucket will be full again
+//   acquire(now, patience) ─┬─ begins, at once or after a wait (leaky bucket)
+//                           └─ refused, with how long to stay away
 //
-// Thread rule: one owner. Cost: ~2 ns. Source: ITU-T I.371 (GCRA).
+// Thread rule: any thread; no lock, no allocation. Cost: that of the algorithm, 5 to 20 ns.
 
+#include <datapunk/mesh/limits.h>
 #include <datapunk/mesh/time.h>
 
-#include <cstdint>
+#include <variant>
+
+#include "resilience/leaky_bucket.h"
+#include "resilience/sliding_window.h"
+#include "resilience/token_bucket.h"
 
 namespace datapunk::mesh::resilience {
 
-struct RateLimitConfig {
-    double per_second = 100;   // (0, 1e9]
-    std::uint32_t burst = 50;  // 1..1000000: admitted at once after idleness
+struct RateDecision {
+    bool is_admitted = true;
+    Duration wait{};  // until its turn; of a refused call, until it is worth asking again
 
-    friend bool operator==(const RateLimitConfig&, const RateLimitConfig&) = default;
+    friend bool operator==(const RateDecision&, const RateDecision&) = default;
 };
 
 class RateLimit {
   public:
-    // A rate outside its range is taken as the nearest end of it.
+    // In its ranges; calls 0 = everything is admitted.
     explicit RateLimit(const RateLimitConfig& config) noexcept;
 
-    // cost 0 always passes; cost > burst never does.
-    [[nodiscard]] bool try_acquire(Instant now, std::uint32_t cost = 1) noexcept;
-    // How long from `now` until try_acquire(cost) passes if nobody else takes a token: for
-    // Retry-After. Duration::max() if never.
-    Duration retry_in(Instant now, std::uint32_t cost = 1) const noexcept;
+    // `patience`: how long the call can wait for its turn; zero if it cannot.
+    [[nodiscard]] RateDecision acquire(Instant now, Duration patience) noexcept;
+
+    bool is_on() const noexcept { return !std::holds_alternative<std::monostate>(state_); }
+
+    // Nothing of the past counts any more: a fresh one would decide alike.
+    bool is_at_rest(Instant now) const noexcept;
 
   private:
-    Duration period_;  // of one token
-    Duration depth_;   // of a full bucket
-    Instant full_at_ = Instant::min();
+    using State = std::variant<std::monostate, TokenBucket, LeakyBucket, SlidingWindow>;
+
+    static State state_of(const RateLimitConfig& config) noexcept;
+
+    State state_;
 };
 
 }  // namespace datapunk::mesh::resilience

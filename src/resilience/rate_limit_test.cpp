@@ -2,79 +2,72 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <cstdlib>
-
-#include "core/rng.h"
-
 namespace datapunk::mesh::resilience {
 namespace {
 
 using std::chrono::hours;
-using std::chrono::microseconds;
 using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
 
-std::uint64_t test_seed() {
-    const char* given = std::getenv("SEED");
-    return given != nullptr ? std::strtoull(given, nullptr, 10) : 20260106;
+constexpr Instant kStart = Instant{} + hours(5);
+
+int admitted_of(RateLimit& limit, int calls, Instant now, Duration patience = {}) {
+    int admitted = 0;
+    for (int i = 0; i < calls; ++i) admitted += limit.acquire(now, patience).is_admitted ? 1 : 0;
+    return admitted;
 }
 
-TEST(RateLimit, AdmitsTheBurstAndThenOnePerPeriod) {
-    RateLimit limit({.per_second = 100, .burst = 5});
-    Instant now{};
-    for (int i = 0; i < 5; ++i) EXPECT_TRUE(limit.try_acquire(now));
-    EXPECT_FALSE(limit.try_acquire(now));
-    EXPECT_EQ(limit.retry_in(now), milliseconds(10));
-    EXPECT_FALSE(limit.try_acquire(now + milliseconds(10) - Duration(1)));
-    EXPECT_TRUE(limit.try_acquire(now + milliseconds(10)));
-    EXPECT_FALSE(limit.try_acquire(now + milliseconds(10)));
+TEST(RateLimit, WithoutALimitEverythingBegins) {
+    RateLimit limit{RateLimitConfig{}};
+    EXPECT_FALSE(limit.is_on());
+    EXPECT_EQ(admitted_of(limit, 1000, kStart), 1000);
+    EXPECT_TRUE(limit.is_at_rest(kStart));
 }
 
-TEST(RateLimit, IdlenessFillsTheBucketAndNoMore) {
-    RateLimit limit({.per_second = 100, .burst = 5});
-    for (const Instant now : {Instant{}, Instant{} + hours(24 * 365)}) {
-        for (int i = 0; i < 5; ++i) EXPECT_TRUE(limit.try_acquire(now));
-        EXPECT_FALSE(limit.try_acquire(now));
+TEST(RateLimit, EachAlgorithmMakesOfAHundredInAMinuteWhatItPromises) {
+    const auto of = [](RateAlgorithm algorithm, std::uint32_t burst = 0) {
+        return RateLimitConfig{
+            .calls = 100, .per = minutes(1), .algorithm = algorithm, .burst = burst
+        };
+    };
+    RateLimit tokens(of(RateAlgorithm::token_bucket, 10));
+    EXPECT_EQ(admitted_of(tokens, 500, kStart), 10);
+    EXPECT_EQ(tokens.acquire(kStart, {}), (RateDecision{false, milliseconds(600)}));
+    EXPECT_EQ(admitted_of(tokens, 500, kStart + seconds(6)), 10);
+
+    RateLimit all(of(RateAlgorithm::token_bucket));
+    EXPECT_EQ(admitted_of(all, 500, kStart), 100) << "a burst as large as the rate";
+
+    RateLimit even(of(RateAlgorithm::leaky_bucket, 10));
+    EXPECT_EQ(admitted_of(even, 500, kStart), 1) << "without patience";
+    EXPECT_EQ(even.acquire(kStart, minutes(1)), (RateDecision{true, milliseconds(600)}));
+    EXPECT_EQ(admitted_of(even, 500, kStart, minutes(1)), 9);
+    EXPECT_EQ(even.acquire(kStart, minutes(1)), (RateDecision{false, milliseconds(600)}));
+
+    RateLimit window(of(RateAlgorithm::sliding_window, 10));
+    EXPECT_EQ(admitted_of(window, 500, kStart), 100);
+    EXPECT_EQ(admitted_of(window, 500, kStart + seconds(60)), 0);
+    EXPECT_EQ(admitted_of(window, 500, kStart + seconds(64)), 100);
+
+    for (RateLimit* limit : {&tokens, &all, &even, &window}) {
+        EXPECT_FALSE(limit->is_at_rest(kStart + seconds(6)));
+        EXPECT_TRUE(limit->is_at_rest(kStart + hours(1)));
     }
 }
 
-TEST(RateLimit, CostsMoreThanOneAndNeverMoreThanTheBurst) {
-    RateLimit limit({.per_second = 10, .burst = 5});
-    const Instant now{};
-    EXPECT_FALSE(limit.try_acquire(now, 6));
-    EXPECT_EQ(limit.retry_in(now, 6), Duration::max());
-    EXPECT_TRUE(limit.try_acquire(now, 5));
-    EXPECT_TRUE(limit.try_acquire(now, 0));
-    EXPECT_EQ(limit.retry_in(now, 3), milliseconds(300));
-}
+TEST(RateLimit, TheSlowestAndTheFastestAreKept) {
+    for (const auto algorithm :
+         {RateAlgorithm::token_bucket, RateAlgorithm::leaky_bucket, RateAlgorithm::sliding_window
+         }) {
+        RateLimit daily({.calls = 1, .per = hours(24), .algorithm = algorithm});
+        EXPECT_EQ(admitted_of(daily, 10, kStart), 1);
+        EXPECT_EQ(admitted_of(daily, 10, kStart + hours(23)), 0);
+        EXPECT_EQ(admitted_of(daily, 10, kStart + hours(26)), 1);
 
-TEST(RateLimit, OddRatesAreTakenToTheNearestEnd) {
-    for (const double rate : {0.0, -1.0, std::nan(""), 1e300}) {
-        RateLimit limit({.per_second = rate, .burst = 1});
-        EXPECT_TRUE(limit.try_acquire(Instant{})) << rate;
-        EXPECT_FALSE(limit.try_acquire(Instant{})) << rate;
-    }
-}
-
-TEST(RateLimit, NoIntervalEverGetsMoreThanBurstPlusRate) {
-    const std::uint64_t seed = test_seed();
-    SCOPED_TRACE(testing::Message() << "SEED=" << seed);
-    core::Rng rng(seed);
-    for (int round = 0; round < 50; ++round) {
-        const std::uint32_t burst = 1 + static_cast<std::uint32_t>(rng.below(20));
-        RateLimit limit({.per_second = 1000, .burst = burst});
-        Instant now{};
-        std::vector<Instant> admitted;
-        for (int i = 0; i < 2000; ++i) {
-            now += microseconds(rng.below(rng.chance(0.02) ? 50'000 : 700));
-            if (limit.try_acquire(now)) admitted.push_back(now);
-        }
-        ASSERT_GT(admitted.size(), 100U);
-        for (std::size_t i = 0; i < admitted.size(); ++i) {
-            const std::size_t j = i + rng.below(admitted.size() - i);
-            const double span = std::chrono::duration<double>(admitted[j] - admitted[i]).count();
-            ASSERT_LE(static_cast<double>(j - i + 1), burst + 1000 * span + 1e-6);
-        }
+        RateLimit fast({.calls = 1'000'000, .per = milliseconds(10), .algorithm = algorithm});
+        const int burst = admitted_of(fast, 1'100'000, kStart, milliseconds(10));
+        EXPECT_NEAR(burst, 1'000'000, 1);
     }
 }
 

@@ -165,6 +165,9 @@ struct CallOptions {
     // Which errors are worth another attempt, in the place of RetryConfig::on; worth_retrying() of
     // the attempt outranks it. Attempts, idempotence, budget and deadline still have their say.
     std::function<bool(const Error&)> retry_if{};
+    // For whom the call is made, where limits are per caller (CallersConfig): a tenant, a user.
+    // Empty: for nobody in particular, and only what all share applies. Copied nowhere.
+    std::string_view caller{};
     // Where the policy's limits tell classes apart (PriorityConfig).
     CallPriority priority = CallPriority::normal;
     // Whether an attempt speaks against its endpoint (breaker, ejection, averages), in place of

@@ -107,6 +107,7 @@ struct DependencyConfig {
 // Where each endpoint's latency and calls in flight are heading: Holt's linear trend.
 struct ForecastConfig {
     bool enabled = true;
+    bool balance = false;  // weights are reduced by what is coming, whatever the algorithm
     Duration horizon = std::chrono::seconds(10);  // how far ahead; 1 s .. 10 min
     Duration memory = std::chrono::seconds(30);   // time constant of the trend; 1 s .. 1 h
     friend bool operator==(const ForecastConfig&, const ForecastConfig&) = default;

@@ -21,7 +21,7 @@
 #include "core/log.h"
 #include "io/network.h"
 #include "registry/dns/dns_config.h"
-#include "resilience/rate_limit.h"
+#include "resilience/token_bucket.h"
 #include "wire/dns/message.h"
 
 namespace datapunk::mesh::registry::dns {
@@ -68,7 +68,7 @@ class DnsNotify {
     bool wants_key_ = false;
     wire::dns::DnsName key_;
     std::string secret_;
-    resilience::RateLimit pace_;
+    resilience::TokenBucket pace_;
     DnsNotifyStats stats_;
     io::DatagramPtr socket_;
     io::TaskGroup tasks_;  // last: destroyed first
