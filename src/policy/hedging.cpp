@@ -99,7 +99,7 @@ bool ServicePolicies::is_overloaded(Instant now) const noexcept {
 
 void ServicePolicies::note_hedge(
     const CallState& call, HedgeReason reason, Duration waited, Instant now
-) noexcept {
+) {
     const auto ns = static_cast<std::uint64_t>(waited.count());
     const WorkerUse worker(workers_);
     worker->decisions.push(

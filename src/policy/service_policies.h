@@ -90,16 +90,14 @@ class ServicePolicies {
 
     // CallState::can_wait: the caller knows how to wait for a place (NoEndpoint::may_wait).
     std::variant<HeldEndpoint, NoEndpoint> begin_attempt(CallState& call, Instant now);
-    // After how long (from its beginning) to ask begin_hedge() whether to hedge the attempt that
-    // has begun; nothing: not at all. `may_repeat`: the call is idempotent, its body at hand;
-    // `left`: the attempt's time.
+    // After how long to ask begin_hedge() whether to hedge the attempt that has begun; nothing: not
+    // at all. `may_repeat`: the call is idempotent, its body at hand; `left`: the attempt's time.
     std::optional<Duration> hedge_after(const CallState& call, bool may_repeat, Duration left)
         const noexcept;
-    // `first` is still out. Only if hedge_after() said so.
     std::variant<HeldEndpoint, HedgeReason> begin_hedge(
         CallState& call, const HeldEndpoint& first, Instant now
     );
-    // What came of one that was sent. The loser is finished as Outcome::cancelled.
+    // Of one that was sent. The loser is finished as Outcome::cancelled.
     void count_hedge(HedgeEnd end) noexcept;
     // Its latency is now - attempt.begun(). `is_failure`: whether it speaks against the endpoint,
     // if that is known better than by the outcome; a cancelled attempt never does. `is_overload`:
@@ -191,9 +189,7 @@ class ServicePolicies {
     std::variant<HeldEndpoint, NoEndpoint> try_begin(CallState& call, Instant now, Begin what);
     std::optional<NoEndpoint> admit(Worker& worker, CallState& call, Instant now);
     bool is_overloaded(Instant now) const noexcept;
-    void note_hedge(
-        const CallState& call, HedgeReason reason, Duration waited, Instant now
-    ) noexcept;
+    void note_hedge(const CallState& call, HedgeReason reason, Duration waited, Instant now);
     void learn_delay(resilience::Outcome outcome, Duration latency) noexcept;
     bool had_time(Duration taken) const noexcept;
     void learn_usual(Instant now) noexcept;
