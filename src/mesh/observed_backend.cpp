@@ -93,7 +93,11 @@ io::Task<Result<>> ObservedBackend::heartbeat(
 io::Task<Result<registry::Answer>> ObservedBackend::wait(
     std::string service, std::uint64_t after, Duration longest, Instant deadline
 ) {
+    // A question that is answered at once, or a long poll.
+    const bool is_poll = after > 0 && longest > Duration::zero();
+    const Instant begun = loop_.now();
     auto result = co_await backend_->wait(std::move(service), after, longest, deadline);
+    if (!is_poll) co_return noted("discover", begun, std::move(result));
     note("wait", result ? nullptr : &result.error(), std::nullopt);
     co_return result;
 }

@@ -4,7 +4,6 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <map>
 #include <tuple>
 
 #include "core/strings.h"
@@ -117,18 +116,29 @@ bool read_endpoint(
     return true;
 }
 
-// Consul's ids are unique on a node only; ours within a service.
+void sort_endpoints(std::vector<ServiceEndpoint>& endpoints) {
+    const auto order = [](const ServiceEndpoint& a, const ServiceEndpoint& b) {
+        return std::tie(a.id, a.host, a.port) < std::tie(b.id, b.host, b.port);
+    };
+    // Most registries tell them in order.
+    if (std::is_sorted(endpoints.begin(), endpoints.end(), order)) return;
+    std::sort(endpoints.begin(), endpoints.end(), order);
+}
+
+// Consul's ids are unique on a node only; ours within a service. Sorted, before and after.
 void make_ids_unique(std::vector<ServiceEndpoint>& endpoints) {
-    std::map<std::string_view, int> uses;
-    for (const ServiceEndpoint& endpoint : endpoints) ++uses[endpoint.id];
-    std::vector<std::string> renamed(endpoints.size());
-    for (std::size_t i = 0; i < endpoints.size(); ++i) {
-        if (uses[endpoints[i].id] > 1)
-            renamed[i] = fmt::format("{}@{}", endpoints[i].id, endpoints[i].node);
+    bool has_shared = false;
+    for (auto first = endpoints.begin(); first != endpoints.end();) {
+        const auto last = std::find_if(first, endpoints.end(), [&](const ServiceEndpoint& one) {
+            return one.id != first->id;
+        });
+        const bool is_shared = last - first > 1;
+        has_shared = has_shared || is_shared;
+        for (; first != last; ++first) {
+            if (is_shared) first->id = fmt::format("{}@{}", first->id, first->node);
+        }
     }
-    for (std::size_t i = 0; i < endpoints.size(); ++i) {
-        if (!renamed[i].empty()) endpoints[i].id = std::move(renamed[i]);
-    }
+    if (has_shared) sort_endpoints(endpoints);
 }
 
 std::string probe_target(const ServiceConfig& config) {
@@ -366,11 +376,8 @@ Result<std::vector<ServiceEndpoint>> parse_health(std::string_view body, WallTim
         ServiceEndpoint endpoint;
         if (read_endpoint(fields, service, now, endpoint)) endpoints.push_back(std::move(endpoint));
     }
+    sort_endpoints(endpoints);
     make_ids_unique(endpoints);
-    const auto order = [](const ServiceEndpoint& a, const ServiceEndpoint& b) {
-        return std::tie(a.id, a.host, a.port) < std::tie(b.id, b.host, b.port);
-    };
-    std::sort(endpoints.begin(), endpoints.end(), order);
     // The same id on the same node twice is the registry's defect: the first one counts.
     const auto same_id = [](const ServiceEndpoint& a, const ServiceEndpoint& b) {
         return a.id == b.id;
