@@ -30,6 +30,7 @@ struct FamilyState {
     const MetricFamily* family = nullptr;
     std::map<Labels, Series> series;
     std::unique_ptr<Series> overflow;
+    std::size_t unsearched = 0;  // requests that need not look for a series to drop
 };
 
 // Expositions must be UTF-8 and a series must not cost more memory than its numbers.
@@ -89,14 +90,26 @@ struct Reader {
     }
 };
 
+// A search in vain is not repeated for so many requests: a service of ten thousand endpoints asks
+// for as many series in one go, and each search looks at all that there are.
+constexpr std::size_t kSearchEvery = 64;
+
 // Makes room for one more series, if any can be dropped.
-bool drop_oldest_unheld(std::map<Labels, Series>& series) {
+bool drop_oldest_unheld(FamilyState& state) {
+    if (state.unsearched > 0) {
+        --state.unsearched;
+        return false;
+    }
+    std::map<Labels, Series>& series = state.series;
     auto oldest = series.end();
     for (auto at = series.begin(); at != series.end(); ++at) {
         if (at->second.is_held()) continue;
         if (oldest == series.end() || at->second.made < oldest->second.made) oldest = at;
     }
-    if (oldest == series.end()) return false;
+    if (oldest == series.end()) {
+        state.unsearched = kSearchEvery - 1;
+        return false;
+    }
     series.erase(oldest);
     return true;
 }
@@ -141,7 +154,7 @@ struct MetricRegistry::State {
         FamilyState& state = family_state(family);
         const auto found = state.series.find(labels);
         if (found != state.series.end()) return found->second;
-        if (state.series.size() >= family.series_max && !drop_oldest_unheld(state.series))
+        if (state.series.size() >= family.series_max && !drop_oldest_unheld(state))
             return overflow_of(state);
         Series& fresh = state.series[std::move(labels)];
         fresh.made = ++series_made;

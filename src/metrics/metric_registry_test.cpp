@@ -109,6 +109,22 @@ TEST(MetricRegistry, DropsTheOldestSeriesThatNobodyHoldsBeforeItOverflows) {
     EXPECT_EQ(count_of(registry, kSmall, {"overflow"}), std::nullopt);
 }
 
+TEST(MetricRegistry, APlaceThatBecomesFreeIsFoundWithinSixtyFourRequests) {
+    MetricRegistry registry;
+    std::optional<Counter> first = registry.counter(kSmall, {"first"});
+    const Counter second = registry.counter(kSmall, {"second"});
+    registry.counter(kSmall, {"third"}).add(1);
+    EXPECT_EQ(count_of(registry, kSmall, {"third"}), std::nullopt);
+    first.reset();
+    int requests = 0;
+    while (!count_of(registry, kSmall, {"third"}) && requests < 100) {
+        registry.counter(kSmall, {"third"}).add(1);
+        ++requests;
+    }
+    EXPECT_LE(requests, 64);
+    EXPECT_EQ(count_of(registry, kSmall, {"first"}), std::nullopt);
+}
+
 TEST(MetricRegistry, ShowsAGaugeOnlyWhileItIsHeld) {
     MetricRegistry registry;
     std::optional<Gauge> gauge = registry.gauge(kLevel, {"a"});

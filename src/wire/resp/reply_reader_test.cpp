@@ -182,8 +182,18 @@ TEST(RespReader, WhatIsWrittenReadsTheSame) {
     EXPECT_EQ(values(second)[0].items.size(), 4U);
     EXPECT_EQ(values(second)[0].items[3], text("0.1"));
     std::string line;
-    append_value(line, error("ERR two\r\nlines"), true);
+    append_value(line, error("ERR two\r\nlines"), false);
     EXPECT_EQ(line, "-ERR two  lines\r\n");
+}
+
+// A lone CR or LF is no line's end to Redis, and so it may stand in an error.
+TEST(RespReader, AnErrorOfSeveralLinesIsWrittenAsABlob) {
+    for (const char* text : {"\n~", "ERR two\r\nlines", "\r"}) {
+        std::string out;
+        append_value(out, error(text), true);
+        EXPECT_THAT(values(out), ElementsAre(error(text)));
+    }
+    EXPECT_THAT(values("-\n~\r\n"), ElementsAre(error("\n~")));
 }
 
 }  // namespace

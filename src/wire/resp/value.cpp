@@ -32,8 +32,12 @@ void append_real(std::string& out, double real, bool resp3) {
     }
 }
 
-// An error or a simple string is one line: what would end it early becomes a blank.
-void append_error(std::string& out, std::string_view text) {
+// An error is one line, unless it is a RESP3 blob: what would end a line early becomes a blank.
+void append_error(std::string& out, std::string_view text, bool resp3) {
+    if (resp3 && text.find_first_of("\r\n") != std::string_view::npos) {
+        append_blob(out, '!', text);
+        return;
+    }
     out += '-';
     for (const char c : text) out += c == '\r' || c == '\n' ? ' ' : c;
     out += "\r\n";
@@ -60,7 +64,7 @@ void append_value(std::string& out, const RespValue& value, bool resp3) {
             append_blob(out, '$', value.text);
             break;
         case RespType::error:
-            append_error(out, value.text);
+            append_error(out, value.text, resp3);
             break;
         case RespType::integer:
             fmt::format_to(std::back_inserter(out), ":{}\r\n", whole);
