@@ -91,8 +91,12 @@ ReplyReader::Step ReplyReader::read_line(std::string_view& line) {
     const std::size_t from = std::max(at_, scanned_);
     const std::size_t end = buffer_.find(kEnd, from);
     if (end == std::string::npos) {
-        if (buffer_.size() - at_ > limits_.line_bytes_max) return fail("a line has no end");
-        scanned_ = buffer_.empty() ? 0 : buffer_.size() - 1;  // a CR may wait for its LF
+        // A CR may wait for its LF: it is not the line's then.
+        const std::size_t pending = buffer_.ends_with('\r') && buffer_.size() > at_ ? 1 : 0;
+        if (buffer_.size() - at_ > limits_.line_bytes_max + pending) {
+            return fail("a line has no end");
+        }
+        scanned_ = buffer_.empty() ? 0 : buffer_.size() - 1;
         return Step::starved;
     }
     if (end - at_ > limits_.line_bytes_max) return fail("a line is too long");

@@ -186,6 +186,24 @@ TEST(RespReader, WhatIsWrittenReadsTheSame) {
     EXPECT_EQ(line, "-ERR two  lines\r\n");
 }
 
+TEST(RespReader, ALineOfFullLengthIsReadHoweverItComes) {
+    const ReplyLimits limits{.line_bytes_max = 20};
+    const std::string full = "+" + std::string(19, 'x');
+    for (const std::string& line : {full, full + "x"}) {
+        for (const std::size_t step : {std::size_t{1}, std::size_t{100}}) {
+            ReplyReader reader(limits);
+            const std::string bytes = line + "\r\n";
+            bool is_read = false;
+            for (std::size_t at = 0; at < bytes.size(); at += step) {
+                reader.feed(std::string_view(bytes).substr(at, step));
+                is_read = is_read || reader.next();
+            }
+            EXPECT_EQ(is_read, line == full) << step;
+            EXPECT_EQ(reader.problem().has_value(), line != full) << step;
+        }
+    }
+}
+
 // A lone CR or LF is no line's end to Redis, and so it may stand in an error.
 TEST(RespReader, AnErrorOfSeveralLinesIsWrittenAsABlob) {
     for (const char* text : {"\n~", "ERR two\r\nlines", "\r"}) {
