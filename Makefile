@@ -64,6 +64,12 @@ sanitize: deps-test ## Unit tests with the second compiler (g++-12) under ASan a
 	@cmake --build build/gcc-asan -j $(JOBS)
 	@ctest --preset gcc-asan -j $(JOBS) -L unit
 
+.PHONY: tsan
+tsan: deps-test ## The tests that use threads, under ThreadSanitizer
+	@cmake --preset tsan --log-level=WARNING >/dev/null
+	@cmake --build build/tsan -j $(JOBS) --target core_test metrics_test resilience_test io_test policy_test mesh_test
+	@tools/tsan.sh build/tsan
+
 .PHONY: kills
 kills: build-test ## 1,000 kills at any moment of store and registry, and a flip of every byte of the state
 	@KILLS=1000 $(RELEASE)/store_test --gtest_filter='KillTest.*'

@@ -50,8 +50,24 @@ void AdminHandler::add_action(std::string path, std::string description, Page pa
     pages_[std::move(path)] = {std::move(description), std::move(page), true};
 }
 
+void AdminHandler::add_work(std::string path, std::string description, Work work) {
+    pages_[std::move(path)] = {std::move(description), {}, true, std::move(work)};
+}
+
 io::Task<http::Response> AdminHandler::handle(http::Request request) {
-    co_return answer(request);
+    auto refused = refusal(request);
+    if (refused) co_return *std::move(refused);
+    if (request.path() == "/") co_return index();
+    const Entry& entry = pages_.find(request.path())->second;
+    http::Response response;
+    if (entry.work) {
+        response = co_await entry.work(std::move(request));
+    } else {
+        response = entry.page(request);
+    }
+    response.headers.push_back({"Cache-Control", "no-store"});
+    response.headers.push_back({"X-Content-Type-Options", "nosniff"});
+    co_return response;
 }
 
 bool AdminHandler::is_allowed(const http::Request& request) const {
@@ -62,7 +78,7 @@ bool AdminHandler::is_allowed(const http::Request& request) const {
            equals_in_constant_time(given.substr(kScheme.size()), token_);
 }
 
-http::Response AdminHandler::answer(const http::Request& request) const {
+std::optional<http::Response> AdminHandler::refusal(const http::Request& request) const {
     if (!is_allowed(request)) {
         if (token_.empty()) {
             return http::text_response(
@@ -76,7 +92,11 @@ http::Response AdminHandler::answer(const http::Request& request) const {
     }
     const auto page = pages_.find(request.path());
     const bool is_action = page != pages_.end() && page->second.is_action;
-    if (is_action ? request.method != "PUT" : request.method != "GET" && request.method != "HEAD") {
+    const bool is_work = is_action && page->second.work != nullptr;
+    const bool is_right = is_action
+                              ? request.method == "PUT" || (is_work && request.method == "POST")
+                              : request.method == "GET" || request.method == "HEAD";
+    if (!is_right) {
         http::Response wrong = http::text_response(
             405,
             fmt::format(
@@ -85,22 +105,19 @@ http::Response AdminHandler::answer(const http::Request& request) const {
                 is_action ? "this is done with PUT" : "pages are read with GET"
             )
         );
-        wrong.headers.push_back({"Allow", is_action ? "PUT" : "GET, HEAD"});
+        const char* const allowed = is_work ? "PUT, POST" : is_action ? "PUT" : "GET, HEAD";
+        wrong.headers.push_back({"Allow", allowed});
         return wrong;
     }
     if (is_action && is_foreign(request)) {
         return http::text_response(403, "A page from elsewhere may not change anything here.\n");
     }
-    if (request.path() == "/") return index();
-    if (page == pages_.end()) {
+    if (page == pages_.end() && request.path() != "/") {
         return http::text_response(
             404, fmt::format("There is no page {}; / lists all.\n", request.path().substr(0, 200))
         );
     }
-    http::Response response = page->second.page(request);
-    response.headers.push_back({"Cache-Control", "no-store"});
-    response.headers.push_back({"X-Content-Type-Options", "nosniff"});
-    return response;
+    return std::nullopt;
 }
 
 http::Response AdminHandler::index() const {

@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "http/server.h"
@@ -31,6 +32,10 @@ class AdminHandler final : public http::Handler {
     // The same for something that PUT changes.
     void add_action(std::string path, std::string description, Page page);
 
+    // And for something that takes its time: POST will do as well.
+    using Work = std::function<io::Task<http::Response>(http::Request)>;
+    void add_work(std::string path, std::string description, Work work);
+
     io::Task<http::Response> handle(http::Request request) override;
 
   private:
@@ -38,9 +43,11 @@ class AdminHandler final : public http::Handler {
         std::string description;
         Page page;
         bool is_action = false;
+        Work work{};  // instead of a page
     };
 
-    http::Response answer(const http::Request& request) const;
+    // Nothing: `request` may have what it asks for.
+    std::optional<http::Response> refusal(const http::Request& request) const;
     http::Response index() const;
     bool is_allowed(const http::Request& request) const;
 

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <set>
-
 #include "apps/build_info.h"
 #include "apps/discovery_settings.h"
 #include "apps/endpoint_query.h"
@@ -18,66 +16,6 @@ namespace {
 
 constexpr std::size_t kEventsMax = 512;  // shown on /events; older ones are in the log
 constexpr Duration kTick = std::chrono::seconds(1);
-
-proxy::ListenerTcp tcp_of(const config::ListenerSection& section) {
-    proxy::ListenerTcp tcp{
-        .is_on = section.protocol == config::ListenerProtocol::tcp,
-        .service = section.tcp.service,
-        .sni = {},
-        .duration_max = section.tcp.duration_max,
-        .send_proxy = static_cast<proxy::SendProxy>(section.tcp.send_proxy)
-    };
-    for (const auto& route : section.tcp.sni) tcp.sni.push_back({route.names, route.service});
-    return tcp;
-}
-
-proxy::ListenerConfig listener_of(
-    const config::ListenerSection& section, const Certificates::Slot& certificates
-) {
-    return {
-        .name = section.name,
-        .address = section.address,
-        .port = section.port,
-        .connections_max = section.limits.connections_max,
-        .head_bytes_max = section.limits.head_bytes_max,
-        .body_bytes_max = section.limits.body_bytes_max,
-        .streams_max = section.limits.streams_max,
-        .idle_timeout = section.idle_timeout,
-        .head_timeout = section.head_timeout,
-        .body_timeout = section.body_timeout,
-        .body_rate_min = section.limits.body_rate_min,
-        .access_log = section.access_log,
-        .tls =
-            {.contexts = certificates,
-             .handshake_timeout = section.tls.handshake_timeout,
-             .handshakes_max = section.tls.handshakes_max,
-             .allow = section.tls.allow},
-        .tcp = tcp_of(section),
-        .upgrade =
-            {.protocols = section.upgrade.protocols,
-             .idle_timeout = section.upgrade.idle_timeout,
-             .duration_max = section.upgrade.duration_max},
-        .proxy_from = {}
-    };
-}
-
-EndpointSet fixed_set(
-    const std::string& name, const std::vector<config::NetworkAddress>& endpoints
-) {
-    EndpointSet set{.service = name, .index = 1, .generation = 1, .origin = Origin::fixed};
-    for (const config::NetworkAddress& at : endpoints) {
-        set.endpoints.push_back(
-            {.id = fmt::format("{}-{}-{}", name, at.host, at.port),
-             .service = name,
-             .host = at.host,
-             .port = at.port}
-        );
-    }
-    std::sort(set.endpoints.begin(), set.endpoints.end(), [](const auto& a, const auto& b) {
-        return a.id < b.id;
-    });
-    return set;
-}
 
 }  // namespace
 
@@ -109,12 +47,14 @@ Agent::Agent(
     config::Loaded loaded,
     bool dev,
     io::ListeningSockets& sockets,
-    core::Logger log
+    core::Logger log,
+    AgentHooks hooks
 )
     : loop_(loop),
       loaded_(std::move(loaded)),
       dev_(dev),
       log_(std::move(log)),
+      hooks_(std::move(hooks)),
       sockets_(sockets),
       network_(loop, &sockets),
       processes_(loop),
@@ -154,47 +94,8 @@ Result<> Agent::start(io::HandoverClient* predecessor) {
         tasks_.spawn(announce(*std::move(complete)));
     }
     certificates_.start();
+    note_config();
     tasks_.spawn(tick_loop());
-    return Ok{};
-}
-
-Result<> Agent::make_services() {
-    std::set<std::string> names;
-    for (const auto& route : config().routes) {
-        for (const auto& target : routing::targets_of(route)) names.insert(target.service);
-    }
-    for (const auto& [name, section] : config().services) names.insert(name);
-    std::set<std::string> tcp;
-    for (const auto& listener : config().listeners) {
-        if (listener.protocol != config::ListenerProtocol::tcp) continue;
-        if (!listener.tcp.service.empty()) tcp.insert(listener.tcp.service);
-        for (const auto& route : listener.tcp.sni) tcp.insert(route.service);
-    }
-    names.insert(tcp.begin(), tcp.end());
-    for (const std::string& name : names) {
-        collectors_.push_back(std::make_unique<policy::ServiceCollector>(
-            metrics_, name, policy::Refusals::by_the_proxy
-        ));
-        proxy::UpstreamTls tls;
-        if (const auto& wanted = config().tls_of(name); wanted.enabled) {
-            auto contexts = certificates_.add(
-                "service " + name,
-                tls_config_of(wanted, tcp.contains(name) ? Alpn::none : Alpn::http1)
-            );
-            if (!contexts) return std::move(contexts).error();
-            tls = {.contexts = *std::move(contexts), .server_name = wanted.server_name};
-        }
-        auto& service = services_.add(
-            std::make_unique<policy::ServicePolicies>(
-                name, config().policy_of(name), loop_.rng()()
-            ),
-            std::move(tls)
-        );
-        const auto section = config().services.find(name);
-        if (section != config().services.end() && !section->second.endpoints.empty()) {
-            service.update(fixed_set(name, section->second.endpoints), loop_.now());
-        }
-    }
     return Ok{};
 }
 
@@ -253,45 +154,8 @@ Result<> Agent::start_registry() {
         .processes = config().registry.exec_checks ? &processes_ : nullptr
     });
     follow_services();
-    if (followed_.empty()) tasks_.spawn(ask_until_answered());
+    if (watches_.empty()) tasks_.spawn(ask_until_answered());
     return Ok{};
-}
-
-// One watch for every service that has no endpoints of its own in the configuration.
-void Agent::follow_services() {
-    services_.for_each([this](policy::ServicePolicies& service) {
-        const auto section = config().services.find(service.name());
-        if (section != config().services.end() && !section->second.endpoints.empty()) return;
-        auto watch =
-            discovery_->watch(service.name(), [this, &service](const EndpointChange& change) {
-                on_change(service, change);
-            });
-        if (watch) {
-            watches_.push_back(*std::move(watch));
-            followed_.push_back(service.name());
-        } else {
-            log_.error("cannot watch", {{"service", service.name()}, {"why", watch.error().what}});
-        }
-    });
-}
-
-void Agent::on_change(policy::ServicePolicies& service, const EndpointChange& change) {
-    service.update(*change.all, loop_.now());
-    const bool is_news =
-        !change.added.empty() || !change.removed.empty() || !change.changed.empty();
-    if (!is_news) return;  // the first answer, and nobody is there
-    note_event(
-        {.when = loop_.now(),
-         .service = service.name(),
-         .what = "endpoints changed",
-         .why = fmt::format(
-             "{} added, {} removed, {} changed, {} in all",
-             change.added.size(),
-             change.removed.size(),
-             change.changed.size(),
-             change.all->endpoints.size()
-         )}
-    );
 }
 
 // So that /ready knows, also if there is no service to follow.
@@ -320,66 +184,6 @@ io::Task<void> Agent::announce(ServiceConfig registration) {
         co_await io::sleep_for(loop_, pause);
         pause = std::min<Duration>(pause * 2, std::chrono::seconds(30));
     }
-}
-
-void Agent::collect() {
-    if (discovery_ != nullptr) discovery_collector_->update(*discovery_);
-    std::size_t at = 0;
-    services_.for_each([&](policy::ServicePolicies& service) {
-        std::vector<policy::PolicyEvent> events = service.drain_events();
-        collectors_[at]->count(events);
-        collectors_[at]->update(service, loop_.now());
-        ++at;
-        for (policy::PolicyEvent& event : events) note_event(std::move(event));
-    });
-}
-
-Result<> Agent::start_workers() {
-    auto table = routing::RouteTable::create(config::routes_of(config()));
-    if (!table) return std::move(table).error();
-    std::vector<proxy::ListenerConfig> listeners;
-    for (const auto& section : config().listeners) {
-        Certificates::Slot slot;
-        if (section.tls.is_on()) {
-            auto made = certificates_.add(
-                "listener " + section.name,
-                tls_config_of(
-                    section.tls,
-                    section.protocol == config::ListenerProtocol::tcp ? Alpn::none : Alpn::http
-                )
-            );
-            if (!made) return std::move(made).error();
-            slot = *std::move(made);
-        }
-        auto listener = listener_of(section, slot);
-        for (const std::string& text : section.proxy_protocol_from) {
-            auto range = io::parse_address_range(text);
-            if (!range) return std::move(range).error();
-            listener.proxy_from.push_back(*range);
-        }
-        listeners.push_back(std::move(listener));
-    }
-    workers_ = std::make_unique<WorkerPool>(
-        loop_,
-        proxy::ProxyShared{
-            .routes = std::make_shared<const routing::RouteTable>(*std::move(table)),
-            .services = services_,
-            .metrics = metrics_,
-            .log = log_,
-            .pool = {},
-            .requests = &requests_
-        },
-        sockets_
-    );
-    auto bound = workers_->start(config().workers, listeners);
-    if (!bound) return std::move(bound).error();
-    listeners_ = *std::move(bound);
-    for (const BoundListener& listener : listeners_) {
-        log_.info(
-            "listening", {{"listener", listener.name}, {"address", listener.address.to_string()}}
-        );
-    }
-    return Ok{};
 }
 
 http::Response Agent::explain(const http::Request& request) const {
@@ -455,9 +259,7 @@ void Agent::add_pages() {
     admin_.add(
         "/config",
         "the configuration in force, each value with its origin",
-        [this](const http::Request&) {
-            return http::json_response(200, config::to_json(config::effective(loaded_)));
-        }
+        [this](const http::Request&) { return http::json_response(200, config_page()); }
     );
     admin_.add(
         "/endpoints",
@@ -475,6 +277,7 @@ void Agent::add_pages() {
         "&format=text",
         [this](const http::Request& request) { return explain(request); }
     );
+    add_reload_pages();
     admin_.add_action(
         "/breaker",
         "?service=NAME[&endpoint=ID]&force=open|closed|none: an operator's word",
@@ -499,7 +302,7 @@ std::vector<Unready> Agent::unready() const {
             reasons.push_back({"registry", registry.error().what});
     }
     if (!reasons.empty()) return reasons;
-    for (const std::string& name : followed_) {
+    for (const auto& [name, watch] : watches_) {
         if (discovery_->known(name) == nullptr)
             reasons.push_back({"discovery", "the registry did not say yet where " + name + " is"});
     }
@@ -544,6 +347,7 @@ io::Task<void> Agent::tick_loop() {
         policy::update_dependencies(all, loop_.now());
         if (shared_breakers_ != nullptr) shared_breakers_->tick(all);
         if (shared_tokens_ != nullptr) shared_tokens_->tick(all);
+        forget_removed();
         collect();
         note_registry();
     }

@@ -7,7 +7,10 @@
 //   stop():   not ready -> deregister -> workers drain -> the registry's doors close
 
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +19,7 @@
 #include "apps/certificates.h"
 #include "apps/local_registry.h"
 #include "apps/worker_pool.h"
+#include "config/difference.h"
 #include "config/load.h"
 #include "core/log.h"
 #include "discovery/discovery_collector.h"
@@ -41,6 +45,22 @@
 
 namespace datapunk::mesh::apps {
 
+// What the agent asks of whoever runs it.
+struct AgentHooks {
+    // The configuration as it is written now. An error: it cannot be read at all.
+    std::function<Result<config::Loaded>()> read_config;
+    std::function<void(core::Level)> set_log_level;
+};
+
+// What a reload came to.
+struct ReloadResult {
+    enum class Kind : std::uint8_t { applied, unchanged, would_apply, refused, busy };
+
+    Kind kind = Kind::refused;
+    std::string why;  // refused, busy
+    std::vector<config::Difference> changes{};
+};
+
 // What start() would find wrong with a config on any machine: routes, addresses.
 Result<> check_startable(const config::Config& config);
 
@@ -52,7 +72,8 @@ class Agent {
         config::Loaded loaded,
         bool dev,
         io::ListeningSockets& sockets,
-        core::Logger log
+        core::Logger log,
+        AgentHooks hooks
     );
     ~Agent();
 
@@ -69,8 +90,14 @@ class Agent {
     // Where it listens, for the log and for whoever started it with port 0.
     const std::vector<BoundListener>& listeners() const noexcept { return listeners_; }
 
+    // Reads the configuration anew and applies it as a whole, or not at all. Connections and
+    // requests go on; what needs a new process is named and refused. `dry`: only says what would
+    // be.
+    io::Task<ReloadResult> reload(bool dry);
     // As after SIGHUP.
     void reload_certificates() { certificates_.reload(); }
+    // As after SIGUSR1, and SIGHUP: the access log under its name anew, after a rotation.
+    void reopen_access_log();
 
     io::SocketAddress admin_address() const { return admin_server_.local(); }
 
@@ -82,6 +109,41 @@ class Agent {
     Result<> listen_for_follower();
     void release_registry();
     Result<> make_services();
+    Result<policy::ServicePolicies*> make_service(
+        const config::Config& config, const std::string& name, bool speaks_tcp
+    );
+    static bool has_fixed_endpoints(const config::Config& config, const std::string& service);
+    void use_fixed_endpoints(const config::Config& config, policy::ServicePolicies& service);
+    static Result<std::shared_ptr<const routing::RouteTable>> route_table(
+        const config::Config& config
+    );
+    Result<Certificates::Slot> listener_certificates(const config::ListenerSection& section);
+    static Result<proxy::ListenerConfig> listener_config(
+        const config::ListenerSection& section, const Certificates::Slot& slot
+    );
+    Result<> open_access_log();
+    void count_access_log();
+    void note_listening(const BoundListener& listener) const;
+    // agent_reload.cpp
+    struct Change;
+    struct Reloading;
+    io::Task<void> run_reload(bool dry, std::shared_ptr<Reloading> reloading);
+    io::Task<ReloadResult> try_reload(bool dry);
+    void note_reload(const ReloadResult& result);
+    io::Task<Result<>> apply(std::shared_ptr<Change> change);
+    Result<> plan_listeners(Change& change);
+    Result<> plan_services(Change& change);
+    io::Task<void> wait_until_known(std::set<std::string> services);
+    void undo(const Change& change);
+    void settle(Change& change);
+    void settle_certificates(const config::Config& before);
+    void set_service(const config::Config& config, policy::ServicePolicies& service);
+    void remove_service(const std::string& name);
+    void forget_removed();
+    void note_config();
+    std::string config_page() const;
+    void add_reload_pages();
+    io::Task<http::Response> reload_page(http::Request request);
     Result<> start_workers();
     Result<> start_admin();
     http::Response explain(const http::Request& request) const;
@@ -91,6 +153,7 @@ class Agent {
     Result<std::unique_ptr<registry::Backend>> connect_merged();
     Result<std::unique_ptr<registry::Backend>> start_local_registry();
     void follow_services();
+    void follow_service(policy::ServicePolicies& service);
     void on_change(policy::ServicePolicies& service, const EndpointChange& change);
     io::Task<void> ask_until_answered();
     io::Task<void> announce(ServiceConfig registration);
@@ -106,6 +169,7 @@ class Agent {
     config::Loaded loaded_;
     bool dev_;
     core::Logger log_;
+    AgentHooks hooks_;
     io::ListeningSockets& sockets_;
     io::KernelNetwork network_;
     io::KernelFiles files_;
@@ -114,9 +178,12 @@ class Agent {
     Certificates certificates_;
     proxy::UpstreamServices services_;
     proxy::RequestLog requests_;
-    std::vector<std::unique_ptr<policy::ServiceCollector>> collectors_;  // in services_' order
-    std::unique_ptr<internal::SharedBreakers> shared_breakers_;          // null: no Redis
-    std::unique_ptr<internal::SharedTokens> shared_tokens_;              // null: no Redis
+    std::unique_ptr<proxy::AccessLog> access_log_;
+    std::uint64_t access_written_ = 0;  // as counted last
+    std::uint64_t access_dropped_ = 0;
+    std::map<std::string, std::unique_ptr<policy::ServiceCollector>> collectors_;  // by service
+    std::unique_ptr<internal::SharedBreakers> shared_breakers_;                    // null: no Redis
+    std::unique_ptr<internal::SharedTokens> shared_tokens_;                        // null: no Redis
     std::unique_ptr<LocalRegistry> local_registry_;
     std::unique_ptr<registry::BreakerBackend> backend_;     // null: fixed endpoints only
     internal::ObservedBackend* observed_ = nullptr;         // behind the breaker
@@ -125,8 +192,8 @@ class Agent {
     std::unique_ptr<discovery::DiscoveryCollector> discovery_collector_;
     std::unique_ptr<internal::OwnWrites> own_writes_;
     std::unique_ptr<internal::Registrar> registrar_;
-    std::vector<Watch> watches_;
-    std::vector<std::string> followed_;  // the services that these are of
+    std::map<std::string, Watch> watches_;    // by service
+    std::map<std::string, Instant> removed_;  // services, and since when
     std::unique_ptr<WorkerPool> workers_;
     std::vector<BoundListener> listeners_;
     telemetry::MetricsPage metrics_page_;
@@ -135,6 +202,16 @@ class Agent {
     std::deque<TimedEvent> events_;
     io::Event taken_over_;
     std::unique_ptr<io::HandoverServer> handover_;  // null: no upgrade.socket
+    struct ConfigVersion {
+        std::uint64_t number = 0;
+        std::uint64_t hash = 0;
+        WallTime loaded_at{};
+        metrics::Gauge number_gauge{};
+        metrics::Gauge loaded_gauge{};
+    };
+
+    ConfigVersion version_;
+    bool is_reloading_ = false;
     bool draining_ = false;
     bool is_handed_over_ = false;   // the registrations are the follower's now
     bool registry_answers_ = true;  // as noted last

@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <cstdio>
+#include <memory>
 
 #include "apps/agent.h"
 #include "apps/build_info.h"
@@ -43,21 +46,71 @@ config::Loaded load_config(const std::vector<std::string>& paths, Result<>& read
     );
 }
 
-core::Logger make_logger(const config::LogSection& section) {
+// Lets through what its level says, which may change.
+class LevelSink final : public core::LogSink {
+  public:
+    LevelSink(std::shared_ptr<core::LogSink> sink, core::Level level)
+        : sink_(std::move(sink)), level_(level) {}
+
+    void set_level(core::Level level) { level_.store(level, std::memory_order_relaxed); }
+
+    void write(const core::LogRecord& record) override {
+        if (record.level >= level_.load(std::memory_order_relaxed)) sink_->write(record);
+    }
+
+  private:
+    const std::shared_ptr<core::LogSink> sink_;
+    std::atomic<core::Level> level_;
+};
+
+std::shared_ptr<LevelSink> open_sink(const config::LogSection& section) {
     auto sink = io::open_log({.format = section.format});
-    if (!sink) return {};
-    return {*sink, section.level};
+    if (!sink) return nullptr;
+    return std::make_shared<LevelSink>(*std::move(sink), section.level);
 }
 
-// Sets `over` when SIGTERM or SIGINT comes. SIGHUP reads the certificates anew.
+AgentHooks hooks_of(std::vector<std::string> paths, std::shared_ptr<LevelSink> sink) {
+    return {
+        .read_config = [paths = std::move(paths)]() -> Result<config::Loaded> {
+            if (std::find(paths.begin(), paths.end(), "-") != paths.end()) {
+                return Error{
+                    .code = Code::invalid,
+                    .what = "the configuration came from standard input and cannot be read again"
+                };
+            }
+            Result<> read = Ok{};
+            config::Loaded loaded = load_config(paths, read);
+            if (!read) return std::move(read).error();
+            return loaded;
+        },
+        .set_log_level =
+            [sink = std::move(sink)](core::Level level) {
+                if (sink != nullptr) sink->set_level(level);
+            }
+    };
+}
+
+io::Task<void> reload(Agent& agent) {
+    agent.reload_certificates();
+    co_await agent.reload(false);  // says itself what came of it
+}
+
+// Sets `over` when SIGTERM or SIGINT comes. SIGHUP reads certificates and configuration anew,
+// SIGUSR1 opens the access log again.
 io::Task<void> until_told_to_stop(
     Agent& agent, io::Signals& signals, io::Event& over, core::Logger log
 ) {
+    io::TaskGroup reloads;  // one that is asked for while another is under way is refused
     for (;;) {
         auto signal = co_await signals.next(kNever);
         log.info("signal", {{"number", signal ? *signal : 0}});
+        if (signal && *signal == SIGUSR1) {
+            agent.reopen_access_log();
+            continue;
+        }
         if (!signal || *signal != SIGHUP) break;
-        agent.reload_certificates();
+        agent.reopen_access_log();
+        reloads.spawn(reload(agent));
     }
     over.set();
 }
@@ -78,7 +131,7 @@ io::Task<void> serve(io::EpollLoop& loop, Agent& agent, io::Signals& signals, co
     };
     const auto impatient = [](io::Signals& s, io::Event& done, core::Logger l) -> io::Task<void> {
         auto second = co_await s.next(kNever);
-        while (second && *second == SIGHUP) {
+        while (second && (*second == SIGHUP || *second == SIGUSR1)) {
             second = co_await s.next(kNever);
         }
         l.warn("second signal: stopping at once", {{"number", second ? *second : 0}});
@@ -132,11 +185,12 @@ int run_agent(const AgentCommand& command) {
     }
     auto loop = io::EpollLoop::create();
     if (!loop) return report(loop.error());
-    auto signals = io::KernelSignals::create(**loop, {SIGTERM, SIGINT, SIGHUP});
+    auto signals = io::KernelSignals::create(**loop, {SIGTERM, SIGINT, SIGHUP, SIGUSR1});
     if (!signals) return report(signals.error());
     std::signal(SIGPIPE, SIG_IGN);
     io::raise_file_limit();
-    const core::Logger log = make_logger(loaded.config->log);
+    const std::shared_ptr<LevelSink> sink = open_sink(loaded.config->log);
+    const core::Logger log(sink, core::Level::debug);
     io::ListeningSockets sockets;
     std::optional<io::HandoverClient> predecessor;
     if (command.take_over) {
@@ -144,7 +198,7 @@ int run_agent(const AgentCommand& command) {
         if (!found) return report(found.error());
         if (*found) predecessor.emplace(**std::move(found));
     }
-    Agent agent(**loop, std::move(loaded), command.dev, sockets, log);
+    Agent agent(**loop, std::move(loaded), command.dev, sockets, log, hooks_of(paths, sink));
     if (auto started = agent.start(predecessor ? &*predecessor : nullptr); !started) {
         log.error("cannot start", {{"why", started.error().what}});
         fmt::print(stderr, "dpmesh: {}\n", started.error().what);

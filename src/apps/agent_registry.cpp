@@ -171,7 +171,7 @@ Result<std::unique_ptr<registry::Backend>> Agent::start_local_registry() {
     const config::AclSection& acl = config().registry.acl;
     Certificates::Slot tls;
     if (section.tls.is_on()) {
-        auto made = certificates_.add("registry", tls_config_of(section.tls, Alpn::http1));
+        auto made = certificates_.put("registry", tls_config_of(section.tls, Alpn::http1));
         if (!made) return std::move(made).error();
         tls = *std::move(made);
     }

@@ -62,6 +62,12 @@ std::uint64_t content_hash(const std::string& path) {
     return all;
 }
 
+std::uint64_t fingerprint_of(const std::vector<std::string>& paths) {
+    std::uint64_t all = 1;
+    for (const std::string& path : paths) all = all * 31 + content_hash(path);
+    return all;
+}
+
 }  // namespace
 
 io::TlsServerConfig tls_config_of(const config::ListenerTlsSection& section, Alpn alpn) {
@@ -134,11 +140,7 @@ struct Certificates::Entry {
     metrics::Gauge expiry;
     int warned_days = kWarnDays + 1;
 
-    std::uint64_t current_fingerprint() const {
-        std::uint64_t all = 1;
-        for (const std::string& path : paths) all = all * 31 + content_hash(path);
-        return all;
-    }
+    std::uint64_t current_fingerprint() const { return fingerprint_of(paths); }
 };
 
 struct Certificates::Followed {
@@ -151,7 +153,7 @@ Certificates::Certificates(io::EpollLoop& loop, metrics::MetricRegistry& metrics
 
 Certificates::~Certificates() = default;
 
-Result<Certificates::Slot> Certificates::add(std::string user, io::TlsServerConfig config) {
+Result<Certificates::Slot> Certificates::put(std::string user, io::TlsServerConfig config) {
     std::vector<std::string> sources = {
         config.certificate_chain, config.private_key, config.client_ca
     };
@@ -159,47 +161,77 @@ Result<Certificates::Slot> Certificates::add(std::string user, io::TlsServerConf
         sources.push_back(more.certificate_chain);
         sources.push_back(more.private_key);
     }
-    return add(std::move(user), std::move(sources), [config = std::move(config)] {
+    return put(std::move(user), std::move(sources), [config = std::move(config)] {
         return io::TlsContext::server(config);
     });
 }
 
-Result<Certificates::Slot> Certificates::add(std::string user, io::TlsClientConfig config) {
+Result<Certificates::Slot> Certificates::put(std::string user, io::TlsClientConfig config) {
     std::vector<std::string> sources = {config.certificate_chain, config.private_key, config.ca};
-    return add(std::move(user), std::move(sources), [config = std::move(config)] {
+    return put(std::move(user), std::move(sources), [config = std::move(config)] {
         return io::TlsContext::client(config);
     });
 }
 
-Result<Certificates::Slot> Certificates::add(
+Result<Certificates::Slot> Certificates::put(
     std::string user, std::vector<std::string> sources, std::function<Made()> make
 ) {
-    auto entry = std::make_unique<Entry>();
-    entry->user = std::move(user);
-    std::copy_if(sources.begin(), sources.end(), std::back_inserter(entry->paths), is_path);
-    entry->make = std::move(make);
-    entry->fingerprint = entry->current_fingerprint();
-    auto made = entry->make();
+    const auto known = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
+        return entry->user == user;
+    });
+    std::unique_ptr<Entry> fresh;
+    if (known == entries_.end()) {
+        fresh = std::make_unique<Entry>();
+        fresh->user = std::move(user);
+    }
+    Entry& entry = fresh == nullptr ? **known : *fresh;
+    std::vector<std::string> paths;
+    std::copy_if(sources.begin(), sources.end(), std::back_inserter(paths), is_path);
+    const std::uint64_t fingerprint = fingerprint_of(paths);  // before they are read
+    auto made = make();
     if (!made) {
         Error error = std::move(made).error();
-        error.what = entry->user + ": " + error.what;
+        error.what = entry.user + ": " + error.what;
         return error;
     }
-    entry->slot = std::make_shared<io::TlsSlot>(*std::move(made));
-    const auto& reloads = metrics::names::kTlsReloads;
-    entry->reloads = metrics_.counter(reloads, {entry->user, "ok"}, {});
-    entry->failed_reloads = metrics_.counter(reloads, {entry->user, "error"}, {});
-    note_expiry(*entry);
-    entries_.push_back(std::move(entry));
-    return Slot(entries_.back()->slot);
+    entry.paths = std::move(paths);
+    entry.make = std::move(make);
+    entry.fingerprint = fingerprint;
+    if (fresh == nullptr) {
+        entry.slot->set(*std::move(made));
+        entry.warned_days = kWarnDays + 1;
+    } else {
+        entry.slot = std::make_shared<io::TlsSlot>(*std::move(made));
+        const auto& reloads = metrics::names::kTlsReloads;
+        entry.reloads = metrics_.counter(reloads, {entry.user, "ok"}, {});
+        entry.failed_reloads = metrics_.counter(reloads, {entry.user, "error"}, {});
+        entries_.push_back(std::move(fresh));
+    }
+    note_expiry(entry);
+    if (is_started_) {
+        for (const std::string& path : entry.paths) follow(path);
+    }
+    return Slot(entry.slot);
+}
+
+Result<Certificates::Slot> Certificates::find(std::string_view user) const {
+    for (const auto& entry : entries_) {
+        if (entry->user == user) return Slot(entry->slot);
+    }
+    return Slot();
+}
+
+void Certificates::drop(std::string_view user) {
+    std::erase_if(entries_, [&](const auto& entry) { return entry->user == user; });
 }
 
 void Certificates::start() {
     renewed_ = loop_.now();
+    is_started_ = true;
     for (const auto& entry : entries_) {
         for (const std::string& path : entry->paths) follow(path);
     }
-    if (!entries_.empty()) tasks_.spawn(reload_loop());
+    tasks_.spawn(reload_loop());
 }
 
 void Certificates::follow(const std::string& path) {

@@ -5,13 +5,14 @@
 // connects takes the one in force from a slot; connections keep theirs. What cannot be used is
 // refused and told, and the old one stays. Control loop's object.
 //
-//   add()* at the start -> start() -> file changed -> settled? -> made? -> slot
+//   put()* at the start -> start() -> file changed -> settled? -> made? -> slot
 //                                                                   no  -> log, metric
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "config/config.h"
@@ -41,9 +42,14 @@ class Certificates {
     Certificates(io::EpollLoop& loop, metrics::MetricRegistry& metrics, core::Logger log);
     ~Certificates();
 
-    // `user` is who uses it, in logs, errors and metrics: "listener web", "service api".
-    Result<Slot> add(std::string user, io::TlsServerConfig config);
-    Result<Slot> add(std::string user, io::TlsClientConfig config);
+    // `user` is who uses it, in logs, errors and metrics: "listener web", "service api". If that
+    // has a slot already, the new context goes into it; after an error the old one stays there.
+    Result<Slot> put(std::string user, io::TlsServerConfig config);
+    Result<Slot> put(std::string user, io::TlsClientConfig config);
+    // The slot of that user; null if it has none.
+    Result<Slot> find(std::string_view user) const;
+    // Nobody is interested any more. Slots that are held stay as they are.
+    void drop(std::string_view user);
 
     // Follows the files.
     void start();
@@ -55,7 +61,7 @@ class Certificates {
     struct Entry;
     struct Followed;
 
-    Result<Slot> add(
+    Result<Slot> put(
         std::string user, std::vector<std::string> sources, std::function<Made()> make
     );
     void follow(const std::string& path);
@@ -72,6 +78,7 @@ class Certificates {
     std::vector<std::unique_ptr<Followed>> followed_;
     io::Event changed_;
     Instant renewed_;  // all of them, last
+    bool is_started_ = false;
     io::TaskGroup tasks_;
 };
 

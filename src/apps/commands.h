@@ -52,13 +52,23 @@ struct RegistryCommand {
     std::string node;  // empty: this machine's name
 };
 
-struct ExplainCommand {
-    std::string what;  // a request's id, or a service's name
-    bool is_service = false;
+// Where an agent's admin API is.
+struct AgentAccess {
     std::string agent = "127.0.0.1:19000";
     std::string token;  // empty = DPMESH_ADMIN_TOKEN
     std::uint32_t timeout_ms = 5000;
     Output output = Output::table;
+};
+
+struct ExplainCommand {
+    std::string what;  // a request's id, or a service's name
+    bool is_service = false;
+    AgentAccess access;
+};
+
+struct ReloadCommand {
+    AgentAccess access{.timeout_ms = 30'000};
+    bool dry_run = false;
 };
 
 struct SnapshotCommand {
@@ -116,6 +126,7 @@ struct DeregisterCommand {
 int run_agent(const AgentCommand& command);
 int run_registry(const RegistryCommand& command);
 int run_explain(const ExplainCommand& command);
+int run_reload(const ReloadCommand& command);
 int run_snapshot_save(const SnapshotCommand& command);
 int run_snapshot_restore(const SnapshotCommand& command);
 int run_snapshot_inspect(const SnapshotCommand& command);

@@ -23,6 +23,16 @@ void add_output(CLI::App& command, Output& output) {
         ->option_text("table|json");
 }
 
+void add_agent(CLI::App& command, AgentAccess& access) {
+    command.add_option("--agent", access.agent, "Admin API of the agent, host:port")
+        ->capture_default_str();
+    command.add_option("--token", access.token, "Its token (default: $DPMESH_ADMIN_TOKEN)");
+    command.add_option("--timeout-ms", access.timeout_ms, "Longest wait for an answer")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 600'000));
+    add_output(command, access.output);
+}
+
 void add_filter(CLI::App& command, EndpointsCommand& wanted) {
     command.add_option("--tag", wanted.filter.tags, "Only those with this tag; may be repeated");
     command.add_option("--meta", wanted.meta, "Only those with this key=value; may be repeated");
@@ -228,6 +238,21 @@ int main(int argc, char** argv) {
     config_cli->add_subcommand("schema", "Print the JSON schema of the configuration")
         ->callback([&] { code = run_schema(); });
 
+    ReloadCommand reload;
+    auto* reload_cli = app.add_subcommand(
+        "reload", "Have an agent read its configuration anew: all of it, or nothing"
+    );
+    reload_cli->add_flag("--dry-run", reload.dry_run, "Only say what would change");
+    add_agent(*reload_cli, reload.access);
+    reload_cli->callback([&] { code = run_reload(reload); });
+
+    ReloadCommand diff{.dry_run = true};
+    auto* diff_cli = config_cli->add_subcommand(
+        "diff", "What an agent's files say otherwise than what is in force there"
+    );
+    add_agent(*diff_cli, diff.access);
+    diff_cli->callback([&] { code = run_reload(diff); });
+
     ExplainCommand explain;
     auto* explain_cli = app.add_subcommand(
         "explain", "Why a request went where it went: its route, attempts and who was left out"
@@ -237,13 +262,7 @@ int main(int argc, char** argv) {
     explain_cli->add_flag(
         "--service", explain.is_service, "It is a service: the last decisions about its calls"
     );
-    explain_cli->add_option("--agent", explain.agent, "Admin API of the agent, host:port")
-        ->capture_default_str();
-    explain_cli->add_option("--token", explain.token, "Its token (default: $DPMESH_ADMIN_TOKEN)");
-    explain_cli->add_option("--timeout-ms", explain.timeout_ms, "Longest wait for an answer")
-        ->capture_default_str()
-        ->check(CLI::Range(1, 600'000));
-    add_output(*explain_cli, explain.output);
+    add_agent(*explain_cli, explain.access);
     explain_cli->callback([&] { code = run_explain(explain); });
 
     RegistryAccess services;

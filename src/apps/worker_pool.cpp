@@ -1,5 +1,9 @@
 #include "apps/worker_pool.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
 #include <thread>
 
 #include "io/epoll_loop.h"
@@ -24,6 +28,9 @@ struct WorkerPool::Worker {
 };
 
 namespace {
+
+// For one step of a change on a worker, whose turns are short.
+constexpr Duration kStepTime = std::chrono::seconds(10);
 
 // SO_REUSEPORT, which lets our workers share a port, would as well let us share that of another
 // process of the same user, and each would get half of the traffic. Without it the kernel tells.
@@ -105,6 +112,93 @@ Result<> WorkerPool::take_the_rest(const std::vector<proxy::ListenerConfig>& lis
         }
     }
     return Ok{};
+}
+
+// On the worker's thread.
+WorkerPool::Bound WorkerPool::open_all(
+    Worker& worker, std::vector<proxy::ListenerConfig>& added, bool is_first
+) {
+    std::vector<BoundListener> bound;
+    for (proxy::ListenerConfig& config : added) {
+        if (is_first && workers_.size() > 1 && !is_given(config)) {
+            if (auto is_free = check_free(worker.network, config); !is_free)
+                return named(config, std::move(is_free).error());
+        }
+        auto address = worker.proxy.prepare(config, {.reuse_port = workers_.size() > 1});
+        if (!address) return named(config, std::move(address).error());
+        config.port = address->port;  // the others join the first worker's
+        bound.push_back({config.name, *address});
+    }
+    return bound;
+}
+
+// False: the worker did not get to it in time, or at all.
+io::Task<bool> WorkerPool::run_on(Worker& worker, core::UniqueFunction<void()> step) {
+    const auto done = std::make_shared<io::Event>(control_);
+    worker.loop->post([step = std::move(step), done, control = &control_]() mutable {
+        step();
+        control->post([done] { done->set(); });
+    });
+    const bool in_time = co_await done->wait(control_.now() + kStepTime);
+    co_return in_time;
+}
+
+// Whoever listened there so far listens on until it is told to close; connections that nobody has
+// accepted by then wait in the same sockets for the next.
+void WorkerPool::hand_over_sockets(const std::vector<proxy::ListenerConfig>& added) {
+    for (const io::ListeningSockets::Socket& open : sockets_.duplicates()) {
+        const bool is_wanted = std::any_of(added.begin(), added.end(), [&](const auto& config) {
+            const auto address = io::parse_ip(config.address, config.port);
+            return config.port != 0 && address && *address == open.at;
+        });
+        if (is_wanted) {
+            sockets_.give(open.at, open.fd);
+        } else {
+            ::close(open.fd);
+        }
+    }
+}
+
+io::Task<Result<std::vector<BoundListener>>> WorkerPool::change(
+    std::vector<proxy::ListenerConfig> added, proxy::ProxyChange change
+) {
+    struct Opening {
+        std::vector<proxy::ListenerConfig> added;
+        Bound bound = std::vector<BoundListener>();
+    };
+    const auto opening = std::make_shared<Opening>();
+    opening->added = std::move(added);
+    hand_over_sockets(opening->added);
+    std::vector<BoundListener> bound;
+    std::optional<Error> failed;
+    for (std::size_t i = 0; i < workers_.size() && !failed; ++i) {
+        Worker& worker = *workers_[i];
+        core::UniqueFunction<void()> step = [this, &worker, opening, i] {
+            opening->bound = open_all(worker, opening->added, i == 0);
+        };
+        const bool in_time = co_await run_on(worker, std::move(step));
+        if (!in_time) {
+            failed = Error{.code = Code::timeout, .what = "a worker does not answer"};
+        } else if (!opening->bound) {
+            failed = opening->bound.error();
+        } else if (i == 0) {
+            bound = *opening->bound;
+        }
+    }
+    sockets_.close_untaken();
+    if (failed) {
+        for (const auto& worker : workers_) {
+            worker->loop->post([w = worker.get()] { w->proxy.abandon_prepared(); });
+        }
+        co_return *std::move(failed);
+    }
+    const auto shared = std::make_shared<const proxy::ProxyChange>(std::move(change));
+    for (const auto& worker : workers_) {
+        core::UniqueFunction<void()> step = [w = worker.get(), shared] { w->proxy.apply(*shared); };
+        // One that is late gets to it all the same.
+        co_await run_on(*worker, std::move(step));
+    }
+    co_return bound;
 }
 
 io::Task<void> WorkerPool::drain(Instant deadline) {

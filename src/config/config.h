@@ -37,6 +37,13 @@ struct LogSection {
     friend bool operator==(const LogSection&, const LogSection&) = default;
 };
 
+struct AccessLogSection {
+    std::string file;  // empty = with the log
+    double sample = 1;
+    Duration slow = std::chrono::seconds(1);
+    friend bool operator==(const AccessLogSection&, const AccessLogSection&) = default;
+};
+
 struct AdminSection {
     std::string address = "127.0.0.1";
     std::uint16_t port = 19000;
@@ -246,6 +253,7 @@ struct Config {
     std::uint32_t version = 1;
     NodeSection node;
     LogSection log;
+    AccessLogSection access_log;
     AdminSection admin;
     UpgradeSection upgrade;
     MetricsSection metrics;

@@ -139,6 +139,18 @@ const Table& table_of<LogSection>() {
 }
 
 template <>
+const Table& table_of<AccessLogSection>() {
+    using A = AccessLogSection;
+    static const Table table =
+        TableOf<A>("access_log", "One line for each request of the listeners that say `access_log`. A bounded buffer of each worker holds them until they are written; what does not fit is dropped and counted, and no request waits.")
+            .field("file", &A::file, "A file, one JSON object a line, opened again at SIGUSR1 and SIGHUP. Empty: standard error, in the format of the log.")
+            .field("sample", &A::sample, "Which share of the requests is logged; a line's `sample` says which share it stands for. Those that failed (5xx, or no whole answer) or were slow always are.", between(0, 1))
+            .field("slow", &A::slow, "A request that takes as long is always logged. 0s: none is.", between(0s, 1h))
+            .table();
+    return table;
+}
+
+template <>
 const Table& table_of<AdminSection>() {
     using A = AdminSection;
     static const Table table =
@@ -482,6 +494,7 @@ const Table& table_of<Config>() {
             .field("version", &C::version, "Version of this format.", between(1, 1))
             .field("node", &C::node, "This machine.")
             .field("log", &C::log, "Logging.")
+            .field("access_log", &C::access_log, "How requests are logged.")
             .field("admin", &C::admin, "Admin API and dashboard.")
             .field("upgrade", &C::upgrade, "Taking over from a running process.")
             .field("metrics", &C::metrics, "Metrics.")

@@ -25,17 +25,18 @@ Result<> MeshCore::run(
     const Gate::Pass pass(gate_);
     if (!pass) return stopping_error();
     const Instant begun = world_.clock->now();
-    const Duration limit =
-        options.deadline > Duration::zero() ? options.deadline : service.policies.policy().deadline;
+    const Duration limit = options.deadline > Duration::zero()
+                               ? options.deadline
+                               : service.policies.policy()->deadline;
     policy::CallState call(resilience::earlier(
         resilience::Deadline::in(begun, limit), resilience::Deadline(options.latest)
     ));
     call.hash = options.hash;
     call.priority = options.priority;
     call.can_wait = true;
-    if (!options.caller.empty() && service.policies.call_limits().limits_callers()) {
+    if (!options.caller.empty() && service.policies.call_limits()->limits_callers()) {
         call.caller =
-            service.policies.call_limits().caller_key(policy::CallerKind::told, options.caller);
+            service.policies.call_limits()->caller_key(policy::CallerKind::told, options.caller);
     }
     if (!service.is_known()) {
         const Instant latest = std::min(call.deadline.at(), begun + options_.timeout);
@@ -80,6 +81,19 @@ Result<> MeshCore::force_breaker(
     ServiceState& service, BreakerForce how, std::string_view endpoint
 ) {
     return service.policies.force_breaker(how, endpoint, world_.clock->now());
+}
+
+Result<> MeshCore::set_policy(ServiceState& service, const ServicePolicy& policy) {
+    if (auto good = check_policy(options_, policy); !good) return good;
+    service.policies.set_policy(policy, world_.clock->now());
+    return Ok{};
+}
+
+Result<> MeshCore::set_policy(std::string_view name, const ServicePolicy& policy) {
+    if (auto good = check_policy(options_, policy); !good) return good;
+    auto used = use(name, &policy);
+    if (!used) return std::move(used).error();
+    return set_policy(**used, policy);
 }
 
 Result<Lease> MeshCore::lease(std::string_view name) {

@@ -116,12 +116,16 @@ struct CallRun::Try {
 };
 
 CallRun::Try CallRun::make_try(policy::HeldEndpoint held, Instant now) const {
-    const Duration limit = policies_.policy().retry.attempt_timeout;
+    const Duration limit = policies_.policy()->retry.attempt_timeout;
     Instant latest = call_.deadline.at();
     if (limit > Duration::zero()) {
         latest = resilience::earlier(call_.deadline, resilience::Deadline::in(now, limit)).at();
     }
     return {.held = std::move(held), .told = Attempt(call_.attempts, latest, clock_)};
+}
+
+bool CallRun::is_good_answer(const resilience::AttemptEnd& end) const {
+    return resilience::is_good_answer(policies_.policy()->retry, end);
 }
 
 // Runs `first` and, when that takes long, a hedge of it on another thread. Which of them answered;
@@ -137,9 +141,8 @@ std::optional<std::size_t> CallRun::race(Try& first, std::optional<Try>& second,
         signals.leave(slot);
         one.told.race_ = nullptr;
         one.is_beaten = signals.is_cancelled(slot);
-        const RetryConfig& retry = policies_.policy().retry;
         int nobody = kNobody;
-        if (!one.is_beaten && resilience::is_good_answer(retry, one.end(options_)) &&
+        if (!one.is_beaten && is_good_answer(one.end(options_)) &&
             winner.compare_exchange_strong(nobody, static_cast<int>(slot))) {
             signals.cancel(1 - slot);
         }
@@ -243,7 +246,7 @@ Result<> CallRun::run() {
         const resilience::AttemptEnd end = tried.end(options_);
         tried.finish(policies_, options_);
         Result<> result = std::move(tried.result);
-        if (resilience::is_good_answer(policies_.policy().retry, end)) return result;
+        if (is_good_answer(end)) return result;
         const auto decision = policies_.after_attempt(call_, end, tried.ended);
         if (!decision) {
             if (result || end.outcome == Outcome::success) return result;

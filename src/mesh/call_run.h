@@ -58,6 +58,7 @@ class CallRun {
     struct Try;
 
     Try make_try(policy::HeldEndpoint held, Instant now) const;
+    bool is_good_answer(const resilience::AttemptEnd& end) const;
     Try run_attempt(Try first);
     std::optional<std::size_t> race(Try& first, std::optional<Try>& second, Duration delay);
 

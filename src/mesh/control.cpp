@@ -121,7 +121,7 @@ void Control::follow(ServiceState& service) {
     if (is_stopping_) return service.fail(stopping_error());
     auto watch =
         discovery_.watch(service.policies.name(), [this, &service](const EndpointChange& change) {
-            service.learn(*change.all, loop_.now());
+            service.learn(change.all, loop_.now());
         });
     if (!watch) return service.fail(std::move(watch).error());
     followed_.push_back(*std::move(watch));
@@ -136,7 +136,7 @@ io::Task<void> Control::learn_first(ServiceState* service) {
     if (!set) {
         service->fail(std::move(set).error());
     } else if (!service->is_known()) {
-        service->learn(**set, loop_.now());
+        service->learn(*set, loop_.now());
     }
 }
 

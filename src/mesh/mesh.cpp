@@ -147,8 +147,12 @@ const std::string& Service::name() const noexcept {
     return state_->policies.name();
 }
 
-const ServicePolicy& Service::policy() const noexcept {
-    return state_->policies.policy();
+ServicePolicy Service::policy() const {
+    return *state_->policies.policy();
+}
+
+Result<> Service::set_policy(const ServicePolicy& policy) const {
+    return core_->set_policy(*state_, policy);
 }
 
 Result<> Service::force_breaker(BreakerForce how, std::string_view endpoint) const {
@@ -239,6 +243,10 @@ Result<Service> ServiceMesh::service(std::string_view name) {
 
 Result<Service> ServiceMesh::service(std::string_view name, const ServicePolicy& policy) {
     return core_->service(name, &policy);
+}
+
+Result<> ServiceMesh::set_policy(std::string_view name, const ServicePolicy& policy) {
+    return core_->set_policy(name, policy);
 }
 
 Result<Lease> ServiceMesh::get_service_instance(std::string_view name) {

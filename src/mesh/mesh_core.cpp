@@ -323,11 +323,11 @@ Result<ServiceState*> MeshCore::use(std::string_view name, const ServicePolicy* 
 
 Result<Service> MeshCore::service(std::string_view name, const ServicePolicy* policy) {
     if (policy != nullptr) {
-        if (auto good = mesh::check(*policy); !good) return std::move(good).error();
+        if (auto good = check_policy(options_, *policy); !good) return std::move(good).error();
     }
     auto used = use(name, policy);
     if (!used) return std::move(used).error();
-    if (policy != nullptr && (*used)->policies.policy() != *policy) {
+    if (policy != nullptr && *(*used)->policies.policy() != *policy) {
         return Error{
             .code = Code::conflict,
             .what = fmt::format("{}: already in use under another policy", name)

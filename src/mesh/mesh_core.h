@@ -109,6 +109,8 @@ class MeshCore final : private CallWorld {
     );
 
     Result<Service> service(std::string_view name, const ServicePolicy* policy);
+    Result<> set_policy(std::string_view name, const ServicePolicy& policy);
+    Result<> set_policy(ServiceState& service, const ServicePolicy& policy);
     Result<Lease> lease(std::string_view name);
     Result<Lease> lease(ServiceState& service);
     Result<> run(std::string_view name, const CallOptions& options, const AttemptFunction& attempt);

@@ -293,6 +293,43 @@ TEST(ServiceMesh, AnotherPolicyForTheSameServiceIsRefused) {
     EXPECT_THAT(bad.error().what, HasSubstr("retry.attempts must be 1..10"));
 }
 
+TEST(ServiceMesh, APolicyChangesForEveryHolderOfTheService) {
+    ServiceMesh mesh = fixed_mesh();
+    const Service held = *mesh.service("api_service", eager(2));
+    int attempts = 0;
+    const auto counted = [&attempts](const ServiceEndpoint&, Attempt&) -> Result<> {
+        ++attempts;
+        return Error{.code = Code::unavailable, .what = "refused"};
+    };
+    static_cast<void>(held.run({}, counted));
+    EXPECT_EQ(attempts, 2);
+    ASSERT_TRUE(mesh.set_policy("api_service", eager(1)));
+    EXPECT_EQ(held.policy().retry.attempts, 1U);
+    attempts = 0;
+    static_cast<void>(held.run({}, counted));
+    EXPECT_EQ(attempts, 1);
+    EXPECT_TRUE(mesh.service("api_service", eager(1)));
+
+    const auto bad = held.set_policy(eager(0));
+    ASSERT_FALSE(bad);
+    EXPECT_THAT(bad.error().what, HasSubstr("retry.attempts must be 1..10"));
+    EXPECT_EQ(held.policy().retry.attempts, 1U);
+    ASSERT_TRUE(mesh.set_policy("not_yet_in_use", eager(4)));
+    EXPECT_EQ(mesh.service("not_yet_in_use")->policy().retry.attempts, 4U);
+}
+
+TEST(ServiceMesh, SharingBreakersWithoutRedisIsRefusedInsteadOfSilent) {
+    ServicePolicy sharing = eager(1);
+    sharing.share_breakers = true;
+    const auto made = ServiceMesh::create(fixed_options(sharing));
+    ASSERT_FALSE(made);
+    EXPECT_THAT(made.error().what, HasSubstr("share_breakers needs Redis"));
+    ServiceMesh mesh = fixed_mesh();
+    EXPECT_FALSE(mesh.service("api_service", sharing));
+    EXPECT_FALSE(mesh.set_policy("api_service", sharing));
+    EXPECT_FALSE(mesh.service("api_service")->policy().share_breakers);
+}
+
 TEST(ServiceMesh, PoliciesByServiceNameCountBeforeTheGeneralOne) {
     MeshOptions options = fixed_options(eager(1));
     options.services["api_service"] = eager(2);

@@ -16,7 +16,7 @@ ServiceState::ServiceState(
       collector(metrics, policies.name()),
       call_duration(metrics.histogram(metrics::names::kRequestDuration, {policies.name()})) {}
 
-void ServiceState::learn(const EndpointSet& set, Instant now) {
+void ServiceState::learn(const EndpointSetPtr& set, Instant now) {
     policies.update(set, now);
     if (is_known_.load(std::memory_order_relaxed)) return;
     {

@@ -61,7 +61,7 @@ SharedBreakers::SharedBreakers(
 void SharedBreakers::tick(std::span<policy::ServicePolicies* const> services) {
     const Instant now = loop_.now();
     for (policy::ServicePolicies* service : services) {
-        if (!service->policy().share_breakers) continue;
+        if (!service->policy()->share_breakers) continue;
         if (!client_) client_.emplace(network_, redis_, log_);
         Shared& shared = services_[service->name()];
         for (auto& [endpoint, until] : service->take_opened(now)) {

@@ -65,6 +65,15 @@ Result<World> make_world(const MeshOptions& options, const core::Logger& log) {
     return world;
 }
 
+Result<> check_policy(const MeshOptions& options, const ServicePolicy& policy) {
+    if (auto good = mesh::check(policy); !good) return good;
+    if (!policy.share_breakers || !options.discovery.shared_cache.host.empty()) return Ok{};
+    return Error{
+        .code = Code::invalid,
+        .what = "policy: share_breakers needs Redis: set MeshOptions::discovery.shared_cache.host"
+    };
+}
+
 Result<> check(const MeshOptions& options) {
     std::string problems;
     const auto add = [&](const std::string& where, const Result<>& verdict) {
@@ -72,10 +81,10 @@ Result<> check(const MeshOptions& options) {
         if (!problems.empty()) problems += "; ";
         problems += fmt::format("{}: {}", where, verdict.error().what);
     };
-    add("policy", mesh::check(options.policy));
+    add("policy", check_policy(options, options.policy));
     for (const auto& [name, policy] : options.services) {
         add("services", check_service_name(name));
-        add(fmt::format("services[\"{}\"]", name), mesh::check(policy));
+        add(fmt::format("services[\"{}\"]", name), check_policy(options, policy));
     }
     add("discovery", mesh::check(options.discovery));
     const bool is_printable = std::none_of(options.owner.begin(), options.owner.end(), [](char c) {

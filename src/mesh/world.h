@@ -30,6 +30,8 @@ struct World {
 // The kernel's network and the registry that `options` name. Errors: bad options, no descriptors.
 Result<World> make_world(const MeshOptions& options, const core::Logger& log);
 
+// The policy's fields in their ranges, and what it needs at hand?
+Result<> check_policy(const MeshOptions& options, const ServicePolicy& policy);
 // Every option usable? The error names the ones that are not.
 Result<> check(const MeshOptions& options);
 

@@ -20,7 +20,7 @@ inline constexpr MetricFamily kRequests{"mesh_requests_total", counter, "", "Cal
 inline constexpr MetricFamily kRequestDuration{"mesh_request_duration_seconds", histogram, "seconds", "Time from a call's arrival to the end of its answer, retries included.", {"service"}};
 inline constexpr MetricFamily kRequestsInFlight{"mesh_requests_in_flight", gauge, "", "Calls that have begun and not ended.", {"service"}};
 inline constexpr MetricFamily kRequestsRejected{"mesh_requests_rejected_total", counter, "", "Calls that no endpoint's answer was found for, by reason: limit, no endpoint, deadline, reset and so on.", {"service", "reason"}};
-inline constexpr MetricFamily kAttempts{"mesh_attempts_total", counter, "", "Attempts at single endpoints, by how they ended.", {"service", "outcome"}};
+inline constexpr MetricFamily kAttempts{"mesh_attempts_total", counter, "", "Attempts at single endpoints, by how they ended: success, server_error, connect_failure, refused_stream, timeout, reset, cancelled.", {"service", "outcome"}};
 inline constexpr MetricFamily kRetries{"mesh_retries_total", counter, "", "Attempts after the first, by the reason for trying again.", {"service", "reason"}};
 inline constexpr MetricFamily kRetryBudgetExhausted{"mesh_retry_budget_exhausted_total", counter, "", "Retries not made because the retry budget was used up.", {"service"}};
 inline constexpr MetricFamily kHedges{"mesh_hedges_total", counter, "", "Hedges (second attempts while the first is out), by what came of them: won, lost, failed, or refused and not sent.", {"service", "outcome"}};
@@ -62,6 +62,10 @@ inline constexpr MetricFamily kTlsHandshakes{"mesh_tls_handshakes_total", counte
 inline constexpr MetricFamily kTlsOriginations{"mesh_tls_upstream_handshakes_total", counter, "", "TLS handshakes with endpoints: done, resumed, or why they failed.", {"service", "result"}};
 inline constexpr MetricFamily kTlsCertificateExpiry{"mesh_tls_certificate_expiry_timestamp_seconds", gauge, "seconds", "When the first of the certificates that a listener or a service uses expires (Unix time).", {"user"}};
 inline constexpr MetricFamily kTlsReloads{"mesh_tls_reloads_total", counter, "", "Certificates read anew, by result: ok, or error, and then the old ones stay in use.", {"user", "result"}};
+inline constexpr MetricFamily kConfigReloads{"mesh_config_reloads_total", counter, "", "Reloads of the configuration, by result: applied, unchanged, or refused, and then the old one stays in force.", {"result"}};
+inline constexpr MetricFamily kConfigVersion{"mesh_config_version", gauge, "", "The number of the configuration in force: 1 at the start, one more with each reload that was applied.", {}};
+inline constexpr MetricFamily kConfigLoaded{"mesh_config_loaded_timestamp_seconds", gauge, "seconds", "When the configuration in force was loaded (Unix time).", {}};
+inline constexpr MetricFamily kAccessLogLines{"mesh_access_log_lines_total", counter, "", "Lines of the access log, by what became of them: written, or dropped because the disk was too slow or full.", {"result"}};
 inline constexpr MetricFamily kBadRequests{"mesh_bad_requests_total", counter, "", "Requests refused as malformed or over a limit.", {"listener", "reason"}};
 // --- discovery and registration
 inline constexpr MetricFamily kEndpointsKnown{"mesh_endpoints_known", gauge, "", "Endpoints that discovery knows.", {"service"}};
@@ -156,6 +160,10 @@ inline constexpr const MetricFamily* kAll[] = {
     &kTlsOriginations,
     &kTlsCertificateExpiry,
     &kTlsReloads,
+    &kConfigReloads,
+    &kConfigVersion,
+    &kConfigLoaded,
+    &kAccessLogLines,
     &kBadRequests,
     &kEndpointsKnown,
     &kEndpointsHealthy,

@@ -31,20 +31,49 @@ CallPriority lowest_at(std::uint64_t in_flight, std::uint32_t limit) noexcept {
 
 Admission::Admission(const LimitsConfig& config, WorkerTable& workers, std::uint64_t seed)
     : workers_(workers),
+      seed_(seed),
       limit_(config.requests),
       has_classes_(config.priority.enabled),
       has_queue_(config.pending > 0),
       pending_timeout_(config.pending_timeout) {
+    configure_queue(config);
+    configure_limit(config);
+}
+
+void Admission::configure_queue(const LimitsConfig& config) noexcept {
+    pending_timeout_ = config.pending_timeout;
     queue_.configure(
         {.max = config.pending,
          // Bulk that has waited four fifths of the time there is goes before anything that comes.
          .aging = config.pending_timeout / static_cast<int>(resilience::kPriorities),
          .order = config.pending_order}
     );
-    if (config.adaptive == AdaptiveLimit::none) return;
-    limiter_.emplace(config.adaptive, config.adaptive_min, config.requests, seed);
+}
+
+void Admission::configure_limit(const LimitsConfig& config) {
+    if (config.adaptive == AdaptiveLimit::none) {
+        limiter_.reset();
+        window_ends_.store(kNever, std::memory_order_relaxed);
+        limit_.store(config.requests, std::memory_order_relaxed);
+        return;
+    }
+    if (limiter_ && limiter_->kind() == config.adaptive) {
+        limiter_->set_bounds(config.adaptive_min, config.requests);
+    } else {
+        limiter_.emplace(config.adaptive, config.adaptive_min, config.requests, seed_);
+        window_began_ = kNever;
+        window_ends_.store(Instant::min(), std::memory_order_relaxed);  // an answer begins one
+    }
     limit_.store(limiter_->limit(), std::memory_order_relaxed);
-    window_ends_.store(Instant::min(), std::memory_order_relaxed);  // the first answer begins one
+}
+
+void Admission::reconfigure(const LimitsConfig& config, Instant now) {
+    const std::lock_guard lock(mutex_);
+    has_classes_.store(config.priority.enabled, std::memory_order_relaxed);
+    has_queue_.store(config.pending > 0, std::memory_order_relaxed);
+    configure_queue(config);
+    configure_limit(config);
+    grant_locked(now);
 }
 
 CallPriority Admission::class_of(const CallState& call) const noexcept {

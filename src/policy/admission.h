@@ -47,6 +47,10 @@ class Admission {
     Admission(const Admission&) = delete;
     Admission& operator=(const Admission&) = delete;
 
+    // Other limits from now on. Who waits goes on waiting, also in a queue that is shorter now or
+    // off; what an adaptive limit has learned stays while its algorithm does.
+    void reconfigure(const LimitsConfig& config, Instant now);
+
     // Whether a place is free. The caller begins, and uses up worker.allowance, or does not.
     bool within_limit(Worker& worker, CallPriority priority, Instant now) noexcept {
         if (waiting_.load(std::memory_order_relaxed) > 0) {
@@ -89,11 +93,14 @@ class Admission {
 
     bool sum_up(Worker& worker, CallPriority priority, Instant now) noexcept;
     void grant_locked(Instant now) noexcept;
+    void configure_queue(const LimitsConfig& config) noexcept;
+    void configure_limit(const LimitsConfig& config);
     void end_window(Instant now) noexcept;
     void publish_queue() noexcept;
     CallPriority class_of(const CallState& call) const noexcept;
 
     WorkerTable& workers_;
+    const std::uint64_t seed_;
 
     // Read by every call, written rarely.
     alignas(balance::kCacheLineBytes) std::atomic<std::uint32_t> waiting_{0};

@@ -59,7 +59,7 @@ TEST(Allocation, ACallUnderRatesAndBulkheadsAllocatesNothing) {
         policy.limits.throttle.enabled = true;
         ServicePolicies policies("api_service", policy, 1);
         policies.update(test_set(10), Instant{});
-        const std::uint64_t caller = policies.call_limits().caller_key(CallerKind::told, "a");
+        const std::uint64_t caller = policies.call_limits()->caller_key(CallerKind::told, "a");
         std::uint64_t before = 0;
         for (int i = 0; i < 1000; ++i) {
             const Instant now = at(std::chrono::milliseconds(i));

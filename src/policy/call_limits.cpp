@@ -1,5 +1,6 @@
 #include "policy/call_limits.h"
 
+#include <algorithm>
 #include <mutex>
 
 #include "core/hash.h"
@@ -38,6 +39,7 @@ CallLimits::Decision CallLimits::begin(
             return {.verdict = Verdict::caller_rate, .wait = own.wait};
         }
         taken = CallerPlace(*this, number, own.entry);
+        ++shard.held;
         wait = own.wait;
     }
     const resilience::RateDecision all = rate_.acquire(now, patience);
@@ -50,6 +52,15 @@ void CallLimits::release(std::uint32_t shard, std::uint32_t entry) noexcept {
     Shard& its = *(*shards_)[shard];
     const std::lock_guard guard(its.lock);
     its.limits.release(entry);
+    --its.held;
+}
+
+bool CallLimits::is_idle() const noexcept {
+    if (shards_ == nullptr) return true;
+    return std::all_of(shards_->begin(), shards_->end(), [](const auto& shard) {
+        const std::lock_guard guard(shard->lock);
+        return shard->held == 0;
+    });
 }
 
 std::size_t CallLimits::callers() const noexcept {

@@ -105,6 +105,9 @@ class CallLimits {
 
     std::size_t callers() const noexcept;
 
+    // No place is held. Once it begins nothing any more, it may go then.
+    bool is_idle() const noexcept;
+
   private:
     friend class CallerPlace;
 
@@ -116,6 +119,7 @@ class CallLimits {
 
         mutable SpinLock lock;
         resilience::CallerLimits limits;
+        std::uint32_t held = 0;  // places
     };
 
     void release(std::uint32_t shard, std::uint32_t entry) noexcept;

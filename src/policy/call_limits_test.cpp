@@ -26,7 +26,7 @@ constexpr Instant kStart = Instant{} + std::chrono::hours(5);
 CallState call_of(const ServicePolicies& policies, std::string_view caller, Instant now) {
     CallState call = call_at(now);
     if (!caller.empty()) {
-        call.caller = policies.call_limits().caller_key(CallerKind::told, caller);
+        call.caller = policies.call_limits()->caller_key(CallerKind::told, caller);
     }
     return call;
 }

@@ -99,6 +99,19 @@ bool Cell::is_clean(Instant now) noexcept {
            !is_ejected(results, now);
 }
 
+void Cell::reconfigure(const CircuitBreakerConfig& config, Instant now, CellChange& change) {
+    const std::lock_guard guard(lock);
+    breaker.reconfigure(config, now, &change.breaker);
+    publish(now);
+}
+
+void Cell::readmit(Instant now) noexcept {
+    const std::lock_guard guard(lock);
+    results.ejected_until = std::min(results.ejected_until, now);
+    results.in_a_row = 0;
+    publish(now);
+}
+
 void Cell::distrust(Instant now, CellChange& change) noexcept {
     const std::lock_guard guard(lock);
     breaker.distrust(now, &change.breaker);

@@ -87,6 +87,10 @@ struct Cell {
         NotedSuccesses* noted
     ) noexcept;
 
+    // As CircuitBreaker::reconfigure().
+    void reconfigure(const CircuitBreakerConfig& config, Instant now, CellChange& change);
+    // Its ejection, if there is one, is over.
+    void readmit(Instant now) noexcept;
     // Others found it failing.
     void distrust(Instant now, CellChange& change) noexcept;
     // An operator's word.

@@ -114,7 +114,7 @@ class Chain {
         };
         events_.at(deadline, [ended] { ended(Outcome::timeout); });
         // Without the header the next hop gives itself all the time that its own policy allows.
-        const Instant told = tells_time_left ? deadline : events_.now + policies.policy().deadline;
+        const Instant told = tells_time_left ? deadline : events_.now + policies.policy()->deadline;
         this->call(call->hop + 1, told, ended);
     }
 

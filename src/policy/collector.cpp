@@ -1,10 +1,23 @@
 #include "policy/collector.h"
 
+#include <algorithm>
+
 #include "metrics/names.h"
 
 namespace datapunk::mesh::policy {
 
 namespace names = metrics::names;
+
+namespace {
+
+// As the labels of other metrics are written: "connect_failure", "half_open".
+std::string word(std::string_view text) {
+    std::string out(text);
+    std::replace_if(out.begin(), out.end(), [](char c) { return c == ' ' || c == '-'; }, '_');
+    return out;
+}
+
+}  // namespace
 
 ServiceCollector::ServiceCollector(
     metrics::MetricRegistry& registry, const std::string& service, Refusals refusals
@@ -34,9 +47,9 @@ ServiceCollector::ServiceCollector(
     }
     for (std::size_t i = 0; i < kOutcomes; ++i) {
         const auto outcome = static_cast<Outcome>(i);
-        attempts_[i] = registry.counter(names::kAttempts, {service, to_string(outcome)});
+        attempts_[i] = registry.counter(names::kAttempts, {service, word(to_string(outcome))});
         if (!resilience::is_failure(outcome)) continue;
-        retries_[i] = registry.counter(names::kRetries, {service, to_string(outcome)});
+        retries_[i] = registry.counter(names::kRetries, {service, word(to_string(outcome))});
     }
     // A predicate of the user's may find an answer wanting that is nobody's failure.
     retries_[static_cast<std::size_t>(Outcome::success)] =
@@ -133,13 +146,14 @@ void ServiceCollector::update_endpoints(const ServiceView& view) {
 void ServiceCollector::count(std::span<const PolicyEvent> events) {
     for (const PolicyEvent& event : events) {
         if (event.what == "ejected") {
-            registry_.counter(names::kEjections, {service_, event.label}).add();
+            registry_.counter(names::kEjections, {service_, word(event.label)}).add();
         } else if (event.what.starts_with("breaker ")) {
-            registry_.counter(names::kBreakerTransitions, {service_, event.label}).add();
+            registry_.counter(names::kBreakerTransitions, {service_, word(event.label)}).add();
         } else if (event.what.starts_with("service breaker ")) {
-            registry_.counter(names::kServiceBreakerTransitions, {service_, event.label}).add();
+            registry_.counter(names::kServiceBreakerTransitions, {service_, word(event.label)})
+                .add();
         } else if (event.what.starts_with("balanced by ")) {
-            registry_.counter(names::kAlgorithmChanges, {service_, event.label}).add();
+            registry_.counter(names::kAlgorithmChanges, {service_, word(event.label)}).add();
         }
     }
 }

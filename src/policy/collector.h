@@ -32,6 +32,9 @@ class ServiceCollector {
         Refusals refusals = Refusals::here
     );
 
+    // What was counted before this collector was made is not for it to count.
+    void begin_at(const ServiceTotals& totals) { counted_ = totals; }
+
     void update(const ServicePolicies& policies, Instant now);
     // What drain_events() gave: the only word of changes that came and went between two updates.
     void count(std::span<const PolicyEvent> events);

@@ -103,7 +103,7 @@ std::string ServicePolicies::failing(Instant now) const {
 
 ServiceStanding ServicePolicies::standing(Instant now) const {
     ServiceStanding out{.name = name_, .failing = failing(now)};
-    out.optional = policy_.dependencies.optional;
+    out.optional = policy()->dependencies.optional;
     const std::lock_guard guard(mutex_);
     out.dependencies = dependencies_;
     return out;
@@ -111,7 +111,7 @@ ServiceStanding ServicePolicies::standing(Instant now) const {
 
 void ServicePolicies::set_degraded(const Degradation& found, Instant now) {
     is_blocked_.store(
-        found.is_blocked && policy_.dependencies.fail_fast, std::memory_order_relaxed
+        found.is_blocked && policy()->dependencies.fail_fast, std::memory_order_relaxed
     );
     {
         const std::lock_guard guard(mutex_);

@@ -9,7 +9,7 @@
 namespace datapunk::mesh::policy {
 
 // `starts_interval`: the cells begin to count afresh.
-ServicePolicies::ResultsCopy ServicePolicies::copy_results(bool starts_interval) {
+ResultsCopy ServicePolicies::copy_results(bool starts_interval) {
     ResultsCopy copy;
     copy.stats.reserve(cells_.size());
     copy.pointers.reserve(cells_.size());
@@ -35,26 +35,26 @@ void ServicePolicies::eject_suspect(const Cell& suspect, Instant now) {
     ResultsCopy copy = copy_results(false);
     for (std::size_t i = 0; i < cells_.size(); ++i) {
         if (cells_[i].get() != &suspect) continue;
-        const auto ejection = resilience::try_eject(copy.pointers, i, policy_.outlier, now);
+        const auto ejection = resilience::try_eject(copy.pointers, i, rules().outlier, now);
         if (ejection) apply(*ejection, copy.stats[i], now);
         return;
     }
 }
 
 void ServicePolicies::eject_suspects(Instant now) {
-    const std::uint32_t limit = policy_.outlier.consecutive_failures;
+    const std::uint32_t limit = rules().outlier.consecutive_failures;
     if (limit == 0) return;
     ResultsCopy copy = copy_results(false);
     for (std::size_t i = 0; i < cells_.size(); ++i) {
         if (copy.stats[i].in_a_row < limit || is_ejected(copy.stats[i], now)) continue;
-        const auto ejection = resilience::try_eject(copy.pointers, i, policy_.outlier, now);
+        const auto ejection = resilience::try_eject(copy.pointers, i, rules().outlier, now);
         if (ejection) apply(*ejection, copy.stats[i], now);
     }
 }
 
 void ServicePolicies::sweep(Instant now) {
     ResultsCopy copy = copy_results(true);
-    for (const auto& ejection : resilience::sweep(copy.pointers, policy_.outlier, now)) {
+    for (const auto& ejection : resilience::sweep(copy.pointers, rules().outlier, now)) {
         apply(ejection, copy.stats[ejection.index], now);
     }
     for (std::size_t i = 0; i < cells_.size(); ++i) {
@@ -99,12 +99,12 @@ void ServicePolicies::tick(Instant now) {
     if (admission_.waiting() > 0) admission_.grant(now);
     const std::lock_guard guard(mutex_);
     learn_usual(now);
-    if (hedging_ != nullptr) hedging_->delay.tick(now);
-    if (policy_.outlier.enabled) {
-        if (!next_sweep_) next_sweep_ = now + policy_.outlier.interval;
+    if (Hedging* const hedging = hedging_.get()) hedging->delay.tick(now);
+    if (rules().outlier.enabled) {
+        if (!next_sweep_) next_sweep_ = now + rules().outlier.interval;
         if (now >= *next_sweep_) {
             sweep(now);
-            next_sweep_ = now + policy_.outlier.interval;
+            next_sweep_ = now + rules().outlier.interval;
         }
         eject_suspects(now);
     }

@@ -46,7 +46,7 @@ std::unique_ptr<Cell> ServicePolicies::cell_for(const ServiceEndpoint& endpoint,
         cell->is_listed = true;
         return cell;
     }
-    auto cell = std::make_unique<Cell>(endpoint, policy_.breaker, now);
+    auto cell = std::make_unique<Cell>(endpoint, rules().breaker, now);
     if (const auto forced = forced_.find(endpoint.id); forced != forced_.end()) {
         CellChange change;
         cell->force(forced->second, now, change);
@@ -61,17 +61,28 @@ std::unique_ptr<Cell> ServicePolicies::cell_for(const ServiceEndpoint& endpoint,
     return cell;
 }
 
+void ServicePolicies::update(const EndpointSetPtr& set, Instant now) {
+    const std::lock_guard guard(mutex_);
+    last_set_ = rules().subset.empty() ? nullptr : set;
+    list(*set, now);
+}
+
 void ServicePolicies::update(const EndpointSet& set, Instant now) {
     const std::lock_guard guard(mutex_);
+    last_set_ = rules().subset.empty() ? nullptr : std::make_shared<const EndpointSet>(set);
+    list(set, now);
+}
+
+void ServicePolicies::list(const EndpointSet& set, Instant now) {
     std::vector<std::unique_ptr<Cell>> listed;
     std::vector<std::unique_ptr<Cell>> unlisted;
     listed.reserve(set.endpoints.size());
     std::size_t old = 0;
     std::uint32_t outside = 0;
-    const bool starts_slowly = policy_.slow_start.window > Duration::zero() && !cells_.empty();
+    const bool starts_slowly = rules().slow_start.window > Duration::zero() && !cells_.empty();
     // Both are sorted by id: one walk finds who stays, who leaves and who is new.
     for (const ServiceEndpoint& endpoint : set.endpoints) {
-        if (!policy_.subset.matches(endpoint)) {
+        if (!rules().subset.matches(endpoint)) {
             ++outside;
             continue;
         }
@@ -192,6 +203,7 @@ void ServicePolicies::distrust(std::string_view endpoint, Instant now) {
 
 void ServicePolicies::collect() {
     retired_.collect();
+    std::erase_if(former_limits_, [](const auto& limits) { return limits->is_idle(); });
     std::erase_if(leaving_, [this](const auto& cell) {
         const bool is_over =
             cell->retirements == 0 && cell->load.in_flight.load(std::memory_order_acquire) == 0;

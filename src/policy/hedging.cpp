@@ -43,8 +43,9 @@ std::string_view to_string(HedgeEnd end) noexcept {
 std::optional<Duration> ServicePolicies::hedge_after(
     const CallState& call, bool may_repeat, Duration left
 ) const noexcept {
-    if (hedging_ == nullptr || !may_repeat || call.hedges > 0) return std::nullopt;
-    const auto delay = hedging_->delay.delay();
+    const Hedging* const hedging = hedging_.get();
+    if (hedging == nullptr || !may_repeat || call.hedges > 0) return std::nullopt;
+    const auto delay = hedging->delay.delay();
     if (!delay || *delay >= left) return std::nullopt;
     return delay;
 }
@@ -52,28 +53,31 @@ std::optional<Duration> ServicePolicies::hedge_after(
 std::variant<HeldEndpoint, HedgeReason> ServicePolicies::begin_hedge(
     CallState& call, const HeldEndpoint& first, Instant now
 ) {
+    Hedging* const hedging = hedging_.get();
     HedgeReason reason = HedgeReason::sent;
     std::optional<HeldEndpoint> second;
     {
         const WorkerUse worker(workers_);
         deposit(worker.get(), now);
     }
-    if (is_overloaded(now)) {
+    if (hedging == nullptr) {  // it was switched off meanwhile
+        reason = HedgeReason::share_used;
+    } else if (is_overloaded(now)) {
         reason = HedgeReason::overloaded;
     } else if (!budget_.has_half(now)) {
         reason = HedgeReason::budget_low;
-    } else if (!hedging_->share.try_withdraw(now)) {
+    } else if (!hedging->share.try_withdraw(now)) {
         reason = HedgeReason::share_used;
     } else if (!budget_.try_withdraw(now)) {
-        hedging_->share.give_back(now);
+        hedging->share.give_back(now);
         reason = HedgeReason::budget_exhausted;
     } else {
-        auto begun = try_begin(call, now, Begin::hedge);
+        auto begun = try_begin(call, now, true);
         if (auto* held = std::get_if<HeldEndpoint>(&begun)) {
             ++call.hedges;
             second = std::move(*held);
         } else {
-            hedging_->share.give_back(now);
+            hedging->share.give_back(now);
             budget_.give_back(now);
             const auto why = std::get<NoEndpoint>(begun).reason;
             reason = why == NoEndpoint::Reason::none_available ? HedgeReason::no_other
@@ -93,7 +97,7 @@ bool ServicePolicies::is_overloaded(Instant now) const noexcept {
     const Table* table = table_.load(std::memory_order_acquire);
     if (table == nullptr || table->is_panic) return true;
     if (admission_.waiting() > 0 || throttle_.share() > 0) return true;
-    return policy_.service_breaker.enabled &&
+    return policy()->service_breaker.enabled &&
            breaker_.view(now).state != resilience::BreakerState::closed;
 }
 
@@ -120,10 +124,12 @@ void ServicePolicies::count_hedge(HedgeEnd end) noexcept {
 
 void ServicePolicies::learn_delay(resilience::Outcome outcome, Duration latency) noexcept {
     using resilience::Outcome;
+    Hedging* const hedging = hedging_.get();
+    if (hedging == nullptr) return;
     const unsigned stripe = core::thread_index();
-    if (outcome == Outcome::success) hedging_->delay.completed(latency, stripe);
+    if (outcome == Outcome::success) hedging->delay.completed(latency, stripe);
     if (outcome == Outcome::timeout || outcome == Outcome::cancelled) {
-        hedging_->delay.censored(latency, stripe);
+        hedging->delay.censored(latency, stripe);
     }
 }
 

@@ -18,8 +18,10 @@
 
 #include <datapunk/mesh/policy.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "resilience/hedge_delay.h"
@@ -51,14 +53,43 @@ inline constexpr std::size_t kHedgeEnds = 4;
 std::string_view to_string(HedgeEnd end) noexcept;
 
 struct Hedging {
-    explicit Hedging(const ServicePolicy& policy)
-        : delay(policy.hedge),
-          share(
-              {.ratio = policy.hedge.max, .min_per_second = 0, .window = policy.retry.budget.window}
-          ) {}
+    explicit Hedging(const ServicePolicy& policy) : delay(policy.hedge), share(share_of(policy)) {}
+
+    void reconfigure(const ServicePolicy& policy, Instant now) {
+        delay.reconfigure(policy.hedge);
+        share.reconfigure(share_of(policy), now);
+    }
 
     resilience::HedgeDelay delay;
     resilience::RetryBudget share;
+
+  private:
+    static RetryBudgetConfig share_of(const ServicePolicy& policy) {
+        return {
+            .ratio = policy.hedge.max, .min_per_second = 0, .window = policy.retry.budget.window
+        };
+    }
+};
+
+using LeasedSlicePtr = std::shared_ptr<resilience::LeasedSlice>;
+
+// On or off, while calls run: what was measured stays.
+class HedgingSwitch {
+  public:
+    // By one thread at a time.
+    void set(const ServicePolicy& policy, Instant now) {
+        const bool is_on = policy.hedge.max > 0;
+        if (is_on && kept_ == nullptr) kept_ = std::make_unique<Hedging>(policy);
+        if (is_on) kept_->reconfigure(policy, now);
+        on_.store(is_on ? kept_.get() : nullptr, std::memory_order_release);
+    }
+
+    // Null: off.
+    Hedging* get() const noexcept { return on_.load(std::memory_order_acquire); }
+
+  private:
+    std::unique_ptr<Hedging> kept_;
+    std::atomic<Hedging*> on_{nullptr};
 };
 
 }  // namespace datapunk::mesh::policy

@@ -399,5 +399,26 @@ TEST(Hedging, TheLoserIsNotBlamedButKnownToHaveTakenAtLeastSoLong) {
     EXPECT_EQ(service.totals().outcomes[static_cast<std::size_t>(Outcome::cancelled)], 1U);
 }
 
+TEST(Hedging, IsSwitchedWhileCallsRunAndForgetsNothing) {
+    ServicePolicy policy = hedging(0.1);
+    ServicePolicies service("api_service", policy, 1);
+    const Instant now{seconds(100)};
+    service.update(test_set(3), now);
+    for (int i = 0; i < 300; ++i) ask(service, now, Outcome::success, milliseconds(10));
+    service.tick(now);
+    const auto delay = service.view(now).hedge_delay;
+    ASSERT_TRUE(delay);
+    policy.hedge.max = 0;
+    EXPECT_TRUE(service.set_policy(policy, now));
+    EXPECT_FALSE(service.view(now).hedge_delay);
+    EXPECT_FALSE(service.hedge_after(call_at(now), true, seconds(1)));
+    policy.hedge.max = 0.2;
+    EXPECT_TRUE(service.set_policy(policy, now));
+    EXPECT_EQ(service.view(now).hedge_delay, delay);
+    policy.hedge.delay = milliseconds(7);
+    EXPECT_TRUE(service.set_policy(policy, now));
+    EXPECT_EQ(service.hedge_after(call_at(now), true, seconds(1)), milliseconds(7));
+}
+
 }  // namespace
 }  // namespace datapunk::mesh::policy

@@ -29,11 +29,11 @@ void ServicePolicies::observe(Instant now) {
         Cell& cell = *cells_[i];
         if (cell.load.available(now) && cell.health != Health::critical) ++available;
         if (cell.observed == nullptr) {
-            cell.observed = std::make_unique<Observed>(policy_.forecast, policy_.outlier);
+            cell.observed = std::make_unique<Observed>(rules().forecast, rules().outlier);
         }
-        if (policy_.forecast.enabled) {
+        if (rules().forecast.enabled) {
             const Duration latency =
-                balance::expected_latency(cell.load, call_policy_.averaging, now);
+                balance::expected_latency(cell.load, settings_.load()->call.averaging, now);
             cell.observed->latency.add(seconds_of(latency), now);
             cell.observed->in_flight.add(cell.load.in_flight.load(std::memory_order_relaxed), now);
         }
@@ -60,10 +60,10 @@ void ServicePolicies::listen(std::size_t index, bool is_after_pause, Instant now
     if (has_answered) return silence.heartbeat(now);
     if (cell.load.in_flight.load(std::memory_order_relaxed) == 0) return silence.rest(now);
     const double phi = silence.phi(now);
-    if (phi < policy_.outlier.phi) return;
+    if (phi < rules().outlier.phi) return;
     ResultsCopy copy = copy_results(false);
     const auto ejection =
-        resilience::try_eject_silent(copy.pointers, index, phi, policy_.outlier, now);
+        resilience::try_eject_silent(copy.pointers, index, phi, rules().outlier, now);
     if (!ejection) return;
     apply(*ejection, copy.stats[index], now);
     silence.rest(now);

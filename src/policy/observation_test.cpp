@@ -142,7 +142,7 @@ int calls_to_the_growing(bool is_balanced_by_forecast, Instant& now, ServicePoli
         }
         policies.tick(now + milliseconds(900));
     }
-    EXPECT_EQ(policies.policy().forecast.balance, is_balanced_by_forecast);
+    EXPECT_EQ(policies.policy()->forecast.balance, is_balanced_by_forecast);
     int count = 0;
     for (int i = 0; i < 900; ++i) count += ask(policies, now) == growing ? 1 : 0;
     return count;

@@ -8,11 +8,27 @@ using resilience::BreakerState;
 using resilience::BreakerTransition;
 using resilience::Verdict;
 
+namespace {
+
+Duration slow_call_of(const CircuitBreakerConfig& config) {
+    return config.slow_call > Duration::zero() ? config.slow_call : Duration::max();
+}
+
+}  // namespace
+
 ServiceBreaker::ServiceBreaker(const CircuitBreakerConfig& config)
-    : is_enabled_(config.enabled),
-      slow_call_(config.slow_call > Duration::zero() ? config.slow_call : Duration::max()),
-      breaker_(config) {
+    : is_enabled_(config.enabled), slow_call_(slow_call_of(config)), breaker_(config) {
     publish(Instant::min());
+}
+
+void ServiceBreaker::reconfigure(
+    const CircuitBreakerConfig& config, Instant now, BreakerTransition& changed
+) {
+    const std::lock_guard guard(lock_);
+    breaker_.reconfigure(config, now, &changed);
+    slow_call_.store(slow_call_of(config), std::memory_order_relaxed);
+    is_enabled_.store(config.enabled, std::memory_order_relaxed);
+    publish(now);
 }
 
 std::uint32_t ServiceBreaker::ask(Instant now, BreakerTransition& changed) noexcept {
@@ -54,7 +70,8 @@ void ServiceBreaker::record_locked(
 }
 
 void ServiceBreaker::give_back(std::uint32_t era) noexcept {
-    if (!is_enabled_ || !may_refuse()) return;  // closed: there is nothing to give back
+    if (!is_enabled_.load(std::memory_order_relaxed) || !may_refuse())
+        return;  // closed: there is nothing to give back
     const std::lock_guard guard(lock_);
     breaker_.on_cancelled({.admitted = true, .era = era});
 }

@@ -28,6 +28,11 @@ class ServiceBreaker {
     // `config` has passed check(ServicePolicy).
     explicit ServiceBreaker(const CircuitBreakerConfig& config);
 
+    // As CircuitBreaker::reconfigure().
+    void reconfigure(
+        const CircuitBreakerConfig& config, Instant now, resilience::BreakerTransition& changed
+    );
+
     // The era to hand back with the result; 0 = refused.
     std::uint32_t admit(Instant now, resilience::BreakerTransition& changed) noexcept {
         const std::uint32_t word = word_.load(std::memory_order_relaxed);
@@ -43,14 +48,15 @@ class ServiceBreaker {
         NotedSuccesses& noted,
         resilience::BreakerTransition& changed
     ) noexcept {
-        if (!is_enabled_) return;
-        if (verdict == resilience::Verdict::success && latency < slow_call_ &&
+        if (!is_enabled_.load(std::memory_order_relaxed)) return;
+        const Duration slow_call = slow_call_.load(std::memory_order_relaxed);
+        if (verdict == resilience::Verdict::success && latency < slow_call &&
             word_.load(std::memory_order_relaxed) == (era | kClean) &&
             noted.has_room(kNumber, era)) {
             noted.add(kNumber, era, now);
             return;
         }
-        record_locked(era, verdict, latency >= slow_call_, now, noted, changed);
+        record_locked(era, verdict, latency >= slow_call, now, noted, changed);
     }
 
     // The attempt that was admitted found no endpoint.
@@ -84,8 +90,8 @@ class ServiceBreaker {
     ) noexcept;
     void publish(Instant now) noexcept;
 
-    const bool is_enabled_;
-    const Duration slow_call_;
+    std::atomic<bool> is_enabled_;
+    std::atomic<Duration> slow_call_;
     // The era while closed, with kClean if the record is; 0 = ask.
     std::atomic<std::uint32_t> word_{0};
     alignas(balance::kCacheLineBytes) mutable SpinLock lock_;

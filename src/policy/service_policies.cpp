@@ -67,17 +67,6 @@ void add_forecasts(
     out.forecast_weight = health::weight_factor(observed.latency, config.horizon);
 }
 
-PeakEwma averaging_of(const BalanceConfig& config) {
-    const auto* chosen = std::get_if<PeakEwma>(&config);
-    return chosen == nullptr ? PeakEwma{} : *chosen;
-}
-
-CallPolicy call_policy_of(const ServicePolicy& policy) {
-    CallPolicy out{.outlier = policy.outlier, .averaging = averaging_of(policy.balance)};
-    if (policy.breaker.slow_call > Duration::zero()) out.slow_call = policy.breaker.slow_call;
-    return out;
-}
-
 }  // namespace
 
 void HeldEndpoint::abandon() noexcept {
@@ -99,36 +88,37 @@ HeldEndpoint& HeldEndpoint::operator=(HeldEndpoint&& other) noexcept {
 
 ServicePolicies::ServicePolicies(std::string name, const ServicePolicy& policy, std::uint64_t seed)
     : name_(std::move(name)),
-      policy_(policy),
-      call_policy_(call_policy_of(policy)),
-      rules_(balance::rules_of(policy, seed)),
+      seed_(seed),
+      settings_(new PolicySettings(policy, seed)),
       budget_(policy.retry.budget),
-      hedging_(policy.hedge.max > 0 ? std::make_unique<Hedging>(policy) : nullptr),
       breaker_(policy.service_breaker),
       workers_(seed),
-      call_limits_(policy.limits.rate, policy.limits.callers, seed),
+      call_limits_(new CallLimits(policy.limits.rate, policy.limits.callers, seed)),
       admission_(policy.limits, workers_, seed),
-      throttle_(policy.limits.throttle, workers_) {}
+      throttle_(policy.limits.throttle, workers_) {
+    hedging_.set(policy, Instant{});
+}
 
 ServicePolicies::~ServicePolicies() {
     delete table_.load();
+    delete settings_.load();
+    delete call_limits_.load();
 }
 
 std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
     CallState& call, Instant now
 ) {
-    auto begun = try_begin(call, now, Begin::attempt);
+    auto begun = try_begin(call, now, false);
     if (std::exchange(call.has_place, false)) [[unlikely]]
         admission_.give_back(now);
     return begun;
 }
 
 std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(
-    CallState& call, Instant now, Begin what
+    CallState& call, Instant now, bool is_hedge
 ) {
     const core::EpochGuard guard;
     const WorkerUse worker(workers_);
-    const bool is_hedge = what == Begin::hedge;
     // A hedge that cannot begin is no refused call.
     const auto refuse = [&](const NoEndpoint& why) {
         return is_hedge ? why : this->refuse(worker.get(), call, why, now);
@@ -142,7 +132,7 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(
         return refuse(blocked);
     }
     if (!call.is_admitted) [[likely]] {
-        if (call_limits_.is_on()) [[unlikely]] {
+        if (call_limits_.load(std::memory_order_acquire)->is_on()) [[unlikely]] {
             if (const auto why = admit(worker.get(), call, now)) return *why;
         }
         call.is_admitted = true;
@@ -219,7 +209,8 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(
 std::optional<NoEndpoint> ServicePolicies::admit(Worker& worker, CallState& call, Instant now) {
     using Verdict = CallLimits::Verdict;
     const Duration patience = call.can_wait ? call.deadline.at() - now : Duration::zero();
-    const auto decided = call_limits_.begin(call.caller, now, patience, call.caller_place);
+    CallLimits& limits = *call_limits_.load(std::memory_order_acquire);
+    const auto decided = limits.begin(call.caller, now, patience, call.caller_place);
     NoEndpoint why{.in_flight = decided.in_flight, .next_at = now + decided.wait};
     switch (decided.verdict) {
         case Verdict::admitted:
@@ -248,8 +239,7 @@ NoEndpoint ServicePolicies::refuse(
     return note_refusal(worker, call, why, now);
 }
 
-std::vector<std::pair<std::string_view, std::shared_ptr<resilience::LeasedSlice>>>
-ServicePolicies::shared_slices() const {
+std::vector<std::pair<std::string_view, LeasedSlicePtr>> ServicePolicies::shared_slices() const {
     if (budget_.shared_reserve() == nullptr) return {};
     return {{"retry", budget_.shared_reserve()}};
 }
@@ -258,7 +248,8 @@ void ServicePolicies::deposit(Worker& worker, Instant now) noexcept {
     if (worker.deposits == 0) return;
     const std::uint32_t calls = std::exchange(worker.deposits, 0);
     budget_.deposit(now, core::thread_index(), calls);
-    if (hedging_ != nullptr) hedging_->share.deposit(now, core::thread_index(), calls);
+    if (Hedging* const hedging = hedging_.get())
+        hedging->share.deposit(now, core::thread_index(), calls);
 }
 
 void ServicePolicies::finish_attempt(
@@ -274,7 +265,7 @@ void ServicePolicies::finish_attempt(
 std::optional<bool> ServicePolicies::judged(resilience::Outcome ended, int status) const noexcept {
     using resilience::Outcome;
     if (ended != Outcome::success && ended != Outcome::server_error) return std::nullopt;
-    return policy_.failure_statuses.contains(status);
+    return policy()->failure_statuses.contains(status);
 }
 
 void ServicePolicies::confirm_attempt(HeldEndpoint& attempt, Instant now) {
@@ -311,6 +302,7 @@ void ServicePolicies::record(
 ) {
     using resilience::Verdict;
     Cell& cell = *attempt.cell_;
+    const PolicyInForce policy = this->policy();
     Verdict verdict = resilience::verdict_of(outcome);
     if (is_failure && verdict != Verdict::nothing) {
         verdict = *is_failure ? Verdict::failure : Verdict::success;
@@ -319,7 +311,7 @@ void ServicePolicies::record(
     if (outcome == resilience::Outcome::timeout && !is_failure && !had_time(latency)) {
         verdict = Verdict::nothing;
     }
-    if (hedging_ != nullptr && !attempt.is_hedge()) learn_delay(outcome, latency);
+    if (!attempt.is_hedge()) learn_delay(outcome, latency);
     CellChange change;
     resilience::BreakerTransition changed;
     {
@@ -333,7 +325,7 @@ void ServicePolicies::record(
         }
         NotedSuccesses* noted = cell.slot == kNoSlot ? nullptr : &worker->noted[cell.slot];
         const Permit permit{.admitted = true, .era = attempt.era_};
-        change = cell.record(permit, verdict, latency, call_policy_, now, noted);
+        change = cell.record(permit, verdict, latency, policy.call(), now, noted);
         breaker_.record(
             attempt.service_era_, verdict, latency, now, worker->service_noted, changed
         );
@@ -346,11 +338,12 @@ void ServicePolicies::record(
 // Had an attempt that timed out as long as the policy gives, or as answers may well take? By
 // Markov's inequality at most half of them take longer than twice the mean; breakers open at half.
 bool ServicePolicies::had_time(Duration taken) const noexcept {
-    const Duration limit = policy_.retry.attempt_timeout;
-    if (taken >= (limit > Duration::zero() ? std::min(limit, policy_.deadline) : policy_.deadline))
+    const PolicyInForce policy = this->policy();
+    const Duration limit = policy->retry.attempt_timeout;
+    if (taken >= (limit > Duration::zero() ? std::min(limit, policy->deadline) : policy->deadline))
         return true;
     const Duration usual{usual_ns_.load(std::memory_order_relaxed)};
-    return taken >= std::max(policy_.patience_min, 2 * usual);
+    return taken >= std::max(policy->patience_min, 2 * usual);
 }
 
 void ServicePolicies::learn_usual(Instant now) noexcept {
@@ -377,7 +370,7 @@ resilience::RetryDecision ServicePolicies::after_attempt(
     end.previous_wait = call.last_wait;
     const WorkerUse worker(workers_);
     deposit(worker.get(), now);
-    const auto decision = resilience::decide(policy_.retry, end, budget_, worker->pick.rng, now);
+    const auto decision = resilience::decide(policy()->retry, end, budget_, worker->pick.rng, now);
     call.last_wait = decision.wait;
     if (decision) worker->retries[static_cast<std::size_t>(end.outcome)].add();
     if (decision.reason == resilience::RetryReason::budget_exhausted) {
@@ -458,9 +451,9 @@ ServiceView ServicePolicies::view(Instant now) const {
         .limit = admission_.limit(),
         .waiting = admission_.waiting(),
         .throttled_share = throttle_.share(),
-        .callers = call_limits_.callers()
+        .callers = call_limits_.load()->callers()
     };
-    if (hedging_ != nullptr) view.hedge_delay = hedging_->delay.delay();
+    if (const Hedging* const hedging = hedging_.get()) view.hedge_delay = hedging->delay.delay();
     const ServiceBreaker::View breaker = breaker_.view(now);
     view.breaker = {
         .state = breaker.state, .forced = breaker.forced, .admitted_share = breaker.admitted_share
@@ -474,7 +467,7 @@ ServiceView ServicePolicies::view(Instant now) const {
         view.called = table->called;
         view.is_panic = table->is_panic;
     }
-    if (std::holds_alternative<Adaptive>(policy_.balance)) {
+    if (std::holds_alternative<Adaptive>(rules().balance)) {
         view.algorithm = to_string(chooser_.choice());
         view.algorithm_why = chooser_.why();
     }
@@ -485,7 +478,7 @@ ServiceView ServicePolicies::view(Instant now) const {
             .health = cell.health,
             .weight = cell.endpoint.weight,
             .in_flight = cell.load.in_flight.load(std::memory_order_relaxed),
-            .latency = balance::expected_latency(cell.load, call_policy_.averaging, now),
+            .latency = balance::expected_latency(cell.load, settings_.load()->call.averaging, now),
             .is_leaving = !cell.is_listed,
         };
         {
@@ -504,7 +497,7 @@ ServiceView ServicePolicies::view(Instant now) const {
         }
         if (seen.ejected_until) seen.ejected_for = cell.ejected_for;
         seen.verdict = health::combine(seen.health, passive_health(seen));
-        if (cell.observed != nullptr) add_forecasts(seen, *cell.observed, policy_.forecast, now);
+        if (cell.observed != nullptr) add_forecasts(seen, *cell.observed, rules().forecast, now);
         view.endpoints.push_back(std::move(seen));
     };
     for (const auto& cell : cells_) add(*cell);

@@ -43,8 +43,6 @@
 #include <vector>
 
 #include "balance/adaptive.h"
-#include "balance/grouped_balancer.h"
-#include "balance/spread.h"
 #include "core/epoch.h"
 #include "health/trend.h"
 #include "policy/admission.h"
@@ -53,9 +51,11 @@
 #include "policy/cell.h"
 #include "policy/decision.h"
 #include "policy/dependencies.h"
+#include "policy/endpoint_table.h"
 #include "policy/events.h"
 #include "policy/hedging.h"
 #include "policy/held_endpoint.h"
+#include "policy/policy_settings.h"
 #include "policy/service_breaker.h"
 #include "policy/throttle.h"
 #include "policy/usual_latency.h"
@@ -79,11 +79,19 @@ class ServicePolicies {
     void report_load(const HeldEndpoint& attempt, const LoadReport& report, Instant now) noexcept;
 
     bool wants_load_reports() const noexcept {
-        return std::holds_alternative<ReportedLoad>(policy_.balance);
+        return std::holds_alternative<ReportedLoad>(policy()->balance);
     }
 
+    // Another policy from now on, which has passed check(). Nothing is forgotten that the new one
+    // has a use for: calls in flight and waiting, latency averages, breakers and their windows,
+    // ejections, the budget's balance, what an adaptive limit has learned. What is switched off
+    // ends at once; what is switched on begins afresh; a call in flight asks the new policy from
+    // its next question on. False: it is the same one.
+    bool set_policy(const ServicePolicy& policy, Instant now);
+
     // A new set of endpoints. O(n), a few tens of ns each if nothing else changed.
-    void update(const EndpointSet& set, Instant now);
+    void update(const EndpointSetPtr& set, Instant now);
+    void update(const EndpointSet& set, Instant now);  // copies it, if there is a subset
     // Outlier sweep when due, ends of ejections, weights that change with time, memory that is free
     // by now. About once a second.
     void tick(Instant now);
@@ -130,7 +138,7 @@ class ServicePolicies {
     std::vector<DecisionText> decisions() const;
 
     // Rates and bulkheads; for CallState::caller.
-    const CallLimits& call_limits() const noexcept { return call_limits_; }
+    InForce<CallLimits> call_limits() const noexcept { return InForce<CallLimits>(call_limits_); }
 
     // For PlaceWait: how a call that begin_attempt() told that it may wait does so.
     Admission& admission() noexcept { return admission_; }
@@ -147,8 +155,7 @@ class ServicePolicies {
     void distrust(std::string_view endpoint, Instant now);
 
     // Tokens that this service's policies share with other processes, each with its kind: "retry".
-    std::vector<std::pair<std::string_view, std::shared_ptr<resilience::LeasedSlice>>>
-    shared_slices() const;
+    std::vector<std::pair<std::string_view, LeasedSlicePtr>> shared_slices() const;
 
     // How this service stands, and what follows from how others do: policy/dependencies.h.
     ServiceStanding standing(Instant now) const;
@@ -165,28 +172,14 @@ class ServicePolicies {
 
     const std::string& name() const noexcept { return name_; }
 
-    const ServicePolicy& policy() const noexcept { return policy_; }
+    // For a moment: policy_settings.h.
+    PolicyInForce policy() const noexcept { return PolicyInForce(settings_); }
 
   private:
-    // Whether a pick went elsewhere than where calls go first.
-    enum class Spill : std::uint8_t { none, zone, priority };
-
-    struct Table {
-        std::vector<Cell*> cells;  // by the balancer's index
-        balance::GroupedBalancer balancer;
-        std::vector<Spill> spills;  // by the same index; empty if there are none
-        std::uint32_t known = 0;
-        std::uint32_t critical = 0;
-        std::uint32_t outside = 0;
-        std::uint32_t called = 0;  // of the groups that get calls
-        bool is_panic = false;
-    };
-
+    using Table = EndpointTable;
     friend class HeldEndpoint;
 
-    enum class Begin : std::uint8_t { attempt, hedge };
-
-    std::variant<HeldEndpoint, NoEndpoint> try_begin(CallState& call, Instant now, Begin what);
+    std::variant<HeldEndpoint, NoEndpoint> try_begin(CallState& call, Instant now, bool is_hedge);
     std::optional<NoEndpoint> admit(Worker& worker, CallState& call, Instant now);
     bool is_overloaded(Instant now) const noexcept;
     void note_hedge(const CallState& call, HedgeReason reason, Duration waited, Instant now);
@@ -227,7 +220,16 @@ class ServicePolicies {
 
     std::string failing(Instant now) const;
 
+    // Writer, under mutex_: policy_change.cpp.
+    const ServicePolicy& rules() const noexcept { return settings_.load()->policy; }
+
+    void change_breakers(const ServicePolicy& before, Instant now);
+    void change_limits(const ServicePolicy& before, Instant now);
+    void change_looks(const ServicePolicy& before, Instant now);
+    void change_members(const ServicePolicy& before, Instant now);
+
     // Writer, under mutex_: endpoint_table.cpp and ejection.cpp.
+    void list(const EndpointSet& set, Instant now);
     std::unique_ptr<Cell> cell_for(const ServiceEndpoint& endpoint, Instant now);
     void publish_table(std::vector<Cell*> unlisted, Instant now);
     // Writer, under mutex_: weighting.cpp.
@@ -243,10 +245,6 @@ class ServicePolicies {
     bool judge_algorithm(Instant now);
     void tell_panic(const std::vector<balance::SpreadGroup>& groups, Instant now);
     void collect();
-    struct ResultsCopy {
-        std::vector<resilience::OutlierStats> stats;
-        std::vector<resilience::OutlierStats*> pointers;
-    };
     ResultsCopy copy_results(bool starts_interval);
     void eject_suspect(const Cell& suspect, Instant now);
     void eject_suspects(Instant now);
@@ -259,14 +257,13 @@ class ServicePolicies {
     void tell_returns(Instant now);
 
     const std::string name_;
-    const ServicePolicy policy_;
-    const CallPolicy call_policy_;
-    const balance::SpreadRules rules_;
+    const std::uint64_t seed_;
+    std::atomic<const PolicySettings*> settings_;
     resilience::RetryBudget budget_;
-    const std::unique_ptr<Hedging> hedging_;  // null: off
+    HedgingSwitch hedging_;
     ServiceBreaker breaker_;
     WorkerTable workers_;
-    CallLimits call_limits_;
+    std::atomic<CallLimits*> call_limits_;
     Admission admission_;
     Throttle throttle_;
     EventRing events_;
@@ -285,8 +282,10 @@ class ServicePolicies {
     std::string degraded_because_;
     std::map<std::string, BreakerForce, std::less<>> forced_;  // by endpoint id
     std::uint32_t outside_ = 0;  // of the policy's subset, in the last set
+    EndpointSetPtr last_set_;    // if there is a subset: who is outside may not stay there
     bool is_ramping_ = false;    // some endpoint is in slow start
     bool is_panic_ = false;
+    std::vector<std::unique_ptr<CallLimits>> former_limits_;  // calls in flight hold places
     std::uint64_t availability_ = 0;  // who was available when the table was made
     balance::AdaptiveChooser chooser_;
     std::uint32_t samples_ = 0;  // of the cells' qualities

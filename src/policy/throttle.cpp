@@ -4,6 +4,14 @@
 
 namespace datapunk::mesh::policy {
 
+void Throttle::reconfigure(const ThrottleConfig& config) noexcept {
+    const std::lock_guard lock(mutex_);
+    rule_ = resilience::AdaptiveThrottle(config);
+    share_.store(0, std::memory_order_relaxed);
+    next_.store(Instant::min(), std::memory_order_relaxed);
+    is_on_.store(config.enabled, std::memory_order_relaxed);
+}
+
 void Throttle::update(Instant now) noexcept {
     const std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock.owns_lock() || now < next_.load(std::memory_order_relaxed)) return;

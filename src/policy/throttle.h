@@ -23,12 +23,15 @@ class Throttle {
     Throttle(const ThrottleConfig& config, const WorkerTable& workers) noexcept
         : is_on_(config.enabled), workers_(workers), rule_(config) {}
 
+    // Other rules from now on: it learns afresh.
+    void reconfigure(const ThrottleConfig& config) noexcept;
+
     Throttle(const Throttle&) = delete;
     Throttle& operator=(const Throttle&) = delete;
 
     // May the attempt be made? `worker` is the calling thread's.
     bool admits(Worker& worker, Instant now) noexcept {
-        if (!is_on_) [[likely]]
+        if (!is_on_.load(std::memory_order_relaxed)) [[likely]]
             return true;
         if (now >= next_.load(std::memory_order_relaxed)) update(now);
         const double share = share_.load(std::memory_order_relaxed);
@@ -41,7 +44,7 @@ class Throttle {
   private:
     void update(Instant now) noexcept;
 
-    const bool is_on_;
+    std::atomic<bool> is_on_;
     const WorkerTable& workers_;
     alignas(balance::kCacheLineBytes) std::atomic<double> share_{0};
     std::atomic<Instant> next_{Instant::min()};

@@ -35,10 +35,10 @@ struct ServicePolicies::Weighting {
 ServicePolicies::Weighting ServicePolicies::weighting(Instant now) {
     Weighting result;
     is_ramping_ = false;
-    const bool is_measured = std::holds_alternative<ReportedLoad>(policy_.balance) ||
-                             std::holds_alternative<WeightedResponseTime>(policy_.balance);
-    const bool is_steady = policy_.slow_start.window == Duration::zero();
-    if (!is_measured && is_steady && !policy_.forecast.balance) return result;
+    const bool is_measured = std::holds_alternative<ReportedLoad>(rules().balance) ||
+                             std::holds_alternative<WeightedResponseTime>(rules().balance);
+    const bool is_steady = rules().slow_start.window == Duration::zero();
+    if (!is_measured && is_steady && !rules().forecast.balance) return result;
     result.weights.reserve(cells_.size());
     for (const auto& cell : cells_) {
         result.weights.push_back(std::max<std::uint32_t>(1, cell->endpoint.weight));
@@ -52,11 +52,11 @@ ServicePolicies::Weighting ServicePolicies::weighting(Instant now) {
 // Less for those whose latency grows, before it has grown. Whoever is well keeps its weight: of
 // equals that all grow slower alike nobody loses calls.
 void ServicePolicies::weigh_by_forecast(Weighting& weighting) {
-    if (!policy_.forecast.balance) return;
+    if (!rules().forecast.balance) return;
     for (std::size_t i = 0; i < cells_.size(); ++i) {
         if (cells_[i]->observed == nullptr) continue;
         Observed& observed = *cells_[i]->observed;
-        observed.weighed_by = health::weight_factor(observed.latency, policy_.forecast.horizon);
+        observed.weighed_by = health::weight_factor(observed.latency, rules().forecast.horizon);
         if (observed.weighed_by == 1) continue;
         weighting.is_plain = false;
         weighting.weights[i] *= observed.weighed_by;
@@ -65,17 +65,17 @@ void ServicePolicies::weigh_by_forecast(Weighting& weighting) {
 
 // Whether some forecast has come to differ from what the table goes by.
 bool ServicePolicies::forecasts_have_changed() const {
-    if (!policy_.forecast.balance) return false;
+    if (!rules().forecast.balance) return false;
     return std::any_of(cells_.begin(), cells_.end(), [this](const auto& cell) {
         if (cell->observed == nullptr) return false;
-        const double now = health::weight_factor(cell->observed->latency, policy_.forecast.horizon);
+        const double now = health::weight_factor(cell->observed->latency, rules().forecast.horizon);
         return std::abs(now - cell->observed->weighed_by) > kWorthATable;
     });
 }
 
 void ServicePolicies::weigh_by_measure(Weighting& weighting, Instant now) {
     std::vector<double> shares;
-    if (const auto* config = std::get_if<ReportedLoad>(&policy_.balance)) {
+    if (const auto* config = std::get_if<ReportedLoad>(&rules().balance)) {
         std::vector<double> capacities;
         capacities.reserve(cells_.size());
         for (const auto& cell : cells_) {
@@ -85,7 +85,7 @@ void ServicePolicies::weigh_by_measure(Weighting& weighting, Instant now) {
         shares = balance::shares_of(capacities);
         // What endpoints say of their capacity takes the place of what was configured.
         std::fill(weighting.weights.begin(), weighting.weights.end(), 1.0);
-    } else if (std::holds_alternative<WeightedResponseTime>(policy_.balance)) {
+    } else if (std::holds_alternative<WeightedResponseTime>(rules().balance)) {
         static constexpr PeakEwma kAveraging{.initial = Duration::zero()};
         std::vector<balance::TimedEndpoint> endpoints;
         endpoints.reserve(cells_.size());
@@ -105,7 +105,7 @@ void ServicePolicies::weigh_by_measure(Weighting& weighting, Instant now) {
 }
 
 void ServicePolicies::weigh_slow_start(Weighting& weighting, Instant now) {
-    const SlowStartConfig& config = policy_.slow_start;
+    const SlowStartConfig& config = rules().slow_start;
     if (config.window == Duration::zero()) return;
     double old = 0;
     double fresh = 0;
@@ -151,7 +151,7 @@ std::uint64_t ServicePolicies::availability(Instant now) const noexcept {
 }
 
 void ServicePolicies::publish_table(std::vector<Cell*> unlisted, Instant now) {
-    const auto groups = balance::spread(spread_members(now), rules_);
+    const auto groups = balance::spread(spread_members(now), settings_.load()->rules);
     const Weighting weighting = this->weighting(now);
     Table table{
         .cells = {},
@@ -163,7 +163,7 @@ void ServicePolicies::publish_table(std::vector<Cell*> unlisted, Instant now) {
     };
     for (const auto& cell : cells_) table.critical += cell->health == Health::critical ? 1 : 0;
     // Round robin ignores weights, but not parts of them.
-    const bool counts_turns = std::holds_alternative<RoundRobin>(policy_.balance);
+    const bool counts_turns = std::holds_alternative<RoundRobin>(rules().balance);
     bool is_plain = weighting.is_plain;
     bool has_spills = false;
     for (const auto& group : groups) {
@@ -200,11 +200,11 @@ void ServicePolicies::publish_table(std::vector<Cell*> unlisted, Instant now) {
                                                                  : Spill::zone;
         table.spills.resize(table.cells.size(), spill);
     }
-    BalanceConfig algorithm = policy_.balance;
+    BalanceConfig algorithm = rules().balance;
     if (std::holds_alternative<Adaptive>(algorithm)) algorithm = chooser_.config();
     if (counts_turns && !is_plain) algorithm = StaticStride{};
     table.balancer = balance::GroupedBalancer(algorithm, std::move(built));
-    if (rules_.follow_availability()) availability_ = availability(now);
+    if (settings_.load()->rules.follow_availability()) availability_ = availability(now);
     tell_panic(groups, now);
 
     auto fresh = std::make_unique<Table>(std::move(table));
@@ -238,17 +238,18 @@ void ServicePolicies::tell_panic(const std::vector<balance::SpreadGroup>& groups
 // At ticks: weights that change with time.
 void ServicePolicies::refresh_weights(Instant now) {
     if (cells_.empty()) return;
-    bool is_due = is_ramping_ || std::holds_alternative<WeightedResponseTime>(policy_.balance) ||
-                  std::holds_alternative<ReportedLoad>(policy_.balance);
+    bool is_due = is_ramping_ || std::holds_alternative<WeightedResponseTime>(rules().balance) ||
+                  std::holds_alternative<ReportedLoad>(rules().balance);
     if (judge_algorithm(now)) is_due = true;
     if (forecasts_have_changed()) is_due = true;
-    if (rules_.follow_availability() && availability(now) != availability_) is_due = true;
+    if (settings_.load()->rules.follow_availability() && availability(now) != availability_)
+        is_due = true;
     if (is_due) publish_table({}, now);
 }
 
 // Whether Adaptive has changed its mind.
 bool ServicePolicies::judge_algorithm(Instant now) {
-    const auto* config = std::get_if<Adaptive>(&policy_.balance);
+    const auto* config = std::get_if<Adaptive>(&rules().balance);
     if (config == nullptr) return false;
     static constexpr PeakEwma kAveraging{.initial = Duration::zero()};
     if (next_judgement_ == kNever) next_judgement_ = now + config->interval;

@@ -57,7 +57,7 @@ void take_load_report(
 // HTTP/1.1 everywhere, and in HTTP/2 hardly anywhere.
 bool Exchange::wants_http2(const ServiceEndpoint& endpoint) const {
     if (upstream_state_->use.tls != nullptr && !upgrade_.empty()) return false;
-    switch (service_->policy().protocol) {
+    switch (service_->policy()->protocol) {
         case EndpointProtocol::http1:
             return false;
         case EndpointProtocol::http2:
@@ -71,7 +71,7 @@ bool Exchange::wants_http2(const ServiceEndpoint& endpoint) const {
 }
 
 io::Task<Exchange::AttemptResult> Exchange::attempt(const policy::HeldEndpoint& at) {
-    const Duration limit = service_->policy().retry.attempt_timeout;
+    const Duration limit = service_->policy()->retry.attempt_timeout;
     attempt_deadline_ = limit > Duration::zero() ? std::min(deadline_, now() + limit) : deadline_;
     watch_client();
     speaks_http2_ = wants_http2(at.endpoint());
@@ -154,6 +154,8 @@ Exchange::AttemptResult Exchange::connect_failure(const Error& error) const {
 }
 
 io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
+    // The policy may be another one before this is sent.
+    buffers_.deadline_header = service_->policy()->deadline_header;
     std::vector<wire::http1::Field> trailers;
     if (body_is_whole_ && request_.framing == Framing::chunked) trailers = caller_.trailers();
     const UpstreamRequest request{
@@ -170,7 +172,7 @@ io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
              .websocket_key = websocket_key_,
              .left_out = websocket_key_.empty() ? std::string_view() : kWebSocketKey,
              .time_left =
-                 {.header = service_->policy().deadline_header,
+                 {.header = buffers_.deadline_header,
                   .left = attempt_deadline_ - now(),
                   // Who set none has none: a stream may last.
                   .is_grpc = wire::grpc::is_content_type(request_.value(Header::content_type)) &&
@@ -239,7 +241,8 @@ Exchange::AttemptResult Exchange::judge_answer(HeadRead read, const policy::Held
     result.sent = true;
     result.has_answer = true;
     answered_at_ = now();
-    const RetryConfig& retry = service_->policy().retry;
+    const policy::PolicyInForce policy = service_->policy();
+    const RetryConfig& retry = policy->retry;
     for (const std::string& name : retry.on_headers) {
         if (answer_.find(std::string_view(name)) != nullptr) result.has_named_header = true;
     }

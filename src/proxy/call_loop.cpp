@@ -28,7 +28,7 @@ io::Task<void> serve_call(
         }
         auto& at = std::get<policy::HeldEndpoint>(begun);
         const resilience::AttemptEnd end = co_await steps.try_at(call, at);
-        if (end.status != 0 && resilience::is_good_answer(service.policy().retry, end)) {
+        if (end.status != 0 && resilience::is_good_answer(service.policy()->retry, end)) {
             steps.note({.reason = resilience::RetryReason::succeeded});
             co_await steps.give_answer(std::move(at));
             co_return;

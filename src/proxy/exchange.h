@@ -77,6 +77,8 @@ class Exchange final : private CallSteps {
         Duration retry_after = Duration::zero()
     );
     void finish();
+    void write_access(AccessLog::Worker& log, double share, Duration took) const;
+    void write_access(const Tunnel& tunnel, std::string_view how);
     void begin_record(const policy::HeldEndpoint& at);
     void note_hedge(const policy::HeldEndpoint& at);
     void keep_record(Duration took);
@@ -149,6 +151,7 @@ class Exchange final : private CallSteps {
     const wire::http1::RequestHead& request_;
     wire::http1::ResponseHead& answer_;
 
+    Proxy::RoutesPtr routes_;  // its route is in there
     policy::ServicePolicies* service_ = nullptr;
     UpstreamState* upstream_state_;  // of the service; of no service until one is found
     Instant started_;
@@ -156,7 +159,7 @@ class Exchange final : private CallSteps {
     Instant attempt_deadline_;  // or this attempt is given up
     std::string target_;        // rewritten; empty = as it came
     bool starts_trace_ = false;
-    std::string_view upgrade_;   // the protocol to go on in, of those allowed; empty: none
+    std::string upgrade_;        // the protocol to go on in, of those allowed; empty: none
     std::string websocket_key_;  // ours, if the caller's protocol has none
 
     bool body_is_whole_ = true;                // buffers_.request_body is all of it: replayable

@@ -25,7 +25,8 @@ struct ExchangeBuffers {
     std::string request_body;  // collected, to be sent as often as needed
     std::string traceparent;
     const ConnectionInfo* from = nullptr;
-    std::string endpoint;  // asked last; for the access log
+    std::string endpoint;         // asked last; for the access log
+    std::string deadline_header;  // of the policy that the attempt began under
     std::string scratch;
     wire::http2::FieldList fields;    // a head of HTTP/2 on its way out
     wire::http2::FieldList trailers;  // towards the caller

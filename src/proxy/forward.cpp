@@ -138,7 +138,7 @@ io::Task<Result<>> Exchange::pump_pieces() {
 // Sends the answer whose head has been read. How the attempt is to be judged.
 io::Task<Outcome> Exchange::forward_answer(const policy::HeldEndpoint& at) {
     // An answer that came before the request was whole ends the connection (RFC 9112 9.3).
-    if (!caller_.body_done() || proxy_.is_draining()) keep_alive_ = false;
+    if (!caller_.body_done() || proxy_.is_draining(listener_)) keep_alive_ = false;
     const std::string_view date =
         answer_.has(Header::date) ? "" : http::http_date(proxy_.loop().wall_now());
     keep_alive_ = caller_.begin_answer(answer_, date, keep_alive_);

@@ -18,7 +18,7 @@ void Exchange::read_grpc_request() {
 
 void Exchange::judge_grpc(AttemptResult& result, GrpcStatus status) const {
     result.outcome = wire::grpc::is_failure(status) ? Outcome::server_error : Outcome::success;
-    const GrpcRetryOn wanted = service_->policy().retry.on_grpc;
+    const GrpcRetryOn wanted = service_->policy()->retry.on_grpc;
     if (wanted == GrpcRetryOn::none || status == GrpcStatus::ok) return;
     result.verdict = has(wanted, static_cast<GrpcRetryOn>(1U << static_cast<unsigned>(status)));
 }
@@ -27,7 +27,7 @@ void Exchange::judge_grpc(AttemptResult& result, GrpcStatus status) const {
 // first message, or that: only where the policy wants to know.
 io::Task<Exchange::AttemptResult> Exchange::peek_trailers(AttemptResult result) {
     const bool is_wanted = result.has_answer && is_grpc_ && !upstream_->body_done() &&
-                           service_->policy().retry.on_grpc != GrpcRetryOn::none;
+                           service_->policy()->retry.on_grpc != GrpcRetryOn::none;
     if (!is_wanted) co_return result;
     auto piece = co_await upstream_->next_piece(attempt_deadline_);
     if (!piece) co_return failure(piece.error());

@@ -50,7 +50,7 @@ resilience::AttemptEnd Exchange::end_of(const AttemptResult& result) const {
 
 bool Exchange::is_good(const AttemptResult& result) const {
     return result.has_answer &&
-           resilience::is_good_answer(service_->policy().retry, end_of(result));
+           resilience::is_good_answer(service_->policy()->retry, end_of(result));
 }
 
 std::optional<Duration> Exchange::hedge_after(const policy::CallState& call) const {

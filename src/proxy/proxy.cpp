@@ -47,6 +47,8 @@ class Proxy::Connection : public core::ListNode {
     // A request that has just arrived is served yet.
     bool is_fresh() const noexcept { return fresh_; }
 
+    bool is_of(const ListenerState& listener) const noexcept { return &listener_ == &listener; }
+
     void close_if_idle() {
         if (http2_ != nullptr) {
             http2_->drain();
@@ -80,7 +82,8 @@ io::Task<void> Proxy::Connection::run() {
         if (!reader_.has_more()) {
             reader_.release();
             // Draining: this one came after the others had been closed, out of its handshake.
-            const Duration wait = proxy_.draining_ ? kCutTime : listener_.config.idle_timeout;
+            const Duration wait =
+                proxy_.is_draining(listener_) ? kCutTime : listener_.config.idle_timeout;
             auto ready = co_await stream_->readable(proxy_.loop().now() + wait);
             if (!ready) break;
         }
@@ -94,7 +97,7 @@ io::Task<void> Proxy::Connection::run() {
         }
         BufferShelf::Lease buffers(proxy_.shelf_);
         const bool more = co_await serve_one(*buffers);
-        if (!more || proxy_.draining_) break;
+        if (!more || proxy_.is_draining(listener_)) break;
     }
     stream_->close();
 }
@@ -118,7 +121,7 @@ io::Task<bool> Proxy::Connection::begins_http2() {
 io::Task<void> Proxy::Connection::serve_http2() {
     const auto connection = std::make_unique<Http2Connection>(proxy_, listener_, *stream_, info_);
     http2_ = connection.get();
-    if (proxy_.draining_) http2_->drain();
+    if (proxy_.is_draining(listener_)) http2_->drain();
     const std::string first(reader_.input().data());
     reader_.input().consume(first.size());
     reader_.input().release();
@@ -233,6 +236,7 @@ Proxy::Proxy(io::Network& network, const ProxyShared& shared)
     : network_(network),
       shared_(shared),
       requests_(shared.requests == nullptr ? nullptr : &shared.requests->add_worker()),
+      access_log_(shared.access_log == nullptr ? nullptr : shared.access_log->add_worker()),
       shard_(shared.metrics.claim_shard()),
       unrouted_{
           .metrics = ServiceMetrics(shared.metrics, shard_, "-"),
@@ -241,6 +245,7 @@ Proxy::Proxy(io::Network& network, const ProxyShared& shared)
       pool_(network, shared.pool),
       tcp_(std::make_unique<TcpTable>()),
       idle_(network.loop()) {
+    use_routes(shared.routes);
     idle_.set();
     tasks_.spawn(sweep_loop());
 }
@@ -248,6 +253,14 @@ Proxy::Proxy(io::Network& network, const ProxyShared& shared)
 Proxy::~Proxy() = default;
 
 Result<io::SocketAddress> Proxy::listen(
+    const ListenerConfig& config, const io::ListenOptions& options
+) {
+    auto address = prepare(config, options);
+    if (address) begin_accepting(*listeners_.back());
+    return address;
+}
+
+Result<io::SocketAddress> Proxy::prepare(
     const ListenerConfig& config, const io::ListenOptions& options
 ) {
     auto address = io::parse_ip(config.address, config.port);
@@ -263,14 +276,79 @@ Result<io::SocketAddress> Proxy::listen(
     }
     const io::SocketAddress local = state->listener->local();
     listeners_.push_back(std::move(state));
-    tasks_.spawn(accept_loop(*listeners_.back()));
     return local;
+}
+
+void Proxy::begin_accepting(ListenerState& listener) {
+    listener.is_prepared = false;
+    listener.is_accepting = true;
+    tasks_.spawn(accept_loop(listener));
+}
+
+void Proxy::abandon_prepared() {
+    std::erase_if(listeners_, [](const auto& listener) { return listener->is_prepared; });
+}
+
+void Proxy::apply(const ProxyChange& change) {
+    use_routes(change.routes);
+    if (draining_) return;  // all listeners close
+    for (const auto& listener : listeners_) {
+        if (listener->is_prepared || listener->is_closing) continue;
+        const std::string& name = listener->config.name;
+        for (const ListenerConfig& changed : change.changed) {
+            if (changed.name == name) listener->config = changed;
+        }
+        const auto& removed = change.removed;
+        if (std::find(removed.begin(), removed.end(), name) == removed.end()) continue;
+        listener->is_closing = true;
+        listener->cut_at = change.cut_at;
+        listener->listener->close();
+        close_idle_of(*listener, false);
+    }
+    // What is prepared comes after what it replaces. While this loop turns, nothing is added.
+    for (const auto& listener : listeners_) {
+        if (listener->is_prepared) begin_accepting(*listener);
+    }
+}
+
+// A reference count of its own: workers that share one would pass its cache line to and fro.
+void Proxy::use_routes(const RoutesPtr& routes) {
+    routes_ = RoutesPtr(routes.get(), [routes](const routing::RouteTable*) {});
+}
+
+void Proxy::close_idle_of(const ListenerState& listener, bool fresh_too) {
+    open_.for_each([&](Connection& connection) {
+        if (!connection.is_of(listener)) return;
+        if (fresh_too || !connection.is_fresh()) connection.close_if_idle();
+    });
+}
+
+// Those that are no longer configured, once a second.
+void Proxy::sweep_listeners() {
+    for (const auto& listener : listeners_) {
+        if (!listener->is_closing || listener->open == 0) continue;
+        close_idle_of(*listener, true);
+        if (loop().now() < listener->cut_at) continue;
+        shared_.log.warn(
+            "a removed listener's drain deadline passed: cutting connections",
+            {{"listener", listener->config.name}, {"connections", listener->open}}
+        );
+        open_.for_each([&](Connection& connection) {
+            if (connection.is_of(*listener)) connection.reset();
+        });
+        tcp_->sessions.for_each([&](TcpSession& session) {
+            if (session.is_of(*listener)) session.cut();
+        });
+    }
+    std::erase_if(listeners_, [](const auto& listener) {
+        return listener->is_closing && listener->open == 0 && !listener->is_accepting;
+    });
 }
 
 io::Task<void> Proxy::accept_loop(ListenerState& listener) {
     for (;;) {
         auto stream = co_await listener.listener->accept();
-        if (!stream) co_return;
+        if (!stream) break;
         listener.metrics.connections.add();
         if (listener.open >= listener.config.connections_max) {
             (*stream)->reset();
@@ -279,6 +357,7 @@ io::Task<void> Proxy::accept_loop(ListenerState& listener) {
         }
         tasks_.spawn(serve(listener, *std::move(stream)));
     }
+    listener.is_accepting = false;  // the last touch: one that is closing may go
 }
 
 io::Task<void> Proxy::serve(ListenerState& listener, io::StreamPtr stream) {
@@ -332,6 +411,7 @@ io::Task<void> Proxy::sweep_loop() {
     for (;;) {
         co_await io::sleep_for(loop(), kSweepInterval);
         pool_.sweep();
+        sweep_listeners();
         tcp_->sessions.for_each([](TcpSession& session) { session.count_bytes(); });
         tcp_->tunnels.for_each([](Tunnel& tunnel) { tunnel.count_bytes(); });
     }
@@ -375,7 +455,7 @@ Proxy::Routed Proxy::route(const ListenerState& listener, const wire::http1::Req
         .method = request.method_text,
         .fields = request.fields
     };
-    const routing::RouteMatch match = shared_.routes->find(asked);
+    const routing::RouteMatch match = routes_->find(asked);
     if (!match)
         return {
             .why_not = routing::explain(asked, match.why),

@@ -13,6 +13,7 @@
 #include "core/log.h"
 #include "io/network.h"
 #include "metrics/metric_registry.h"
+#include "proxy/access_log.h"
 #include "proxy/exchange_buffers.h"
 #include "proxy/listener_config.h"
 #include "proxy/replies.h"
@@ -35,16 +36,30 @@ struct ListenerState {
     std::unique_ptr<io::Listener> listener;
     std::unique_ptr<TlsDoor> tls;  // null: callers speak plain text
     std::size_t open = 0;
+    bool is_prepared = true;  // not accepting yet
+    bool is_accepting = false;
+    bool is_closing = false;  // no longer configured: what is open ends
+    Instant cut_at = kNever;  // and what is left of that then is cut
+};
+
+// What is different after a change of configuration, for one worker.
+struct ProxyChange {
+    std::shared_ptr<const routing::RouteTable> routes;
+    std::vector<ListenerConfig> changed;  // of listeners that stay; name, address, TLS or not and
+                                          // protocol are as before
+    std::vector<std::string> removed;     // listeners; they drain
+    Instant cut_at = kNever;              // the end of that
 };
 
 // What every worker is given.
 struct ProxyShared {
-    std::shared_ptr<const routing::RouteTable> routes;
+    std::shared_ptr<const routing::RouteTable> routes;  // to begin with
     UpstreamServices& services;
     metrics::MetricRegistry& metrics;
     core::Logger log;
     UpstreamPoolConfig pool;
-    RequestLog* requests = nullptr;  // to be explained; null: none are kept
+    RequestLog* requests = nullptr;   // to be explained; null: none are kept
+    AccessLog* access_log = nullptr;  // null: nothing is written, whatever listeners say
 };
 
 class Tunnel;
@@ -58,6 +73,16 @@ class Proxy {
     Result<io::SocketAddress> listen(
         const ListenerConfig& config, const io::ListenOptions& options
     );
+
+    // A change of configuration while requests are under way, in two steps, so that nothing has
+    // changed when another worker cannot: first what may fail, then all at once. Listeners that are
+    // new take no connection in between; a removed one may be prepared anew under its name.
+    // Requests in flight keep the route that they began with.
+    Result<io::SocketAddress> prepare(
+        const ListenerConfig& config, const io::ListenOptions& options
+    );
+    void abandon_prepared();
+    void apply(const ProxyChange& change);
 
     // Stops accepting; idle connections close, exchanges in flight end and say `connection: close`.
     // What is left at the deadline is cut.
@@ -73,6 +98,11 @@ class Proxy {
         std::string why_not;
         bool wrong_method = false;
     };
+
+    // Kept by each request, so that its route stays while it lasts.
+    using RoutesPtr = std::shared_ptr<const routing::RouteTable>;
+
+    const RoutesPtr& routes() const noexcept { return routes_; }
 
     Routed route(const ListenerState& listener, const wire::http1::RequestHead& request);
     UpstreamState& state_of(const policy::ServicePolicies& service);
@@ -108,27 +138,45 @@ class Proxy {
 
     const core::Logger& log() const noexcept { return shared_.log; }
 
+    // A line for a request that took so long, if it is among those that are logged; `tell` is given
+    // the share of such requests that are.
+    template <class Tell>
+    void log_access(bool failed, Duration took, const Tell& tell) {
+        if (access_log_ == nullptr) return;
+        const double share = access_log_->share_of(failed, took, loop().rng());
+        if (share > 0) tell(*access_log_, share);
+    }
+
     // Counted while it moves, and cut by the drain deadline.
     void follow(Tunnel& tunnel);
 
     // Null if requests are not kept.
     RequestRing* requests() noexcept { return requests_; }
 
-    bool is_draining() const noexcept { return draining_; }
+    // Of this listener's connections: each ends after what it is doing.
+    bool is_draining(const ListenerState& listener) const noexcept {
+        return draining_ || listener.is_closing;
+    }
 
   private:
     class Connection;
     class Open;
     class TcpTable;
 
+    void begin_accepting(ListenerState& listener);
     io::Task<void> accept_loop(ListenerState& listener);
     io::Task<void> serve(ListenerState& listener, io::StreamPtr stream);
     io::Task<bool> meet(ListenerState& listener, io::StreamPtr& stream, ConnectionInfo& info);
     io::Task<void> sweep_loop();
+    void sweep_listeners();
+    void use_routes(const RoutesPtr& routes);
+    void close_idle_of(const ListenerState& listener, bool fresh_too);
 
     io::Network& network_;
     ProxyShared shared_;
+    RoutesPtr routes_;  // counted by this worker alone
     RequestRing* requests_;
+    std::unique_ptr<AccessLog::Worker> access_log_;
     metrics::Shard shard_;
     BufferShelf shelf_;
     UpstreamState unrouted_;

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "http/date.h"
 #include "proxy/affinity.h"
@@ -119,6 +120,7 @@ io::Task<void> Exchange::dispatch() {
         co_await reply(400, ReplyReason::malformed_request, "the path has a dot segment");
         co_return;
     }
+    routes_ = proxy_.routes();
     Proxy::Routed routed = proxy_.route(listener_, request_);
     if (record_ && routed.route != nullptr) {
         const std::string_view name = routed.route->name;
@@ -143,13 +145,13 @@ void Exchange::enter(Proxy::Routed& routed) {
     service_ = routed.service;
     target_ = std::move(routed.target);
     upstream_state_ = &proxy_.state_of(*service_);
-    deadline_ = started_ + routed.route->timeout.value_or(service_->policy().deadline);
+    deadline_ = started_ + routed.route->timeout.value_or(service_->policy()->deadline);
     upstream_state_->metrics.in_flight.add(1);
 }
 
 // False if it has been answered: nobody waits for the answer any more, or nobody knows how long.
 io::Task<bool> Exchange::heed_callers_deadline() {
-    const auto patience = callers_patience(request_, service_->policy().deadline_header);
+    const auto patience = callers_patience(request_, service_->policy()->deadline_header);
     if (!patience) {
         co_await reply(400, ReplyReason::malformed_request, patience.error().what);
         co_return false;
@@ -168,10 +170,10 @@ io::Task<void> Exchange::serve() {
     if (!has_body) co_return;
     policy::CallState call{resilience::Deadline(deadline_)};
     call.can_wait = true;
-    call.priority = priority_of(service_->policy().limits.priority, request_);
-    call.hash = affinity_hash(service_->policy().affinity, request_, buffers_.from->ip);
+    call.priority = priority_of(service_->policy()->limits.priority, request_);
+    call.hash = affinity_hash(service_->policy()->affinity, request_, buffers_.from->ip);
     call.caller = caller_of(
-        service_->call_limits(), service_->policy().limits.callers, request_, *buffers_.from
+        *service_->call_limits(), service_->policy()->limits.callers, request_, *buffers_.from
     );
     co_await serve_call(*service_, call, *this);
 }
@@ -288,7 +290,7 @@ io::Task<void> Exchange::reply(
 ) {
     outcome_ = to_string(reason);
     if (record_) record_->own_reason = static_cast<std::uint8_t>(1 + static_cast<int>(reason));
-    if (!caller_.body_done() || proxy_.is_draining()) keep_alive_ = false;
+    if (!caller_.body_done() || proxy_.is_draining(listener_)) keep_alive_ = false;
     const OwnAnswer answer{
         .status = status,
         .reason = reason,
@@ -318,22 +320,34 @@ void Exchange::finish() {
     count_grpc();
     keep_record(took);
     if (!listener_.config.access_log) return;
-    proxy_.log().info(
-        "request",
-        {{"listener", listener_.config.name},
-         {"peer", buffers_.from->ip},
-         {"identity", buffers_.from->identity},
-         {"method", request_.method_text},
-         {"host", request_.host},
-         {"path", request_.path},
-         {"service",
-          service_ == nullptr ? std::string_view("-") : std::string_view(service_->name())},
-         {"endpoint", buffers_.endpoint},
-         {"status", status_},
-         {"attempts", attempts_},
-         {"ms", std::chrono::duration<double, std::milli>(took).count()},
-         {"outcome", outcome_.empty() && client_gone_ ? "client_gone" : outcome_},
-         {"traceparent", buffers_.traceparent}}
+    const bool failed = status_ == 0 || status_ >= 500;
+    proxy_.log_access(failed, took, [&](AccessLog::Worker& log, double share) {
+        write_access(log, share, took);
+    });
+}
+
+void Exchange::write_access(AccessLog::Worker& log, double share, Duration took) const {
+    const std::array<core::LogField, 15> fields = {{
+        {"listener", listener_.config.name},
+        {"peer", buffers_.from->ip},
+        {"identity", buffers_.from->identity},
+        {"method", request_.method_text},
+        {"host", request_.host},
+        {"path", request_.path},
+        {"service", service_ == nullptr ? std::string_view("-") : std::string_view(service_->name())
+        },
+        {"endpoint", buffers_.endpoint},
+        {"status", status_},
+        {"attempts", attempts_},
+        {"ms", std::chrono::duration<double, std::milli>(took).count()},
+        {"outcome", outcome_.empty() && client_gone_ ? "client_gone" : outcome_},
+        {"traceparent", buffers_.traceparent},
+        {"request_id", request_.value(Header::x_request_id)},
+        {"sample", share},
+    }};
+    log.write(
+        proxy_.loop().wall_now(),
+        {.event = "request", .fields = fields.data(), .field_count = fields.size()}
     );
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "core/hash.h"
 #include "metrics/names.h"
@@ -125,11 +126,11 @@ io::Task<Result<std::string>> TcpSession::read_server_name() {
 io::Task<void> TcpSession::serve() {
     policy::ServicePolicies& service = *service_;
     io::Loop& loop = proxy_.loop();
-    const Instant deadline = loop.now() + service.policy().deadline;
+    const Instant deadline = loop.now() + service.policy()->deadline;
     policy::CallState call{resilience::Deadline(deadline)};
-    if (service.policy().affinity.by == AffinityConfig::Kind::address)
+    if (service.policy()->affinity.by == AffinityConfig::Kind::address)
         call.hash = core::hash64(info_.ip);
-    call.caller = caller_of(service.call_limits(), info_);
+    call.caller = caller_of(*service.call_limits(), info_);
     for (;;) {
         auto begun = service.begin_attempt(call, loop.now());
         if (const auto* none = std::get_if<policy::NoEndpoint>(&begun)) {
@@ -258,19 +259,26 @@ void TcpSession::finish() {
     proxy_.shared().metrics.counter(family, {service, outcome_}, proxy_.shard()).add();
     if (!listener_.config.access_log) return;
     const Duration took = proxy_.loop().now() - started_;
-    proxy_.log().info(
-        "connection",
-        {{"listener", listener_.config.name},
-         {"peer", info_.ip},
-         {"identity", info_.identity},
-         {"service", service},
-         {"endpoint", endpoint_},
-         {"bytes_up", up_},
-         {"bytes_down", down_},
-         {"ms", std::chrono::duration<double, std::milli>(took).count()},
-         {"outcome", outcome_},
-         {"why", why_}}
-    );
+    // A reset is what a session shows that came to nothing.
+    proxy_.log_access(!why_.empty(), took, [&](AccessLog::Worker& log, double share) {
+        const std::array<core::LogField, 11> fields = {{
+            {"listener", listener_.config.name},
+            {"peer", info_.ip},
+            {"identity", info_.identity},
+            {"service", service},
+            {"endpoint", endpoint_},
+            {"bytes_up", up_},
+            {"bytes_down", down_},
+            {"ms", std::chrono::duration<double, std::milli>(took).count()},
+            {"outcome", outcome_},
+            {"why", why_},
+            {"sample", share},
+        }};
+        log.write(
+            proxy_.loop().wall_now(),
+            {.event = "connection", .fields = fields.data(), .field_count = fields.size()}
+        );
+    });
 }
 
 }  // namespace datapunk::mesh::proxy

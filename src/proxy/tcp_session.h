@@ -27,6 +27,8 @@ class TcpSession : public core::ListNode {
 
     io::Task<void> run();
 
+    bool is_of(const ListenerState& listener) const noexcept { return &listener_ == &listener; }
+
     // Counts what has been moved since the last time.
     void count_bytes();
     // Ends it as a break-off.

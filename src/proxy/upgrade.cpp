@@ -6,6 +6,7 @@
 // believes less can be made to relay requests that it has never looked at.
 
 #include <algorithm>
+#include <array>
 
 #include "core/strings.h"
 #include "metrics/names.h"
@@ -67,7 +68,7 @@ void Exchange::read_upgrade() {
     if (is_extended_connect()) {
         websocket_key_ = new_websocket_key(proxy_.loop().rng());
     } else if (request_.method != Method::get || count_of(request_, kWebSocketKey) != 1) {
-        upgrade_ = {};
+        upgrade_.clear();
     }
 }
 
@@ -132,21 +133,30 @@ io::Task<io::RelayEnd> Exchange::relay_tunnel() {
     proxy_.shared()
         .metrics.counter(family, {service_->name(), upgrade_, how}, proxy_.shard())
         .add();
-    if (listener_.config.access_log) {
-        proxy_.log().info(
-            "upgraded",
-            {{"listener", listener_.config.name},
-             {"peer", buffers_.from->ip},
-             {"service", service_->name()},
-             {"endpoint", buffers_.endpoint},
-             {"protocol", upgrade_},
-             {"bytes_up", tunnel.up()},
-             {"bytes_down", tunnel.down()},
-             {"ms", std::chrono::duration<double, std::milli>(now() - answered_at_).count()},
-             {"outcome", how}}
-        );
-    }
+    if (listener_.config.access_log) write_access(tunnel, how);
     co_return end;
+}
+
+void Exchange::write_access(const Tunnel& tunnel, std::string_view how) {
+    const Duration took = now() - answered_at_;
+    proxy_.log_access(how != "finished", took, [&](AccessLog::Worker& log, double share) {
+        const std::array<core::LogField, 10> fields = {{
+            {"listener", listener_.config.name},
+            {"peer", buffers_.from->ip},
+            {"service", service_->name()},
+            {"endpoint", buffers_.endpoint},
+            {"protocol", upgrade_},
+            {"bytes_up", tunnel.up()},
+            {"bytes_down", tunnel.down()},
+            {"ms", std::chrono::duration<double, std::milli>(took).count()},
+            {"outcome", how},
+            {"sample", share},
+        }};
+        log.write(
+            proxy_.loop().wall_now(),
+            {.event = "upgraded", .fields = fields.data(), .field_count = fields.size()}
+        );
+    });
 }
 
 }  // namespace datapunk::mesh::proxy

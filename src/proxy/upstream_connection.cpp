@@ -6,7 +6,8 @@ namespace datapunk::mesh::proxy {
 
 ConnectionSlot::ConnectionSlot(UpstreamUse& use, std::uint64_t& open) noexcept {
     if (ConnectionQuota* const quota = use.quota; quota != nullptr) {
-        if (quota->open.fetch_add(1, std::memory_order_relaxed) >= quota->max) {
+        if (quota->open.fetch_add(1, std::memory_order_relaxed) >=
+            quota->max.load(std::memory_order_relaxed)) {
             quota->open.fetch_sub(1, std::memory_order_relaxed);
             return;
         }

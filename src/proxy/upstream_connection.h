@@ -18,7 +18,7 @@ namespace datapunk::mesh::proxy {
 // The connections of one service, over all workers. Thread-safe.
 struct ConnectionQuota {
     std::atomic<std::uint32_t> open{0};
-    std::uint32_t max = 1024;
+    std::atomic<std::uint32_t> max{1024};
 };
 
 // Where one worker counts one service's connections. Outlives them.

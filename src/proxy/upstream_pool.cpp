@@ -98,7 +98,7 @@ ConnectionSlot UpstreamPool::slot_for(UpstreamUse& use) {
 Error UpstreamPool::no_slot(const UpstreamUse& use) {
     return {
         .code = Code::exhausted,
-        .what = fmt::format("all {} connections of the service are in use", use.quota->max)
+        .what = fmt::format("all {} connections of the service are in use", use.quota->max.load())
     };
 }
 

@@ -34,6 +34,13 @@ AdaptiveLimiter::AdaptiveLimiter(
       limit_(std::clamp<double>(kInitial, min, max)),
       until_probe_(kFirstProbe) {}
 
+void AdaptiveLimiter::set_bounds(std::uint32_t min, std::uint32_t max) noexcept {
+    min_ = min;
+    max_ = max;
+    limit_ = clamped(limit_);
+    if (draining_ > 0 || measuring_ > 0) probe_limit_ = clamped(probe_limit_);
+}
+
 double AdaptiveLimiter::clamped(double limit) const noexcept {
     return std::clamp(limit, min_, max_);
 }

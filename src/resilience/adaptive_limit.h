@@ -67,6 +67,11 @@ class AdaptiveLimiter {
     // 1 <= min <= max.
     AdaptiveLimiter(AdaptiveLimit kind, std::uint32_t min, std::uint32_t max, std::uint64_t seed);
 
+    // Other bounds from now on; what it has learned stays. 1 <= min <= max.
+    void set_bounds(std::uint32_t min, std::uint32_t max) noexcept;
+
+    AdaptiveLimit kind() const noexcept { return kind_; }
+
     // In force now; lower during a probe.
     std::uint32_t limit() const noexcept;
 
@@ -89,8 +94,8 @@ class AdaptiveLimiter {
     double clamped(double limit) const noexcept;
 
     const AdaptiveLimit kind_;
-    const double min_;
-    const double max_;
+    double min_;
+    double max_;
     core::Rng rng_;
     double limit_;
     double base_ = 0;     // nanoseconds

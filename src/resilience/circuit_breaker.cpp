@@ -1,6 +1,7 @@
 #include "resilience/circuit_breaker.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace datapunk::mesh::resilience {
 
@@ -47,6 +48,8 @@ std::string_view to_string(BreakerReason reason) noexcept {
             return "opened elsewhere";
         case BreakerReason::forced:
             return "forced";
+        case BreakerReason::configured:
+            return "configured";
     }
     return "unknown";
 }
@@ -54,6 +57,33 @@ std::string_view to_string(BreakerReason reason) noexcept {
 CircuitBreaker::CircuitBreaker(const CircuitBreakerConfig& config)
     : config_(config), window_(config), open_for_(config.open_for), closed_since_(Instant::min()) {
     force(config.force, Instant::min());
+}
+
+void CircuitBreaker::reconfigure(
+    const CircuitBreakerConfig& config, Instant now, BreakerTransition* changed
+) {
+    const CircuitBreakerConfig before = std::exchange(config_, config);
+    window_.reconfigure(config, now);
+    if (open_for_ == before.open_for) open_for_ = config.open_for;
+    open_for_ = std::clamp(open_for_, config.open_for, config.open_max);
+    if (forced_ == BreakerForce::none) {
+        if (config.enabled != before.enabled) {
+            if (changed != nullptr && state_ != BreakerState::closed) {
+                *changed = {
+                    .from = state_,
+                    .to = BreakerState::closed,
+                    .reason = BreakerReason::configured,
+                };
+            }
+            enter(BreakerState::closed, now);
+            open_for_ = config.open_for;
+        } else if (state_ == BreakerState::open) {
+            open_until_ = std::min(open_until_, add(now, config.open_max));
+        } else if (ramp_since_ != kNever && config.ramp == Duration::zero()) {
+            end_ramp(changed);
+        }
+    }
+    if (config.force != before.force && forced_ == before.force) force(config.force, now, changed);
 }
 
 CircuitBreaker::Permit CircuitBreaker::try_acquire(

@@ -53,6 +53,7 @@ enum class BreakerReason : std::uint8_t {
     ramped,            // ramping -> closed
     told,              // closed -> half_open: others found it failing
     forced,            // an operator said so
+    configured,        // switched on or off by a change of its configuration
 };
 
 std::string_view to_string(BreakerState state) noexcept;
@@ -84,6 +85,13 @@ class CircuitBreaker {
 
     // `config` has passed check(ServicePolicy).
     explicit CircuitBreaker(const CircuitBreakerConfig& config);
+
+    // Other rules from now on. State, window and the length of the next trip stay, cut to what the
+    // new rules allow; switched on or off it begins afresh. An operator's word stays, unless it was
+    // the configuration's.
+    void reconfigure(
+        const CircuitBreakerConfig& config, Instant now, BreakerTransition* changed = nullptr
+    );
 
     // May a call go out at `now`? `changed`, here and below, is written if the state changed.
     [[nodiscard]] Permit try_acquire(Instant now, BreakerTransition* changed = nullptr) noexcept;

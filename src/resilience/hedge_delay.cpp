@@ -12,7 +12,12 @@ constexpr double kSamplesBeyond = 5;
 }  // namespace
 
 HedgeDelay::HedgeDelay(const HedgeConfig& config) noexcept
-    : share_(config.percentile / 100), fixed_(config.delay) {}
+    : share_(config.percentile / 100), fixed_ns_(config.delay.count()) {}
+
+void HedgeDelay::reconfigure(const HedgeConfig& config) noexcept {
+    share_.store(config.percentile / 100, std::memory_order_relaxed);
+    fixed_ns_.store(config.delay.count(), std::memory_order_relaxed);
+}
 
 std::size_t HedgeDelay::bucket_of(Duration time) noexcept {
     const auto ns = static_cast<std::uint64_t>(std::max<std::int64_t>(0, time.count()));
@@ -38,7 +43,8 @@ void HedgeDelay::censored(Duration after, unsigned stripe) noexcept {
 }
 
 std::optional<Duration> HedgeDelay::delay() const noexcept {
-    if (fixed_ > Duration::zero()) return fixed_;
+    const std::int64_t fixed_ns = fixed_ns_.load(std::memory_order_relaxed);
+    if (fixed_ns > 0) return Duration(fixed_ns);
     const std::int64_t ns = delay_ns_.load(std::memory_order_relaxed);
     if (ns == 0) return std::nullopt;
     return Duration(ns);
@@ -68,6 +74,7 @@ void HedgeDelay::tick(Instant now) noexcept {
 }
 
 std::optional<Duration> HedgeDelay::estimate() const noexcept {
+    const double share = share_.load(std::memory_order_relaxed);
     Counts<std::uint64_t> sums;
     double out = 0;  // samples that are still out when a bucket begins
     for (const auto& slice : slices_) {
@@ -78,7 +85,7 @@ std::optional<Duration> HedgeDelay::estimate() const noexcept {
             out += slice.censored[i];
         }
     }
-    if (out * (1 - share_) < kSamplesBeyond) return std::nullopt;
+    if (out * (1 - share) < kSamplesBeyond) return std::nullopt;
     double survived = 1;
     std::size_t longest = 0;
     for (std::size_t i = 0; i < kBuckets && out > 0; ++i) {
@@ -86,7 +93,7 @@ std::optional<Duration> HedgeDelay::estimate() const noexcept {
         const auto others = static_cast<double>(sums.censored[i]);
         if (answers + others > 0) longest = i;
         survived *= 1 - answers / out;
-        if (1 - survived >= share_) break;
+        if (1 - survived >= share) break;
         out -= answers + others;
     }
     return std::max(kDelayMin, upper_border(longest));

@@ -38,6 +38,9 @@ class HedgeDelay {
     // `config` has passed check(ServicePolicy).
     explicit HedgeDelay(const HedgeConfig& config) noexcept;
 
+    // What was measured stays.
+    void reconfigure(const HedgeConfig& config) noexcept;
+
     // Any `stripe` will do; a number of the thread's own shares no written line.
     void completed(Duration latency, unsigned stripe = 0) noexcept;
     void censored(Duration after, unsigned stripe = 0) noexcept;
@@ -70,8 +73,8 @@ class HedgeDelay {
     static Duration upper_border(std::size_t bucket) noexcept;
     std::optional<Duration> estimate() const noexcept;
 
-    const double share_;  // of the answers that have come
-    const Duration fixed_;
+    std::atomic<double> share_;  // of the answers that have come
+    std::atomic<std::int64_t> fixed_ns_;
     std::array<Stripe, kStripes> stripes_{};
     std::atomic<std::int64_t> delay_ns_{0};  // 0: not known
 

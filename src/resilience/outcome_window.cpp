@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace datapunk::mesh::resilience {
 
@@ -22,6 +23,44 @@ OutcomeWindow::OutcomeWindow(const CircuitBreakerConfig& config)
     slice_ = std::max(config.window_time / kSlices, Duration(1));
     slices_.resize(kSlices);
     newest_ = std::numeric_limits<std::int64_t>::min() / 2;  // before any clock
+}
+
+void OutcomeWindow::reconfigure(const CircuitBreakerConfig& config, Instant now) {
+    OutcomeWindow fresh(config);
+    if (fresh.ring_calls_ == ring_calls_ && fresh.slice_ == slice_) return;
+    if (fresh.ring_calls_ != 0 && ring_calls_ != 0) fresh.copy_ring(*this);
+    if (fresh.slice_ != Duration::zero() && slice_ != Duration::zero()) {
+        advance(now);
+        fresh.advance(now);
+        fresh.copy_slices(*this);
+    }
+    *this = std::move(fresh);
+}
+
+// Oldest first, so that the newest are those that stay.
+void OutcomeWindow::copy_ring(const OutcomeWindow& from) noexcept {
+    const std::uint32_t oldest = from.sum_.calls < from.ring_calls_ ? 0 : from.ring_at_;
+    for (std::uint32_t i = 0; i < from.sum_.calls; ++i) {
+        const std::uint32_t at = (oldest + i) % from.ring_calls_;
+        const std::uint64_t bits = from.ring_[at / kCallsPerWord] >> at % kCallsPerWord * 2;
+        add_to_ring((bits & kFailed) != 0, (bits & kSlow) != 0);
+    }
+}
+
+// Each slice goes where its middle is.
+void OutcomeWindow::copy_slices(const OutcomeWindow& from) noexcept {
+    for (std::int64_t old = from.newest_ - kSlices + 1; old <= from.newest_; ++old) {
+        const Sum& sum = from.slices_[static_cast<std::size_t>(old % kSlices + kSlices) % kSlices];
+        const Duration middle = old * from.slice_ + from.slice_ / 2;
+        const std::int64_t number = std::min(slice_of(Instant(middle)), newest_);
+        if (number <= newest_ - kSlices) continue;
+        Sum& slice = slices_[static_cast<std::size_t>(number % kSlices + kSlices) % kSlices];
+        for (Sum* one : {&slice, &sum_}) {
+            one->calls += sum.calls;
+            one->failures += sum.failures;
+            one->slow += sum.slow;
+        }
+    }
 }
 
 std::int64_t OutcomeWindow::slice_of(Instant at) const noexcept {

@@ -32,6 +32,10 @@ class OutcomeWindow {
     // `config` has passed check(ServicePolicy). Disabled: remembers nothing.
     explicit OutcomeWindow(const CircuitBreakerConfig& config);
 
+    // As if it had been made so; what it remembers stays as far as it fits in, if the kind of
+    // window stays the same.
+    void reconfigure(const CircuitBreakerConfig& config, Instant now);
+
     // Forgets what is too old for `now`. By calls nothing ever is.
     void advance(Instant now) noexcept;
     void add(bool failed, bool slow, Instant at) noexcept;
@@ -52,6 +56,8 @@ class OutcomeWindow {
 
     std::int64_t slice_of(Instant at) const noexcept;
     void add_to_ring(bool failed, bool slow) noexcept;
+    void copy_ring(const OutcomeWindow& from) noexcept;
+    void copy_slices(const OutcomeWindow& from) noexcept;
     void drop(Sum& slice) noexcept;
 
     std::uint32_t ring_calls_;  // 0 = by time, or disabled

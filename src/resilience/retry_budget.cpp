@@ -20,27 +20,67 @@ double reserve_of(const RetryBudgetConfig& config) noexcept {
     return config.min_per_second * std::chrono::duration<double>(config.window).count();
 }
 
-std::shared_ptr<LeasedSlice> slice_of(const RetryBudgetConfig& config) {
+std::shared_ptr<LeasedSlice> leased_of(const RetryBudgetConfig& config) {
     if (!config.shared || config.min_per_second <= 0) return nullptr;
     return std::make_shared<LeasedSlice>(
         SliceConfig{.rate = config.min_per_second, .burst = std::max(1.0, reserve_of(config))}
     );
 }
 
+std::int64_t slice_of(const RetryBudgetConfig& config) noexcept {
+    return std::max<std::int64_t>(1, config.window.count() / RetryBudget::kSlices);
+}
+
 }  // namespace
 
 RetryBudget::RetryBudget(const RetryBudgetConfig& config)
-    : ratio_(config.ratio),
-      shared_(slice_of(config)),
-      reserve_(shared_ == nullptr ? reserve_of(config) : 0),
-      slice_ns_(std::max<std::int64_t>(1, config.window.count() / kSlices)) {}
+    : ratio_(config.ratio), reserve_(reserve_of(config)), slice_ns_(slice_of(config)) {
+    share(config);
+}
+
+// The reserve is leased, or it is our own.
+void RetryBudget::share(const RetryBudgetConfig& config) {
+    const LeasedSlice* const before = shared_.load(std::memory_order_relaxed);
+    auto leased = leased_of(config);
+    if (leased != nullptr && before != nullptr && before->config() == leased->config()) {
+        reserve_.store(0, std::memory_order_relaxed);
+        return;
+    }
+    shared_.store(leased.get(), std::memory_order_release);
+    if (leased == nullptr) return;
+    reserve_.store(0, std::memory_order_relaxed);
+    leased_.push_back(std::move(leased));
+}
+
+std::shared_ptr<LeasedSlice> RetryBudget::shared_reserve() const {
+    return shared_.load() == nullptr ? nullptr : leased_.back();
+}
+
+void RetryBudget::reconfigure(const RetryBudgetConfig& config, Instant now) {
+    ratio_.store(config.ratio, std::memory_order_relaxed);
+    reserve_.store(reserve_of(config), std::memory_order_relaxed);
+    share(config);
+    if (slice_of(config) == slice_ns_.load(std::memory_order_relaxed)) return;
+    const std::uint64_t before = tick(now);
+    slice_ns_.store(slice_of(config), std::memory_order_relaxed);
+    const std::uint64_t after = tick(now);
+    const auto carry = [before, after](Slices& slices) {
+        const std::uint64_t sum = std::min(slices.sum(before), kCountMask);
+        for (Word& word : slices.words) word.store(0, std::memory_order_relaxed);
+        slices.words[after % kSlices].store(after << kCountBits | sum, std::memory_order_relaxed);
+    };
+    carry(withdrawals_);
+    for (Slices& stripe : deposits_) carry(stripe);
+}
 
 void RetryBudget::deposit(Instant now, unsigned stripe, std::uint32_t calls) noexcept {
     deposits_[stripe % kStripes].add(tick(now), calls);
 }
 
 bool RetryBudget::try_withdraw(Instant now) noexcept {
-    return withdraw_own(now) || (shared_ != nullptr && shared_->try_take());
+    if (withdraw_own(now)) return true;
+    LeasedSlice* const shared = shared_.load(std::memory_order_acquire);
+    return shared != nullptr && shared->try_take();
 }
 
 bool RetryBudget::withdraw_own(Instant now) noexcept {
@@ -62,31 +102,35 @@ bool RetryBudget::take_back(Word& word, std::uint64_t tick) noexcept {
 void RetryBudget::give_back(Instant now) noexcept {
     const std::uint64_t at = tick(now);
     if (take_back(withdrawals_.words[at % kSlices], at)) return;
-    if (shared_ != nullptr) shared_->give_back();
+    LeasedSlice* const shared = shared_.load(std::memory_order_acquire);
+    if (shared != nullptr) shared->give_back();
 }
 
 bool RetryBudget::has_half(Instant now) const noexcept {
     const std::uint64_t at = tick(now);
     const double all = capacity(at);
     if (all > 0 && balance(at) >= all / 2) return true;
-    return shared_ != nullptr && static_cast<double>(shared_->held()) >= shared_->in_hand() / 2;
+    const LeasedSlice* const shared = shared_.load(std::memory_order_acquire);
+    return shared != nullptr && static_cast<double>(shared->held()) >= shared->in_hand() / 2;
 }
 
 double RetryBudget::available(Instant now) const noexcept {
     const double own = std::max(0.0, balance(tick(now)));
-    return shared_ == nullptr ? own : own + static_cast<double>(shared_->held());
+    const LeasedSlice* const shared = shared_.load(std::memory_order_acquire);
+    return shared == nullptr ? own : own + static_cast<double>(shared->held());
 }
 
 std::uint64_t RetryBudget::tick(Instant now) const noexcept {
     const std::int64_t ns = std::max<std::int64_t>(0, now.time_since_epoch().count());
-    return static_cast<std::uint64_t>(ns / slice_ns_) & kTickMask;
+    return static_cast<std::uint64_t>(ns / slice_ns_.load(std::memory_order_relaxed)) & kTickMask;
 }
 
 // With nothing withdrawn.
 double RetryBudget::capacity(std::uint64_t tick) const noexcept {
     std::uint64_t calls = 0;
     for (const Slices& stripe : deposits_) calls += stripe.sum(tick);
-    return reserve_ + ratio_ * static_cast<double>(calls);
+    return reserve_.load(std::memory_order_relaxed) +
+           ratio_.load(std::memory_order_relaxed) * static_cast<double>(calls);
 }
 
 double RetryBudget::balance(std::uint64_t tick) const noexcept {

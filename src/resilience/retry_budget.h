@@ -28,6 +28,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "resilience/leased_slice.h"
 
@@ -41,6 +42,11 @@ class RetryBudget {
     // `config` has passed check(ServicePolicy).
     explicit RetryBudget(const RetryBudgetConfig& config);
 
+    // Other rules from now on; what was deposited and withdrawn stays. Over another window it
+    // counts as done just now, and what threads do in the same moment may be forgotten. One thread
+    // at a time.
+    void reconfigure(const RetryBudgetConfig& config, Instant now);
+
     // Once per call (its first attempt), or once for several. Any `stripe` will do.
     void deposit(Instant now, unsigned stripe = 0, std::uint32_t calls = 1) noexcept;
     // Once per retry or hedge; false = there is no token, do not send it.
@@ -53,7 +59,8 @@ class RetryBudget {
     double available(Instant now) const noexcept;
 
     // Of the reserve that all processes share; null: it is not shared.
-    const std::shared_ptr<LeasedSlice>& shared_reserve() const noexcept { return shared_; }
+    // Not while it is reconfigured.
+    std::shared_ptr<LeasedSlice> shared_reserve() const;
 
   private:
     // Slice number in the high bits, count in the low ones. 2^36 calls per slice; slice numbers go
@@ -68,16 +75,18 @@ class RetryBudget {
         std::uint64_t sum(std::uint64_t tick) const noexcept;
     };
 
+    void share(const RetryBudgetConfig& config);
     bool withdraw_own(Instant now) noexcept;
     std::uint64_t tick(Instant now) const noexcept;
     double capacity(std::uint64_t tick) const noexcept;
     double balance(std::uint64_t tick) const noexcept;
     static bool take_back(Word& word, std::uint64_t tick) noexcept;
 
-    double ratio_;
-    std::shared_ptr<LeasedSlice> shared_;
-    double reserve_;         // tokens; 0 if they are shared
-    std::int64_t slice_ns_;  // positive
+    std::atomic<double> ratio_;
+    std::atomic<double> reserve_;                       // tokens; 0 if they are shared
+    std::atomic<std::int64_t> slice_ns_;                // positive
+    std::atomic<LeasedSlice*> shared_{nullptr};         // the last of those that were
+    std::vector<std::shared_ptr<LeasedSlice>> leased_;  // reconfigure()'s
     Slices withdrawals_;
     std::array<Slices, kStripes> deposits_;
 };

@@ -172,5 +172,26 @@ TEST(RetryBudget, WithoutAReserveThereIsNothingToShare) {
     EXPECT_EQ(own.shared_reserve(), nullptr);
 }
 
+TEST(RetryBudget, ItsReserveIsSharedOrNotFromOneMomentToTheNext) {
+    RetryBudgetConfig config{.ratio = 0, .min_per_second = 3};
+    RetryBudget budget(config);
+    const Instant now{};
+    config.shared = true;
+    budget.reconfigure(config, now);
+    const auto leased = budget.shared_reserve();
+    ASSERT_NE(leased, nullptr);
+    EXPECT_EQ(drain(budget, now), 1) << "what a slice begins with, and no reserve of its own";
+    config.ratio = 0.5;
+    budget.reconfigure(config, now);
+    EXPECT_EQ(budget.shared_reserve(), leased) << "the same tokens";
+    config.min_per_second = 5;
+    budget.reconfigure(config, now);
+    EXPECT_EQ(budget.shared_reserve()->config(), (SliceConfig{.rate = 5, .burst = 50}));
+    config.shared = false;
+    budget.reconfigure(config, now);
+    EXPECT_EQ(budget.shared_reserve(), nullptr);
+    EXPECT_EQ(drain(budget, now), 50);
+}
+
 }  // namespace
 }  // namespace datapunk::mesh::resilience

@@ -57,7 +57,7 @@ class Grpc(Scenario):
                 fail(b'%d' % code, timeout=10)
             self.assertEqual(raised.exception.code().value[0], code)
             self.assertRegex(raised.exception.details(), r'no \d')
-        for outcome in ('success', 'server error'):
+        for outcome in ('success', 'server_error'):
             until(lambda outcome=outcome: self.agent.metric('mesh_attempts_total', outcome=outcome) == 2, what=outcome)
         with self.assertRaises(grpc.RpcError) as raised:
             channel.unary_unary('/test.Echo/Nothing')(b'', timeout=10)

@@ -207,7 +207,13 @@ Result<T> call_with(Runner&& run, Function&& function) {
 class DATAPUNK_MESH_API Service {
   public:
     const std::string& name() const noexcept;
-    const ServicePolicy& policy() const noexcept;
+    // In force now.
+    ServicePolicy policy() const;
+    // Another one from now on, for every holder of the service. Calls in flight and waiting,
+    // latency averages, breakers, ejections and the retry budget go on as they stand; what is
+    // switched off ends, what is switched on begins afresh. Any thread, also while calls run.
+    // Code::invalid: the error names every field that is out of its range, and nothing has changed.
+    Result<> set_policy(const ServicePolicy& policy) const;
 
     // An operator's word: the service's breaker, or that of one of its endpoints, stays open or
     // closed whatever is measured; `none` lets it begin afresh. Code::not_found: no such endpoint.

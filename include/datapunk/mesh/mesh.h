@@ -137,6 +137,8 @@ class DATAPUNK_MESH_API ServiceMesh {
     Result<Service> service(std::string_view name);
     // Under a policy of its own. Code::conflict if the service is already in use under another.
     Result<Service> service(std::string_view name, const ServicePolicy& policy);
+    // Another policy for a service, whether it is in use already or not: Service::set_policy().
+    Result<> set_policy(std::string_view name, const ServicePolicy& policy);
 
     // The same as on the Service, with a look-up of the name (~20 ns).
     Result<Lease> get_service_instance(std::string_view name);
