@@ -1,83 +1,15 @@
 #include "io/frame_pool.h"
 
-#include <array>
-#include <new>
+#include "core/block_pool.h"
 
 namespace datapunk::mesh::io {
 
-namespace {
-
-#if !defined(__has_feature)
-#define __has_feature(x) 0
-#endif
-
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-constexpr bool kPooling = false;  // let the sanitizer see every frame's life
-#else
-constexpr bool kPooling = true;
-#endif
-
-constexpr std::size_t kClassBytes = 64;
-constexpr std::size_t kClasses = 64;           // frames up to 4 KiB; larger ones are rare
-constexpr std::size_t kKeptPerClassMax = 512;  // a burst's memory goes back to the heap
-
-struct Block {
-    Block* next;
-};
-
-// Trivially destroyed, so that frames freed while the thread ends still find it; the guard empties
-// it. (A destructor of its own could not say "closed": stores into a dying object are dropped.)
-struct Pool {
-    std::array<Block*, kClasses> head{};
-    std::array<std::size_t, kClasses> count{};
-    bool guarded = false;
-    bool closed = false;
-};
-
-constinit thread_local Pool pool;
-
-struct Guard {
-    ~Guard() {
-        pool.closed = true;
-        for (Block*& list : pool.head) {
-            while (list != nullptr) {
-                Block* next = list->next;
-                ::operator delete(list);
-                list = next;
-            }
-        }
-    }
-};
-
-void guard_pool() {
-    thread_local const Guard guard;
-    pool.guarded = true;
-}
-
-}  // namespace
-
 void* allocate_frame(std::size_t bytes) {
-    const std::size_t at = (bytes - 1) / kClassBytes;
-    if (!kPooling || at >= kClasses) return ::operator new(bytes);
-    if (Block* block = pool.head[at]; block != nullptr) {
-        pool.head[at] = block->next;
-        --pool.count[at];
-        return block;
-    }
-    return ::operator new((at + 1) * kClassBytes);
+    return core::allocate_block(bytes);
 }
 
 void free_frame(void* frame, std::size_t bytes) noexcept {
-    const std::size_t at = (bytes - 1) / kClassBytes;
-    if (!kPooling || at >= kClasses || pool.closed || pool.count[at] >= kKeptPerClassMax) {
-        ::operator delete(frame);
-        return;
-    }
-    if (!pool.guarded) guard_pool();
-    auto* block = static_cast<Block*>(frame);
-    block->next = pool.head[at];
-    pool.head[at] = block;
-    ++pool.count[at];
+    core::free_block(frame, bytes);
 }
 
 }  // namespace datapunk::mesh::io

@@ -6,18 +6,13 @@
 
 #include <atomic>
 
+#include "core/block_pool.h"
 #include "core/test_allocations.h"
 #include "io/tcp.h"
 #include "proxy/proxy.h"
 
 namespace datapunk::mesh::proxy {
 namespace {
-
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kFramesArePooled = false;  // io/frame_pool.cpp
-#else
-constexpr bool kFramesArePooled = true;
-#endif
 
 // Answers whatever comes in one read with `answer`.
 io::Task<void> serve(io::StreamPtr stream, std::string answer) {
@@ -71,46 +66,60 @@ io::Task<void> ask(
     out.done = true;
 }
 
-Counted run(const std::string& request, const std::string& answer, const std::string& end) {
+// A proxy with one service of one endpoint.
+struct OneService {
+    OneService(io::Network& network, io::Loop& loop, std::uint16_t to, const ServicePolicy& policy)
+        : api(services.add(std::make_unique<policy::ServicePolicies>(kName, policy, 1))),
+          proxy(
+              network,
+              {.routes = routes,
+               .services = services,
+               .metrics = metrics,
+               .log = {},
+               .pool = {},
+               .requests = &requests}
+          ) {
+        const ServiceEndpoint endpoint{
+            .id = "api-1", .service = kName, .host = "127.0.0.1", .port = to
+        };
+        api.update({.service = kName, .endpoints = {endpoint}, .index = 1}, loop.now());
+        at = *proxy.listen({.name = "in", .address = "127.0.0.1", .port = 0}, {});
+    }
+
+    static constexpr const char* kName = "api_service_of_a_long_name";
+    metrics::MetricRegistry metrics;
+    UpstreamServices services;
+    RequestLog requests;
+    policy::ServicePolicies& api;
+    std::shared_ptr<const routing::RouteTable> routes = std::make_shared<const routing::RouteTable>(
+        *routing::RouteTable::create({{.name = "all", .service = kName}})
+    );
+    Proxy proxy;
+    io::SocketAddress at;
+};
+
+// With `between` the calls go on to the endpoint over HTTP/2 and another proxy.
+Counted run(
+    const std::string& request,
+    const std::string& answer,
+    const std::string& end,
+    bool between = false
+) {
     auto loop = *io::EpollLoop::create();
     io::KernelNetwork network(*loop);
     auto listener = *network.listen(io::SocketAddress::loopback(0), {});
     io::TaskGroup tasks;
     tasks.spawn(accept(*listener, answer, tasks));
-
-    metrics::MetricRegistry metrics;
-    UpstreamServices services;
-    RequestLog requests;
-    auto& api = services.add(
-        std::make_unique<policy::ServicePolicies>("api_service_of_a_long_name", ServicePolicy{}, 1)
-    );
-    const ServiceEndpoint endpoint{
-        .id = "api-1",
-        .service = "api_service_of_a_long_name",
-        .host = "127.0.0.1",
-        .port = listener->local().port
-    };
-    api.update({.service = endpoint.service, .endpoints = {endpoint}, .index = 1}, loop->now());
-    const auto routes = std::make_shared<const routing::RouteTable>(
-        *routing::RouteTable::create({{.name = "all", .service = "api_service_of_a_long_name"}})
-    );
-    Proxy proxy(
-        network,
-        {.routes = routes,
-         .services = services,
-         .metrics = metrics,
-         .log = {},
-         .pool = {},
-         .requests = &requests}
-    );
-    const auto at = *proxy.listen({.name = "in", .address = "127.0.0.1", .port = 0}, {});
+    OneService back(network, *loop, listener->local().port, {});
+    OneService front(network, *loop, back.at.port, {.protocol = EndpointProtocol::http2});
+    OneService& first = between ? front : back;
     Counted counted;
-    tasks.spawn(ask(network, at, request, end, counted));
+    tasks.spawn(ask(network, first.at, request, end, counted));
     const Instant give_up = loop->now() + std::chrono::seconds(20);
     while (!counted.done && loop->now() < give_up) loop->turn(give_up);
     EXPECT_TRUE(counted.done);
-    EXPECT_EQ(proxy.pool().counters().created, 1U);
-    EXPECT_EQ(services.connections_of(api).open.load(), 1U);
+    EXPECT_EQ(first.proxy.pool().counters().created, 1U);
+    EXPECT_EQ(first.services.connections_of(first.api).open.load(), 1U);
     listener->close();
     tasks.cancel();
     return counted;
@@ -127,7 +136,7 @@ TEST(ProxyAllocation, ASmallGetOnKeptConnectionsAllocatesNothing) {
         "hello, world!"
     );
     EXPECT_EQ(counted.answers, 1'000);
-    if (kFramesArePooled) {
+    if (core::kBlocksArePooled) {
         EXPECT_EQ(counted.allocations, 0U) << "in 1,000 requests";
     }
 }
@@ -138,8 +147,21 @@ TEST(ProxyAllocation, ASmallPostAndAChunkedAnswerAllocateNothing) {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
             "0\r\n\r\n");
     EXPECT_EQ(counted.answers, 1'000);
-    if (kFramesArePooled) {
+    if (core::kBlocksArePooled) {
         EXPECT_EQ(counted.allocations, 0U) << "in 1,000 requests";
+    }
+}
+
+TEST(ProxyAllocation, ACallOverHttp2AllocatesNothing) {
+    const Counted counted = run(
+        "POST /a HTTP/1.1\r\n" + kFields + "Content-Length: 20\r\n\r\n" + std::string(20, 'x'),
+        "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nhello, world!",
+        "hello, world!",
+        true
+    );
+    EXPECT_EQ(counted.answers, 1'000);
+    if (core::kBlocksArePooled) {
+        EXPECT_EQ(counted.allocations, 0U) << "in 1,000 requests through two proxies";
     }
 }
 

@@ -4,6 +4,7 @@
 // request allocates nothing in steady state and an idle connection holds none. BufferShelf keeps
 // them between exchanges; one loop's object.
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
@@ -56,9 +57,18 @@ class BufferShelf {
 
     BufferShelf() { shelf_.reserve(kKeptMax); }
 
+    // Half of what has not been needed since the last time goes back to the heap. Call about once a
+    // second.
+    void sweep() {
+        shelf_.erase(shelf_.begin(), shelf_.begin() + static_cast<std::ptrdiff_t>(unused_ / 2));
+        unused_ = shelf_.size();
+    }
+
+    std::size_t size() const noexcept { return shelf_.size(); }
+
   private:
-    // ~10 KiB each; a burst's memory goes back to the heap.
-    static constexpr std::size_t kKeptMax = 64;
+    // ~10 KiB each.
+    static constexpr std::size_t kKeptMax = 512;
     // A collected body may have been larger: that memory is not kept.
     static constexpr std::size_t kBodyBytesKept = 16UL * 1024;
 
@@ -66,6 +76,7 @@ class BufferShelf {
         if (shelf_.empty()) return std::make_unique<ExchangeBuffers>();
         auto buffers = std::move(shelf_.back());
         shelf_.pop_back();
+        unused_ = std::min(unused_, shelf_.size());
         return buffers;
     }
 
@@ -76,6 +87,7 @@ class BufferShelf {
     }
 
     std::vector<std::unique_ptr<ExchangeBuffers>> shelf_;
+    std::size_t unused_ = 0;  // the fewest that lay here since the last sweep
 };
 
 }  // namespace datapunk::mesh::proxy

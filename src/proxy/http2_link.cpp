@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "http/input.h"
 #include "proxy/heads.h"
 #include "proxy/websocket.h"
@@ -36,19 +38,22 @@ Http2Link::Http2Link(
       wants_write_(stream_->loop()),
       idle_since_(stream_->loop().now()),
       busy_since_(stream_->loop().now()),
-      heard_at_(stream_->loop().now()) {
+      heard_at_(stream_->loop().now()),
+      settled_(stream_->loop()) {
     tasks_.spawn(write_loop());
     tasks_.spawn(read_loop());
 }
 
 void Http2Link::close() {
     is_over_ = true;
+    settled_.set();
     stream_->close();
 }
 
 void Http2Link::join(Http2Upstream& user) {
     if (users_.empty()) busy_since_ = loop().now();
     users_.push_back(user);
+    ++unsent_;
 }
 
 void Http2Link::leave() noexcept {
@@ -61,6 +66,7 @@ void Http2Link::leave() noexcept {
 // Nothing comes or goes any more.
 void Http2Link::end() {
     is_over_ = true;
+    settled_.set();
     users_.for_each([](Http2Upstream& user) { user.on_lost(); });
     stream_->close();
 }
@@ -105,8 +111,10 @@ io::Task<void> Http2Link::read_loop() {
         was_asked = false;
         const bool had_settings = session_.has_settings();
         const bool goes_on = session_.feed({block.data(), *got}, loop().now());
-        if (session_.has_settings() != had_settings)
+        if (session_.has_settings() != had_settings) {
             users_.for_each([](Http2Upstream& user) { user.on_news(); });
+            settled_.set();
+        }
         digest();
         schedule_write();
         // After its last stream an endpoint that said goodbye may be left.
@@ -142,6 +150,7 @@ Http2Upstream::Http2Upstream(std::shared_ptr<Http2Link> link)
 
 Http2Upstream::~Http2Upstream() {
     if (stream_ != nullptr) link_->session().release(*stream_, H2Error::cancel);
+    if (is_unsent_) link_->forget_unsent();
     unlink();
     link_->leave();
 }
@@ -192,6 +201,11 @@ Error Http2Upstream::gone() const {
     return {.code = Code::unavailable, .what = std::move(what), .source = Source::upstream};
 }
 
+void Http2Upstream::begin_stream(bool has_body) {
+    if (std::exchange(is_unsent_, false)) link_->forget_unsent();
+    if (!is_gone()) stream_ = link_->session().request(buffers_->fields, has_body);
+}
+
 io::Task<Result<>> Http2Upstream::send_request(UpstreamRequest request, Instant deadline) {
     buffers_ = &request.buffers;
     UpstreamHead how = request.how;
@@ -207,7 +221,7 @@ io::Task<Result<>> Http2Upstream::send_request(UpstreamRequest request, Instant 
     fill_trailers(buffers_->request_trailers, request.trailers);
     const bool has_body =
         !request.whole || !request.body.empty() || !request.trailers.empty() || !protocol_.empty();
-    if (!is_gone()) stream_ = link_->session().request(buffers_->fields, has_body);
+    begin_stream(has_body);
     if (stream_ == nullptr) {
         is_refused_ = true;
         co_return Error{

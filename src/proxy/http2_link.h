@@ -14,6 +14,7 @@
 #include <optional>
 #include <string>
 
+#include "core/block_pool.h"
 #include "core/intrusive_list.h"
 #include "io/loop.h"
 #include "io/network.h"
@@ -47,7 +48,16 @@ class Http2Link {
     Http2Link(const Http2Link&) = delete;
     Http2Link& operator=(const Http2Link&) = delete;
 
-    bool can_take() const noexcept { return !is_over_ && session_.can_request(); }
+    // One that has not heard the endpoint's SETTINGS is for the exchange it was made for alone: who
+    // begins more than they allow is refused.
+    bool can_take() const noexcept {
+        return !is_over_ && session_.has_settings() && session_.can_request(unsent_ + 1);
+    }
+
+    bool is_young() const noexcept { return !is_over_ && !session_.has_settings(); }
+
+    // The SETTINGS have come, or never will.
+    io::Event& settled() noexcept { return settled_; }
 
     bool is_over() const noexcept { return is_over_; }
 
@@ -70,6 +80,9 @@ class Http2Link {
     io::Event& wants_write() noexcept { return wants_write_; }
 
     void join(Http2Upstream& user);
+    // The user has begun its stream, or will not.
+    void forget_unsent() noexcept { --unsent_; }
+
     void leave() noexcept;
 
   private:
@@ -89,6 +102,8 @@ class Http2Link {
     Instant busy_since_;
     Instant heard_at_;
     bool is_over_ = false;
+    io::Event settled_;
+    std::size_t unsent_ = 0;  // users that have not begun their stream
     core::IntrusiveList<Http2Upstream> users_;
     io::TaskGroup tasks_;  // last: destroyed first
 };
@@ -97,6 +112,13 @@ class Http2Upstream final : public Upstream, public core::ListNode {
   public:
     explicit Http2Upstream(std::shared_ptr<Http2Link> link);
     ~Http2Upstream() override;
+
+    // One comes and goes with each request.
+    static void* operator new(std::size_t bytes) { return core::allocate_block(bytes); }
+
+    static void operator delete(void* memory, std::size_t bytes) noexcept {
+        core::free_block(memory, bytes);
+    }
 
     io::Task<Result<>> send_request(UpstreamRequest request, Instant deadline) override;
     io::Task<Result<>> send_piece(http::Piece piece, Trailers trailers, Instant deadline) override;
@@ -144,6 +166,7 @@ class Http2Upstream final : public Upstream, public core::ListNode {
     }
 
     Error gone() const;
+    void begin_stream(bool has_body);
     io::Task<void> learn_settings(Instant deadline);
     io::Task<Result<>> send(
         std::string_view bytes, bool last, bool with_trailers, Instant deadline
@@ -159,6 +182,7 @@ class Http2Upstream final : public Upstream, public core::ListNode {
     wire::http2::HeadBlock interim_;
     wire::http1::Reject why_ = wire::http1::Reject::none;
     Error error_;
+    bool is_unsent_ = true;
     bool is_refused_ = false;  // the link took no more streams
     bool is_closed_ = false;   // from here
     bool is_lost_ = false;

@@ -314,6 +314,23 @@ TEST(ProxyHttp2Upstream, ManyCallsShareOneConnection) {
     w.expect_at_rest();
 }
 
+// Nothing is known of the endpoint yet, not even how many streams it takes: none is begun to be
+// refused, and nobody's failure is counted.
+TEST(ProxyHttp2Upstream, ABurstAtAColdStartFindsAsManyConnectionsAsItNeeds) {
+    Chain w(kOneAttempt, 10);
+    w.a.script = [](int) -> Script { return {.bytes = kOk, .delay = milliseconds(20)}; };
+    {
+        Caller2 caller(w.world);
+        std::vector<H2Stream*> asked;
+        for (int i = 0; i < 75; ++i) asked.push_back(caller.ask(request()));
+        pass(w);
+        for (H2Stream* const stream : asked) EXPECT_EQ(caller.answer(stream).status, 200);
+    }
+    EXPECT_EQ(w.proxy.pool().counters().created, 8U);
+    EXPECT_EQ(w.api.view(w.world.loop().now()).endpoints[0].failures, 0U);
+    w.expect_at_rest();
+}
+
 TEST(ProxyHttp2Upstream, BodiesAndTrailersPassBothWays) {
     Chain w;
     w.a.script = [](int) -> Script {

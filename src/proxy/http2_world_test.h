@@ -177,7 +177,7 @@ inline void pass(RawWorld& w, Duration time = milliseconds(200)) {
 
 // Endpoints that speak HTTP/2: a second proxy is one.
 struct Chain : RawWorld {
-    explicit Chain(ServicePolicy front = kOneAttempt)
+    explicit Chain(ServicePolicy front = kOneAttempt, std::uint32_t streams_max = 100)
         : RawWorld(with_http2(front)),
           back_routes(std::make_shared<const routing::RouteTable>(
               *routing::RouteTable::create({{.name = "all", .service = "web"}})
@@ -196,7 +196,9 @@ struct Chain : RawWorld {
         ServiceEndpoint behind = a.endpoint();
         behind.service = "web";
         web.update({.service = "web", .endpoints = {behind}, .index = 1}, world.loop().now());
-        EXPECT_TRUE(back->listen({.name = "back", .address = "10.0.0.3", .port = 8080}, {}));
+        ListenerConfig config{.name = "back", .address = "10.0.0.3", .port = 8080};
+        config.streams_max = streams_max;
+        EXPECT_TRUE(back->listen(config, {}));
         const ServiceEndpoint through{
             .id = "api-1", .service = "api", .host = "10.0.0.3", .port = 8080
         };

@@ -411,6 +411,7 @@ io::Task<void> Proxy::sweep_loop() {
     for (;;) {
         co_await io::sleep_for(loop(), kSweepInterval);
         pool_.sweep();
+        shelf_.sweep();
         sweep_listeners();
         tcp_->sessions.for_each([](TcpSession& session) { session.count_bytes(); });
         tcp_->tunnels.for_each([](Tunnel& tunnel) { tunnel.count_bytes(); });

@@ -137,8 +137,12 @@ io::Task<Result<UpstreamPtr>> UpstreamPool::connect_stream(
         Links& links;
     };
     const Use in_use(links);  // sweep() leaves it
-    while (links.is_connecting && network_.loop().now() >= links.http1_until) {
-        const bool in_time = co_await links.made.wait(until);
+    for (;;) {
+        const std::shared_ptr<Http2Link> young = links.young();
+        const bool is_coming = young != nullptr || links.is_connecting;
+        if (!is_coming || network_.loop().now() < links.http1_until) break;
+        io::Event& next = young == nullptr ? links.made : young->settled();
+        const bool in_time = co_await next.wait(until);
         UpstreamPtr shared = take_stream(address, use);
         if (shared != nullptr) co_return std::move(shared);
         if (!in_time)
@@ -182,6 +186,12 @@ io::Task<Result<UpstreamPtr>> UpstreamPool::connect_stream(
     // The certificates may have been replaced meanwhile: then it carries this exchange only.
     if (dialled->tls_context == context) links.list.push_back(std::move(link));
     co_return std::move(made);
+}
+
+std::shared_ptr<Http2Link> UpstreamPool::Links::young() const {
+    const auto found =
+        std::find_if(list.begin(), list.end(), [](const auto& link) { return link->is_young(); });
+    return found == list.end() ? nullptr : *found;
 }
 
 bool UpstreamPool::close_longest_idle(const UpstreamUse& use) {

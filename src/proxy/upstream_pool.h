@@ -59,7 +59,8 @@ class UpstreamPool {
     // One on a connection that takes another, or nullptr. No waiting. Where TLS has agreed on
     // HTTP/1.1 instead: take_idle().
     UpstreamPtr take_stream(std::string_view address, const UpstreamUse& use);
-    // One on a new connection; who asks while one is being made waits for that. Where TLS agrees on
+    // One on a new connection; who asks while one is being made waits for that and for what
+    // the endpoint allows on it. Where TLS agrees on
     // HTTP/1.1 instead: that connection.
     io::Task<Result<UpstreamPtr>> connect_stream(
         std::string host, std::uint16_t port, Instant deadline, UpstreamUse& use
@@ -112,6 +113,9 @@ class UpstreamPool {
         Instant http1_until;    // TLS has agreed on HTTP/1.1: nobody waits for another's connection
         std::size_t users = 0;  // of this, in connect_stream()
         io::Event made;         // or not, but tried
+
+        // One whose SETTINGS have not come: who waits for it waits with others.
+        std::shared_ptr<Http2Link> young() const;
     };
 
     struct Dialled {

@@ -40,7 +40,7 @@ class AccessLog(Scenario):
         api.status = 503
         get(self.agent.url + '/failed')
         until(lambda: len(self.lines()) == 2)
-        self.assertEqual([line['path'] for line in self.lines()], ['/slow', '/failed'])
+        self.assertEqual({line['path'] for line in self.lines()}, {'/slow', '/failed'})  # in the order of each worker
 
     def test_rotation_under_load_loses_no_line(self):
         self.begin(self.origin('api'))

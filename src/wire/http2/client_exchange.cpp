@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/assert.h"
+#include "wire/http2/memory.h"
 
 namespace datapunk::mesh::wire::http2 {
 
@@ -172,7 +173,11 @@ ClientExchange::ClientExchange(ExchangeLimits limits) : limits_(limits) {
     // Unanswered pings and settings; nghttp2's default is 1000.
     nghttp2_option_set_max_outbound_ack(options.get(), 100);
     const CallbacksPtr callbacks = Callbacks::make();
-    MESH_ASSERT(nghttp2_session_client_new2(&session_, callbacks.get(), this, options.get()) == 0);
+    MESH_ASSERT(
+        nghttp2_session_client_new3(
+            &session_, callbacks.get(), this, options.get(), session_memory()
+        ) == 0
+    );
 }
 
 ClientExchange::~ClientExchange() {

@@ -20,11 +20,14 @@ namespace {
 
 constexpr std::size_t kFieldOverhead = 32;  // RFC 9113 10.5.1
 constexpr std::size_t kProtocolBytesMax = 32;
+// A larger head's memory is not kept for the next one.
+constexpr std::size_t kBytesKept = 4UL * 1024;
 
 }  // namespace
 
 void HeadBlock::clear() noexcept {
     text_.clear();
+    if (text_.capacity() > kBytesKept) text_.shrink_to_fit();
     entries_.clear();
     bytes_ = 0;
     over_ = Reject::none;

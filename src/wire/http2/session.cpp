@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "core/assert.h"
+#include "core/block_pool.h"
+#include "wire/http2/memory.h"
 #include "wire/http2/session_callbacks.h"
 
 namespace datapunk::mesh::wire::http2 {
@@ -21,7 +23,9 @@ constexpr double kFramesPerSecond = 100;
 constexpr std::size_t kContinuationsMax = 8;
 constexpr std::size_t kPrefaceBytes = 24;
 constexpr std::size_t kUnreadAcksMax = 100;
-constexpr std::size_t kShelfMax = 16;           // streams kept for the next one, ~1 KB each
+// Streams that a thread keeps for the next ones, ~1 KB each. Of all its sessions: an idle one holds
+// none.
+constexpr std::size_t kShelfMax = 256;
 constexpr std::size_t kBytesKept = 4UL * 1024;  // of a kept stream's buffers
 
 constexpr std::array<std::uint8_t, 8> kLifePing = {'l', 'i', 'f', 'e', 0, 0, 0, 0};
@@ -36,6 +40,11 @@ struct Deleter {
 };
 
 using OptionPtr = std::unique_ptr<nghttp2_option, Deleter<nghttp2_option, &nghttp2_option_del>>;
+
+std::vector<std::unique_ptr<H2Stream>>& thread_shelf() {
+    thread_local std::vector<std::unique_ptr<H2Stream>> shelf;
+    return shelf;
+}
 
 void shrink(std::string& buffer) {
     if (buffer.capacity() > kBytesKept) {
@@ -92,10 +101,11 @@ Session::Session(Role role, const SessionLimits& limits, Instant now)
     // Ours is stricter and says why.
     nghttp2_option_set_stream_reset_rate_limit(options.get(), 1'000'000, 1'000'000);
     const CallbacksPtr callbacks = SessionCallbacks::make();
+    nghttp2_mem* const memory = session_memory();
     const int rv =
         role == Role::server
-            ? nghttp2_session_server_new2(&session_, callbacks.get(), this, options.get())
-            : nghttp2_session_client_new2(&session_, callbacks.get(), this, options.get());
+            ? nghttp2_session_server_new3(&session_, callbacks.get(), this, options.get(), memory)
+            : nghttp2_session_client_new3(&session_, callbacks.get(), this, options.get(), memory);
     MESH_ASSERT(rv == 0);
     std::vector<nghttp2_settings_entry> settings = {
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, limits.stream_window},
@@ -127,11 +137,12 @@ Session::~Session() {
 
 H2Stream& Session::make_stream(std::int32_t id) {
     std::unique_ptr<H2Stream> stream;
-    if (shelf_.empty()) {
+    auto& shelf = thread_shelf();
+    if (shelf.empty()) {
         stream = std::make_unique<H2Stream>();
     } else {
-        stream = std::move(shelf_.back());
-        shelf_.pop_back();
+        stream = std::move(shelf.back());
+        shelf.pop_back();
     }
     stream->id_ = id;
     stream->place_ = all_.size();
@@ -346,12 +357,12 @@ void Session::interim(H2Stream& stream, const FieldList& fields) {
     );
 }
 
-bool Session::can_request() const noexcept {
+bool Session::can_request(std::size_t more) const noexcept {
     const std::uint32_t limit = std::min(
         nghttp2_session_get_remote_settings(session_, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS),
         limits_.streams_max
     );
-    return !is_going_ && abuse_ == Abuse::none && all_.size() < limit &&
+    return !is_going_ && abuse_ == Abuse::none && all_.size() + more <= limit &&
            nghttp2_session_check_request_allowed(session_) != 0;
 }
 
@@ -429,7 +440,8 @@ void Session::recycle(H2Stream& stream) {
     all_[stream.place_]->place_ = stream.place_;
     all_.pop_back();
     std::unique_ptr<H2Stream> done(&stream);
-    if (shelf_.size() >= kShelfMax) return;
+    auto& shelf = thread_shelf();
+    if (!core::kBlocksArePooled || shelf.size() >= kShelfMax) return;
     done->owner = nullptr;
     done->has_head_ = done->has_ended_ = done->is_closed_ = done->is_answered_ = false;
     done->is_all_sent_ = done->is_released_ = done->ended_with_head_ = false;
@@ -443,7 +455,7 @@ void Session::recycle(H2Stream& stream) {
     done->outgoing_ = {};
     done->outgoing_last_ = done->sent_end_ = false;
     done->sent_trailers_ = nullptr;
-    shelf_.push_back(std::move(done));
+    shelf.push_back(std::move(done));
 }
 
 void Session::announce_end() {

@@ -165,7 +165,8 @@ class Session {
     void interim(H2Stream& stream, const FieldList& fields);
     // A client's request; nullptr if the connection takes no more (see can_request()).
     H2Stream* request(const FieldList& fields, bool has_body);
-    bool can_request() const noexcept;
+    // May so many more be begun now?
+    bool can_request(std::size_t more = 1) const noexcept;
     // The next piece of a body; the one before is taken. It and the trailers stay good until
     // is_taken(), or release().
     void offer(
@@ -245,8 +246,7 @@ class Session {
     nghttp2_session* session_ = nullptr;
     std::string output_;
     core::IntrusiveList<H2Stream> changed_;
-    std::vector<std::unique_ptr<H2Stream>> shelf_;  // to be used again
-    std::vector<H2Stream*> all_;                    // owned
+    std::vector<H2Stream*> all_;  // owned
     std::uint64_t malformed_ = 0;
     std::unique_ptr<SessionPairs> pairs_;  // a list of fields as nghttp2 wants it
     // Where the peer's frames begin.
