@@ -81,6 +81,9 @@ bench: deps-test ## Measure against HAProxy, nginx and Consul, and the library a
 	@cmake --preset release -DMESH_TESTS=ON -DMESH_BENCH=ON --log-level=WARNING >/dev/null
 	@cmake --build $(RELEASE) -j $(JOBS) --target dpmesh benches
 	@bench/run.py --build $(RELEASE)
+	@bench/http2.py --build $(RELEASE)
+	@bench/edge.py --build $(RELEASE)
+	@bench/idle.py --build $(RELEASE)
 	@bench/registry.py --build $(RELEASE)
 
 .PHONY: strictness

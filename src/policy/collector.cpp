@@ -100,25 +100,25 @@ void ServiceCollector::update_endpoints(const ServiceView& view) {
     std::size_t healthy = 0;
     std::size_t ejected = 0;
     std::size_t forced = view.breaker.forced == BreakerForce::none ? 0 : 1;
-    decltype(endpoints_) endpoints;
+    // Both are sorted by id. The gauges of those that have gone are no longer shown.
+    auto at = endpoints_.begin();
     for (const EndpointView& endpoint : view.endpoints) {
         if (endpoint.is_leaving) continue;
         ++known;
         if (endpoint.health != Health::critical) ++healthy;
         if (endpoint.ejected_until) ++ejected;
         if (endpoint.breaker.forced != BreakerForce::none) ++forced;
-        auto kept = endpoints_.extract(endpoint.id);
-        if (kept.empty()) {
-            endpoints.emplace(
+        while (at != endpoints_.end() && at->first < endpoint.id) at = endpoints_.erase(at);
+        if (at == endpoints_.end() || at->first != endpoint.id) {
+            at = endpoints_.emplace_hint(
+                at,
                 endpoint.id,
                 EndpointGauges{
                     .breaker = registry_.gauge(names::kBreakerState, {service_, endpoint.id})
                 }
             );
-        } else {
-            endpoints.insert(std::move(kept));
         }
-        EndpointGauges& gauges = endpoints.at(endpoint.id);
+        EndpointGauges& gauges = (at++)->second;
         gauges.breaker.set(static_cast<double>(endpoint.breaker.state));
         if (!endpoint.latency_forecast || !endpoint.in_flight_forecast) continue;
         if (!gauges.latency_forecast) {
@@ -132,7 +132,7 @@ void ServiceCollector::update_endpoints(const ServiceView& view) {
         );
         gauges.in_flight_forecast->set(*endpoint.in_flight_forecast);
     }
-    endpoints_ = std::move(endpoints);  // the gauges of those that have gone are no longer shown
+    endpoints_.erase(at, endpoints_.end());
     degraded_.set(view.degraded_because.empty() ? 0 : 1);
     breaker_.set(static_cast<double>(view.breaker.state));
     breakers_forced_.set(static_cast<double>(forced));
