@@ -5,6 +5,7 @@
 #include "apps/build_info.h"
 #include "apps/discovery_settings.h"
 #include "apps/endpoint_query.h"
+#include "apps/listener_settings.h"
 #include "config/effective.h"
 #include "config/routes.h"
 #include "routing/route_table.h"
@@ -22,9 +23,7 @@ constexpr Duration kTick = std::chrono::seconds(1);
 Result<> check_startable(const config::Config& config) {
     if (auto usable = check_certificates(config); !usable) return usable;
     for (const auto& listener : config.listeners) {
-        for (const std::string& text : listener.proxy_protocol_from) {
-            if (auto range = io::parse_address_range(text); !range) return std::move(range).error();
-        }
+        if (auto made = listener_of(listener, nullptr); !made) return std::move(made).error();
     }
     std::vector<std::pair<std::string, std::string>> addresses = {
         {"admin.address", config.admin.address},

@@ -177,6 +177,7 @@ class Agent {
     metrics::MetricRegistry metrics_;
     Certificates certificates_;
     proxy::UpstreamServices services_;
+    proxy::LoopGuard loops_;  // outlives the workers
     proxy::RequestLog requests_;
     std::unique_ptr<proxy::AccessLog> access_log_;
     std::uint64_t access_written_ = 0;  // as counted last

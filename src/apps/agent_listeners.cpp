@@ -1,57 +1,12 @@
 // Agent: where callers connect: what the configuration says of listeners, as the workers want it.
 
 #include "apps/agent.h"
+#include "apps/listener_settings.h"
 #include "config/routes.h"
 #include "metrics/names.h"
 #include "routing/route_table.h"
 
 namespace datapunk::mesh::apps {
-
-namespace {
-
-proxy::ListenerTcp tcp_of(const config::ListenerSection& section) {
-    proxy::ListenerTcp tcp{
-        .is_on = section.protocol == config::ListenerProtocol::tcp,
-        .service = section.tcp.service,
-        .sni = {},
-        .duration_max = section.tcp.duration_max,
-        .send_proxy = static_cast<proxy::SendProxy>(section.tcp.send_proxy)
-    };
-    for (const auto& route : section.tcp.sni) tcp.sni.push_back({route.names, route.service});
-    return tcp;
-}
-
-proxy::ListenerConfig listener_of(
-    const config::ListenerSection& section, const Certificates::Slot& certificates
-) {
-    return {
-        .name = section.name,
-        .address = section.address,
-        .port = section.port,
-        .connections_max = section.limits.connections_max,
-        .head_bytes_max = section.limits.head_bytes_max,
-        .body_bytes_max = section.limits.body_bytes_max,
-        .streams_max = section.limits.streams_max,
-        .idle_timeout = section.idle_timeout,
-        .head_timeout = section.head_timeout,
-        .body_timeout = section.body_timeout,
-        .body_rate_min = section.limits.body_rate_min,
-        .access_log = section.access_log,
-        .tls =
-            {.contexts = certificates,
-             .handshake_timeout = section.tls.handshake_timeout,
-             .handshakes_max = section.tls.handshakes_max,
-             .allow = section.tls.allow},
-        .tcp = tcp_of(section),
-        .upgrade =
-            {.protocols = section.upgrade.protocols,
-             .idle_timeout = section.upgrade.idle_timeout,
-             .duration_max = section.upgrade.duration_max},
-        .proxy_from = {}
-    };
-}
-
-}  // namespace
 
 Result<std::shared_ptr<const routing::RouteTable>> Agent::route_table(const config::Config& config
 ) {
@@ -74,13 +29,7 @@ Result<Certificates::Slot> Agent::listener_certificates(const config::ListenerSe
 Result<proxy::ListenerConfig> Agent::listener_config(
     const config::ListenerSection& section, const Certificates::Slot& slot
 ) {
-    auto listener = listener_of(section, slot);
-    for (const std::string& text : section.proxy_protocol_from) {
-        auto range = io::parse_address_range(text);
-        if (!range) return std::move(range).error();
-        listener.proxy_from.push_back(*range);
-    }
-    return listener;
+    return listener_of(section, slot);
 }
 
 Result<> Agent::start_workers() {
@@ -102,7 +51,7 @@ Result<> Agent::start_workers() {
             .services = services_,
             .metrics = metrics_,
             .log = log_,
-            .pool = {},
+            .pool = {.loops = &loops_},
             .requests = &requests_,
             .access_log = access_log_.get()
         },

@@ -184,6 +184,7 @@ class Checks {
             listen_address(config_.listeners[i].address, at + ".address");
             listener_tls(config_.listeners[i].tls, at + ".tls");
             listener_tcp(config_.listeners[i], at);
+            listener_capture(config_.listeners[i], at + ".capture");
             listener_upgrade(config_.listeners[i].upgrade, at + ".upgrade.protocols");
         }
     }
@@ -195,7 +196,7 @@ class Checks {
                 fail(at + ".tcp", "has no effect with protocol: http", "set protocol: tcp");
             return;
         }
-        if (tcp.service.empty() && tcp.sni.empty())
+        if (tcp.service.empty() && tcp.sni.empty() && !listener.capture.enabled)
             fail(at + ".tcp.service", "must say where connections go");
         if (!tcp.service.empty()) tcp_service(tcp.service, at + ".tcp.service");
         for (std::size_t i = 0; i < tcp.sni.size(); ++i) {
@@ -203,6 +204,27 @@ class Checks {
             tcp_service(tcp.sni[i].service, path + ".service");
             if (tcp.sni[i].names.empty()) fail(path + ".names", "must have one at least");
             for (const std::string& name : tcp.sni[i].names) server_name(name, path + ".names");
+        }
+    }
+
+    void listener_capture(const ListenerSection& listener, const std::string& at) {
+        const ListenerCaptureSection& capture = listener.capture;
+        if (!capture.enabled) {
+            if (capture != ListenerCaptureSection())
+                fail(at, "has no effect while it is not enabled", "set " + at + ".enabled");
+            return;
+        }
+        // What would be passed on is no longer what the caller has said: its TLS ended here.
+        if (capture.pass_on && listener.tls.is_on())
+            fail(at + ".pass_on", "cannot be with certificates", "set " + at + ".pass_on: false");
+        if (listener.protocol != ListenerProtocol::tcp && !capture.destinations.empty())
+            fail(at + ".destinations", "has no effect with protocol: http: routes decide");
+        for (std::size_t i = 0; i < capture.destinations.size(); ++i) {
+            const std::string path = fmt::format("{}.destinations[{}]", at, i);
+            tcp_service(capture.destinations[i].service, path + ".service");
+            const auto& ports = capture.destinations[i].ports;
+            if (std::find(ports.begin(), ports.end(), 0) != ports.end())
+                fail(path + ".ports", "0 is no port");
         }
     }
 

@@ -99,6 +99,7 @@ std::set<std::string> tcp_services_of(const Config& config) {
         if (listener.protocol != ListenerProtocol::tcp) continue;
         if (!listener.tcp.service.empty()) names.insert(listener.tcp.service);
         for (const SniRouteSection& route : listener.tcp.sni) names.insert(route.service);
+        for (const auto& to : listener.capture.destinations) names.insert(to.service);
     }
     return names;
 }

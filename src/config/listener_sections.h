@@ -46,6 +46,21 @@ struct ListenerUpgradeSection {
     friend bool operator==(const ListenerUpgradeSection&, const ListenerUpgradeSection&) = default;
 };
 
+struct CaptureDestinationSection {
+    std::vector<std::string> addresses;
+    std::vector<std::uint16_t> ports;
+    std::string service;
+    friend bool operator==(const CaptureDestinationSection&, const CaptureDestinationSection&) =
+        default;
+};
+
+struct ListenerCaptureSection {
+    bool enabled = false;
+    bool pass_on = true;
+    std::vector<CaptureDestinationSection> destinations;
+    friend bool operator==(const ListenerCaptureSection&, const ListenerCaptureSection&) = default;
+};
+
 struct ListenerSection {
     std::string name;
     std::string address = "127.0.0.1";
@@ -59,6 +74,7 @@ struct ListenerSection {
     ListenerTlsSection tls;
     ListenerTcpSection tcp;
     ListenerUpgradeSection upgrade;
+    ListenerCaptureSection capture;
     std::vector<std::string> proxy_protocol_from;
     friend bool operator==(const ListenerSection&, const ListenerSection&) = default;
 };

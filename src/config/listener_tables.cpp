@@ -50,6 +50,30 @@ const Table& table_of<ListenerUpgradeSection>() {
             .table();
     return table;
 }
+
+template <>
+const Table& table_of<CaptureDestinationSection>() {
+    using D = CaptureDestinationSection;
+    static const Table table =
+        TableOf<D>("destinations", "A service for connections that were meant to go there.")
+            .field("addresses", &D::addresses, "Addresses and ranges, such as 10.0.0.0/8; empty = any.")
+            .field("ports", &D::ports, "Ports; empty = any.")
+            .field("service", &D::service, "Service that gets the connection.", ValueRange{}.required())
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<ListenerCaptureSection>() {
+    using C = ListenerCaptureSection;
+    static const Table table =
+        TableOf<C>("capture", "Connections that a rule set of the kernel leads here from wherever they were meant to go.")
+            .field("enabled", &C::enabled, "Whether the kernel is asked where each connection was meant to go.")
+            .field("pass_on", &C::pass_on, "What is for nothing here goes where it was meant to: with protocol http what no route has the host of, with tcp what neither a destination, a name of sni nor tcp.service is for. false: it is refused.")
+            .field("destinations", &C::destinations, "With protocol tcp: services by where connections were meant to go. The first that fits.")
+            .table();
+    return table;
+}
 // clang-format on
 
 }  // namespace datapunk::mesh::config

@@ -457,6 +457,7 @@ const Table& table_of<ListenerSection>() {
             .field("limits", &L::limits, "Bounds.")
             .field("tls", &L::tls, "TLS with callers; without certificates plain text is spoken.")
             .field("tcp", &L::tcp, "With protocol tcp: where connections go.")
+            .field("capture", &L::capture, "Connections that a rule set of the kernel leads here.")
             .field("upgrade", &L::upgrade, "Requests that want to go on in another protocol.")
             .field("proxy_protocol_from", &L::proxy_protocol_from, "Addresses and ranges, such as 10.0.0.0/8, of proxies whose connections begin with a PROXY header, version 1 or 2. Others' may not: whoever sends one says who he is.")
             .field("access_log", &L::access_log, "Whether every request is logged. Off: metrics and traces tell more for less.")

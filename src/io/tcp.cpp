@@ -14,6 +14,7 @@
 
 #include "io/listening_sockets.h"
 #include "io/owned_fd.h"
+#include "io/redirected.h"
 #include "io/resolver_thread.h"
 #include "io/splice_end.h"
 #include "io/udp.h"
@@ -22,7 +23,7 @@ namespace datapunk::mesh::io {
 
 namespace {
 
-class TcpStream final : public Stream, public SpliceEnd, FdHandler, Ready {
+class TcpStream final : public Stream, public SpliceEnd, public Redirected, FdHandler, Ready {
   public:
     TcpStream(EpollLoop& loop, int fd, const SocketAddress& peer)
         : loop_(loop), fd_(fd), peer_(peer) {}
@@ -160,6 +161,18 @@ class TcpStream final : public Stream, public SpliceEnd, FdHandler, Ready {
         socklen_t size = sizeof raw;
         if (fd_ < 0 || getsockname(fd_, reinterpret_cast<sockaddr*>(&raw), &size) != 0) return {};
         return from_sockaddr(raw);
+    }
+
+    SocketAddress destination() const override {
+        // Of linux/netfilter_ipv4.h and netfilter_ipv6/ip6_tables.h, which clash with netinet/in.h.
+        constexpr int kOriginalDestination = 80;
+        sockaddr_storage raw{};
+        for (const int level : {SOL_IP, SOL_IPV6}) {
+            socklen_t size = sizeof raw;
+            if (fd_ >= 0 && getsockopt(fd_, level, kOriginalDestination, &raw, &size) == 0)
+                return from_sockaddr(raw);
+        }
+        return local();
     }
 
     Loop& loop() override { return loop_; }

@@ -11,7 +11,8 @@ namespace datapunk::mesh::proxy {
 
 struct ConnectionInfo {
     io::SocketAddress from;  // as the connection says, or the proxy before us
-    io::SocketAddress to;
+    io::SocketAddress to;    // likewise; where captured ones were meant to go
+    bool is_captured = false;
     std::string ip;           // of from
     std::string server_name;  // that was asked for in TLS
     std::string protocol;     // agreed by ALPN: "http/1.1"; empty: none was, as without TLS

@@ -43,6 +43,22 @@ struct ListenerTcp {
     std::string_view service_for(std::string_view server_name) const noexcept;
 };
 
+// Connections that a rule set leads here from wherever they were meant to go (docs/capture.md).
+struct ListenerCapture {
+    struct Destination {
+        std::vector<io::AddressRange> addresses;  // empty: any
+        std::vector<std::uint16_t> ports;         // likewise
+        std::string service;
+    };
+
+    bool is_on = false;
+    bool pass_on = true;  // what nothing is for goes where it was meant to; else it is refused
+    std::vector<Destination> destinations;  // of a listener that speaks tcp: the first that fits
+
+    // Empty: none.
+    std::string_view service_for(const io::SocketAddress& destination) const noexcept;
+};
+
 // Requests that want to go on in another protocol (RFC 9110 7.8, RFC 8441).
 struct ListenerUpgrade {
     std::vector<std::string> protocols = {"websocket"};  // that are passed on; others are not
@@ -66,6 +82,7 @@ struct ListenerConfig {
     ListenerTls tls;
     ListenerTcp tcp;
     ListenerUpgrade upgrade;
+    ListenerCapture capture;
     // Connections from there begin with a PROXY header; others may not.
     std::vector<io::AddressRange> proxy_from;
 };

@@ -30,6 +30,27 @@ constexpr std::size_t kLingerBytesMax = 64UL * 1024;
 
 constexpr Duration kCutTime = std::chrono::seconds(1);
 
+routing::RouteRequest asked_of(
+    const ListenerState& listener, const wire::http1::RequestHead& request
+) {
+    return {
+        .listener = listener.config.name,
+        .host = request.host,
+        .path = request.path,
+        .method = request.method_text,
+        .fields = request.fields
+    };
+}
+
+// A head as it came: its views point into the bytes that were read.
+std::string text_of(const wire::http1::RequestHead& request) {
+    constexpr std::string_view kEnd = "\r\n\r\n";
+    const char* const begin = request.method_text.data();
+    const char* end = begin;
+    while (std::string_view(end, kEnd.size()) != kEnd) ++end;
+    return {begin, end + kEnd.size()};
+}
+
 }  // namespace
 
 // One caller's connection: its requests in turn, or what HTTP/2 makes of it.
@@ -59,7 +80,17 @@ class Proxy::Connection : public core::ListNode {
 
     void reset() { stream_->reset(); }
 
+    // Captured, and no route is for its host: the rest of it is not ours.
+    bool goes_elsewhere() const noexcept { return goes_elsewhere_; }
+
+    void give(io::StreamPtr& stream, ConnectionInfo& info, std::string& early) {
+        early = std::move(early_);
+        info = std::move(info_);
+        stream = std::move(stream_);
+    }
+
   private:
+    bool is_meant_for_others(const wire::http1::RequestHead& request) const;
     io::Task<bool> begins_http2();
     io::Task<void> serve_http2();
     io::Task<bool> serve_one(ExchangeBuffers& buffers);
@@ -74,6 +105,8 @@ class Proxy::Connection : public core::ListNode {
     Http2Connection* http2_ = nullptr;  // if that is what it speaks
     bool idle_ = true;
     bool fresh_ = true;  // nothing has been read yet
+    bool goes_elsewhere_ = false;
+    std::string early_;  // read already of what goes elsewhere
 };
 
 io::Task<void> Proxy::Connection::run() {
@@ -97,6 +130,7 @@ io::Task<void> Proxy::Connection::run() {
         }
         BufferShelf::Lease buffers(proxy_.shelf_);
         const bool more = co_await serve_one(*buffers);
+        if (goes_elsewhere_) co_return;
         if (!more || proxy_.is_draining(listener_)) break;
     }
     stream_->close();
@@ -149,6 +183,12 @@ io::Task<bool> Proxy::Connection::serve_one(ExchangeBuffers& buffers) {
     }
     if (read != HeadRead::done) co_return false;
     buffers.from = &info_;
+    if (is_meant_for_others(buffers.request)) {
+        early_ = text_of(buffers.request);
+        early_ += reader_.take_rest();
+        goes_elsewhere_ = true;
+        co_return false;
+    }
     bool more = false;
     {
         Http1Caller caller(reader_, buffers);
@@ -157,6 +197,13 @@ io::Task<bool> Proxy::Connection::serve_one(ExchangeBuffers& buffers) {
     }
     if (!more && !reader_.body_done()) co_await linger();
     co_return more;
+}
+
+// A host that some route is for is ours, whatever else of the request fits.
+bool Proxy::Connection::is_meant_for_others(const wire::http1::RequestHead& request) const {
+    if (!info_.is_captured || !listener_.config.capture.pass_on || !info_.is_allowed) return false;
+    const routing::RouteMatch match = proxy_.routes_->find(asked_of(listener_, request));
+    return match.why == routing::NoRoute::host;
 }
 
 // Says why and closes so that the answer arrives.
@@ -363,6 +410,9 @@ io::Task<void> Proxy::accept_loop(ListenerState& listener) {
 io::Task<void> Proxy::serve(ListenerState& listener, io::StreamPtr stream) {
     const Open open(*this, listener);
     ConnectionInfo info;
+    LoopGuard::Token token;
+    const bool is_others = co_await take_captured(listener, *stream, info, token);
+    if (!is_others) co_return;
     const bool is_met = co_await meet(listener, stream, info);
     if (!is_met) co_return;
     if (listener.config.tcp.is_on) {
@@ -371,15 +421,24 @@ io::Task<void> Proxy::serve(ListenerState& listener, io::StreamPtr stream) {
         co_await session.run();
         co_return;
     }
-    Connection connection(*this, listener, std::move(stream), std::move(info));
-    open_.push_back(connection);
-    co_await connection.run();
+    std::string early;
+    {
+        Connection connection(*this, listener, std::move(stream), std::move(info));
+        open_.push_back(connection);
+        co_await connection.run();
+        if (!connection.goes_elsewhere()) co_return;
+        connection.give(stream, info, early);
+    }
+    TcpSession session(*this, listener, std::move(stream), std::move(info));
+    tcp_->sessions.push_back(session);
+    co_await session.run_on(std::move(early));
 }
 
 // Who has come, by PROXY header, then by TLS, as the listener wants it.
 io::Task<bool> Proxy::meet(ListenerState& listener, io::StreamPtr& stream, ConnectionInfo& info) {
     info.from = stream->peer();
-    if (listener.config.tcp.send_proxy != SendProxy::none) info.to = stream->local();
+    if (listener.config.tcp.send_proxy != SendProxy::none && !info.is_captured)
+        info.to = stream->local();
     const auto& proxies = listener.config.proxy_from;
     const bool is_proxied = std::any_of(proxies.begin(), proxies.end(), [&](const auto& range) {
         return range.contains(info.from);
@@ -393,7 +452,8 @@ io::Task<bool> Proxy::meet(ListenerState& listener, io::StreamPtr& stream, Conne
             co_return false;
         }
         if (header->source) info.from = to_socket_address(*header->source);
-        if (header->destination) info.to = to_socket_address(*header->destination);
+        if (header->destination && !info.is_captured)
+            info.to = to_socket_address(*header->destination);
     }
     info.ip = info.from.ip_text();
     if (listener.tls == nullptr) co_return true;
@@ -449,13 +509,7 @@ io::Task<void> Proxy::drain(Instant deadline) {
 }
 
 Proxy::Routed Proxy::route(const ListenerState& listener, const wire::http1::RequestHead& request) {
-    const routing::RouteRequest asked{
-        .listener = listener.config.name,
-        .host = request.host,
-        .path = request.path,
-        .method = request.method_text,
-        .fields = request.fields
-    };
+    const routing::RouteRequest asked = asked_of(listener, request);
     const routing::RouteMatch match = routes_->find(asked);
     if (!match)
         return {

@@ -166,6 +166,9 @@ class Proxy {
     void begin_accepting(ListenerState& listener);
     io::Task<void> accept_loop(ListenerState& listener);
     io::Task<void> serve(ListenerState& listener, io::StreamPtr stream);
+    io::Task<bool> take_captured(
+        ListenerState& listener, io::Stream& stream, ConnectionInfo& info, LoopGuard::Token& token
+    );
     io::Task<bool> meet(ListenerState& listener, io::StreamPtr& stream, ConnectionInfo& info);
     io::Task<void> sweep_loop();
     void sweep_listeners();

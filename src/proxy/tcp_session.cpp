@@ -39,6 +39,21 @@ std::string_view ListenerTcp::service_for(std::string_view server_name) const no
     return found;
 }
 
+std::string_view ListenerCapture::service_for(const io::SocketAddress& destination) const noexcept {
+    for (const Destination& one : destinations) {
+        const bool is_there =
+            one.addresses.empty() ||
+            std::any_of(one.addresses.begin(), one.addresses.end(), [&](const auto& range) {
+                return range.contains(destination);
+            });
+        const bool is_port =
+            one.ports.empty() ||
+            std::find(one.ports.begin(), one.ports.end(), destination.port) != one.ports.end();
+        if (is_there && is_port) return one.service;
+    }
+    return {};
+}
+
 TcpSession::TcpSession(
     Proxy& proxy, ListenerState& listener, io::StreamPtr caller, ConnectionInfo info
 )
@@ -63,8 +78,11 @@ io::Task<void> TcpSession::route_and_serve() {
         co_return;
     }
     const ListenerTcp& tcp = listener_.config.tcp;
-    std::string_view name = tcp.service;
-    if (!tcp.sni.empty()) {
+    const ListenerCapture& capture = listener_.config.capture;
+    const std::string_view meant =
+        info_.is_captured ? capture.service_for(info_.to) : std::string_view();
+    std::string_view name = meant.empty() ? tcp.service : meant;
+    if (meant.empty() && !tcp.sni.empty()) {
         auto server = co_await read_server_name();
         if (!server) {
             outcome_ = "no_greeting";
@@ -72,11 +90,15 @@ io::Task<void> TcpSession::route_and_serve() {
             co_return;
         }
         name = tcp.service_for(*server);
-        if (name.empty()) {
+        if (name.empty() && !capture.is_on) {
             outcome_ = "no_route";
             why_ = fmt::format("no service is for \"{:.100}\"", *server);
             co_return;
         }
+    }
+    if (name.empty()) {
+        co_await pass_on();
+        co_return;
     }
     service_ = proxy_.shared().services.find(name);
     if (service_ == nullptr) {
@@ -84,11 +106,54 @@ io::Task<void> TcpSession::route_and_serve() {
         co_return;
     }
     upstream_ = &proxy_.state_of(*service_);
+    count_for(service_->name());
+    co_await serve();
+}
+
+void TcpSession::count_for(std::string_view service) {
     metrics::MetricRegistry& registry = proxy_.shared().metrics;
     const auto& bytes = metrics::names::kTcpBytes;
-    bytes_up_ = registry.counter(bytes, {service_->name(), "up"}, proxy_.shard());
-    bytes_down_ = registry.counter(bytes, {service_->name(), "down"}, proxy_.shard());
-    co_await serve();
+    bytes_up_ = registry.counter(bytes, {service, "up"}, proxy_.shard());
+    bytes_down_ = registry.counter(bytes, {service, "down"}, proxy_.shard());
+}
+
+io::Task<void> TcpSession::run_on(std::string early) {
+    read_ = std::move(early);
+    co_await pass_on();
+    finish();
+}
+
+// Nothing of ours is for it: it goes where it was meant to.
+io::Task<void> TcpSession::pass_on() {
+    if (!info_.is_captured || !listener_.config.capture.pass_on) {
+        outcome_ = "no_route";
+        why_ = info_.is_captured ? fmt::format("nothing is for {}", info_.to.to_string())
+                                 : "it was meant for this listener itself";
+        co_return;
+    }
+    endpoint_ = info_.to.to_string();
+    count_for("-");
+    const UpstreamPoolConfig& pool = proxy_.shared().pool;
+    const Instant until = proxy_.loop().now() + pool.connect_timeout;
+    auto stream = co_await proxy_.network().connect(info_.to, until);
+    if (!stream) {
+        outcome_ = "connect_failure";
+        why_ = stream.error().what;
+        co_return;
+    }
+    auto token = guarded(pool.loops, **stream);
+    if (!token) {
+        outcome_ = "loop";
+        why_ = token.error().what;
+        co_return;
+    }
+    auto sent = co_await send_proxy_header(**stream, until);
+    if (!sent) {
+        outcome_ = "connect_failure";
+        why_ = sent.error().what;
+        co_return;
+    }
+    co_await relay(*std::move(stream));
 }
 
 // What the caller's TLS greeting asks for: it is read here and goes to the endpoint as it is.
@@ -185,6 +250,9 @@ io::Task<Result<TcpSession::Dialled>> TcpSession::dial(
         use.failed.add();
         co_return std::move(stream).error();
     }
+    auto token = guarded(proxy_.shared().pool.loops, **stream);
+    if (!token) co_return std::move(token).error();
+    dialled.slot.keep(*std::move(token));
     // Before TLS: it is about the connection, not about what is said on it.
     auto sent = co_await send_proxy_header(**stream, until);
     if (!sent) co_return std::move(sent).error();

@@ -4,7 +4,8 @@
 // are relayed with. The endpoint is asked at once, before the caller has said anything, so that
 // servers that speak first can; only a listener that routes by SNI waits for the caller's greeting.
 //
-//   allowed? -> (SNI ->) service -> pick, guard, connect, again elsewhere -> PROXY header -> relay
+//   allowed? -> (where it was meant to go, SNI ->) service -> pick, guard, connect, again elsewhere
+//   -> PROXY header -> relay
 //
 // The policies are those of calls: the deadline bounds connecting, nothing has been sent so that
 // any endpoint may be tried again, and the connection is in flight for as long as it lives. A
@@ -27,6 +28,9 @@ class TcpSession : public core::ListNode {
 
     io::Task<void> run();
 
+    // Instead of run(): where it was meant to go, after these bytes, which were read already.
+    io::Task<void> run_on(std::string early);
+
     bool is_of(const ListenerState& listener) const noexcept { return &listener_ == &listener; }
 
     // Counts what has been moved since the last time.
@@ -42,6 +46,8 @@ class TcpSession : public core::ListNode {
 
     io::Task<void> route_and_serve();
     io::Task<Result<std::string>> read_server_name();
+    void count_for(std::string_view service);
+    io::Task<void> pass_on();
     io::Task<void> serve();
     io::Task<Result<Dialled>> dial(const policy::HeldEndpoint& at, Instant deadline);
     io::Task<Result<>> send_proxy_header(io::Stream& to, Instant deadline);

@@ -10,6 +10,7 @@
 
 #include "io/network.h"
 #include "metrics/handles.h"
+#include "proxy/loop_guard.h"
 #include "proxy/upstream.h"
 #include "proxy/upstream_tls.h"
 
@@ -39,9 +40,12 @@ class ConnectionSlot {
     ConnectionSlot(UpstreamUse& use, std::uint64_t& open) noexcept;
 
     ConnectionSlot(ConnectionSlot&& other) noexcept
-        : use_(std::exchange(other.use_, nullptr)), open_(other.open_) {}
+        : token_(std::move(other.token_)),
+          use_(std::exchange(other.use_, nullptr)),
+          open_(other.open_) {}
 
     ConnectionSlot& operator=(ConnectionSlot&& other) noexcept {
+        token_ = std::move(other.token_);
         std::swap(use_, other.use_);
         std::swap(open_, other.open_);
         return *this;
@@ -53,7 +57,11 @@ class ConnectionSlot {
 
     bool belongs_to(const UpstreamUse& use) const noexcept { return use_ == &use; }
 
+    // Of the connection; kept as long as this.
+    void keep(LoopGuard::Token token) noexcept { token_ = std::move(token); }
+
   private:
+    LoopGuard::Token token_;
     UpstreamUse* use_ = nullptr;
     std::uint64_t* open_ = nullptr;
 };

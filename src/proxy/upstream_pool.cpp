@@ -20,6 +20,20 @@ std::size_t UpstreamPool::Hash::operator()(const KeyView& key) const noexcept {
     return core::hash64(key.address) ^ key.tls_context;
 }
 
+Result<LoopGuard::Token> guarded(LoopGuard* loops, const io::Stream& stream) {
+    if (loops == nullptr || !loops->is_on()) return LoopGuard::Token();
+    const io::SocketAddress remote = stream.peer();
+    if (auto token = loops->made(stream.local(), remote)) return *std::move(token);
+    return Error{
+        .code = Code::denied,
+        .what = fmt::format(
+            "the connection to {} came back to this process: the rules that capture must leave its "
+            "own connections alone",
+            remote.to_string()
+        )
+    };
+}
+
 UpstreamPool::UpstreamPool(io::Network& network, UpstreamPoolConfig config)
     : network_(network), config_(config) {}
 
@@ -52,7 +66,10 @@ io::Task<Result<UpstreamPool::Dialled>> UpstreamPool::dial(
         use.failed.add();
         co_return std::move(stream).error();
     }
+    auto token = guarded(config_.loops, **stream);
+    if (!token) co_return std::move(token).error();
     Dialled dialled;
+    dialled.token = *std::move(token);
     dialled.is_http2 = wants_http2;
     dialled.stream = *std::move(stream);
     if (use.tls != nullptr) {
@@ -73,6 +90,7 @@ io::Task<Result<UpstreamPool::Dialled>> UpstreamPool::dial(
 }
 
 UpstreamPtr UpstreamPool::connection_of(Dialled dialled, ConnectionSlot slot) {
+    slot.keep(std::move(dialled.token));
     return std::make_unique<UpstreamConnection>(
         std::move(dialled.stream), std::move(slot), config_.head_bytes_max, dialled.tls_context
     );
@@ -176,6 +194,7 @@ io::Task<Result<UpstreamPtr>> UpstreamPool::connect_stream(
         co_return connection_of(*std::move(dialled), std::move(slot));
     }
     links.http1_until = {};
+    slot.keep(std::move(dialled->token));
     const Http2LinkConfig config{
         .head_bytes_max = config_.head_bytes_max, .idle_timeout = config_.idle_timeout
     };

@@ -33,7 +33,11 @@ struct UpstreamPoolConfig {
     Duration idle_timeout = std::chrono::seconds(50);
     Duration connect_timeout = std::chrono::seconds(1);
     std::size_t head_bytes_max = 60UL * 1024;
+    LoopGuard* loops = nullptr;  // null: nothing is captured
 };
+
+// Registers a connection that was just made; an error if it has come back to this process.
+Result<LoopGuard::Token> guarded(LoopGuard* loops, const io::Stream& stream);
 
 class UpstreamPool {
   public:
@@ -122,6 +126,7 @@ class UpstreamPool {
         io::StreamPtr stream;
         std::uint64_t tls_context = 0;
         bool is_http2 = false;
+        LoopGuard::Token token;
     };
 
     io::Task<Result<Dialled>> dial(

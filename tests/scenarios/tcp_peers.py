@@ -6,14 +6,14 @@ from programs import free_port
 
 
 class TcpServer:
-    def __init__(self, greeting=b'', farewell=b'', echo=True):
+    def __init__(self, greeting=b'', farewell=b'', echo=True, host='127.0.0.1', port=None):
         self.greeting, self.farewell, self.echo = greeting, farewell, echo
         self.connections = 0
         self.received = 0
         self._open = set()
-        self._listener = socket.create_server(('127.0.0.1', free_port()))
+        self._listener = socket.create_server((host, port or free_port()), family=socket.AF_INET6 if ':' in host else socket.AF_INET)
         self.port = self._listener.getsockname()[1]
-        self.address = f'127.0.0.1:{self.port}'
+        self.address = f'{host}:{self.port}'
         threading.Thread(target=self._accept, daemon=True).start()
 
     def stop(self):

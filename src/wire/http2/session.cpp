@@ -255,6 +255,7 @@ bool Session::feed(std::string_view bytes, Instant now) {
     while (at < bytes.size()) {
         if (frame_rest_ > 0) {
             const std::size_t skipped = std::min(frame_rest_, bytes.size() - at);
+            if (!check_priority(bytes.substr(at, skipped))) return false;
             frame_rest_ -= skipped;
             at += skipped;
             continue;
@@ -269,6 +270,8 @@ bool Session::feed(std::string_view bytes, Instant now) {
         read_to = begun_at;
     }
     if (!read(bytes.substr(read_to))) return false;
+    // What nghttp2 ends by itself is over when its GOAWAY stands in the output.
+    pull();
     return nghttp2_session_want_read(session_) != 0;
 }
 
@@ -281,7 +284,30 @@ bool Session::check_frame() {
     const auto stream = static_cast<std::int32_t>(
         (byte(5) & 0x7fU) << 24U | byte(6) << 16U | byte(7) << 8U | byte(8)
     );
+    prioritised_ = type == NGHTTP2_PRIORITY ? stream : -1;
+    depends_on_ = 0;
+    dependency_have_ = 0;
+    if (prioritised_ == 0) {
+        stop(Abuse::protocol_error, H2Error::protocol_error, "a PRIORITY frame of no stream");
+        return false;
+    }
     return !is_on_closed(stream, type) && !is_abusive_frame(stream, type, frame_rest_, flags);
+}
+
+// nghttp2 leaves PRIORITY frames unread, since they mean nothing any more (RFC 9113 5.3.2); what
+// was an error in them is one still.
+bool Session::check_priority(std::string_view payload) {
+    if (prioritised_ < 0) return true;
+    for (const char c : payload) {
+        if (dependency_have_ == 4) break;
+        depends_on_ = depends_on_ << 8U | static_cast<unsigned char>(c);
+        ++dependency_have_;
+    }
+    const bool is_itself = dependency_have_ == 4 &&
+                           (depends_on_ & 0x7fffffffU) == static_cast<std::uint32_t>(prioritised_);
+    if (is_itself)
+        stop(Abuse::protocol_error, H2Error::protocol_error, "a stream that depends on itself");
+    return !is_itself;
 }
 
 bool Session::read(std::string_view bytes) {

@@ -227,6 +227,7 @@ class Session {
 
     bool read(std::string_view bytes);
     bool check_frame();
+    bool check_priority(std::string_view payload);
     H2Stream& make_stream(std::int32_t id);
     void recycle(H2Stream& stream);
     void note(H2Stream& stream) noexcept;
@@ -252,7 +253,10 @@ class Session {
     // Where the peer's frames begin.
     std::array<unsigned char, 9> frame_head_{};
     std::size_t frame_head_have_ = 0;
-    std::size_t frame_rest_ = 0;  // until the next one: a payload, or the preface
+    std::size_t frame_rest_ = 0;     // until the next one: a payload, or the preface
+    std::int32_t prioritised_ = -1;  // the stream of a PRIORITY frame that is being read
+    std::uint32_t depends_on_ = 0;   // its first bytes
+    unsigned dependency_have_ = 0;
     Instant fed_at_;
     Allowance resets_;
     Allowance frames_;

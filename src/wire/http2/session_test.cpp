@@ -492,6 +492,33 @@ TEST(Strict, WhatWasOnItsWayToAStreamWeResetIsForgiven) {
     pair.client.release(*asked, H2Error::no_error);
 }
 
+TEST(Strict, PrioritiesAreReadForTheirErrorsOnly) {
+    constexpr std::uint8_t kPriorityFrame = 2;
+    const auto priority = [](std::uint32_t stream, std::uint32_t on) {
+        return frame(kPriorityFrame, 0, stream, number(on) + "\x10");
+    };
+    Raw fine;
+    EXPECT_TRUE(fine.feed(priority(1, 0) + priority(3, 1) + priority(5, 0x80000003U)));
+    for (const std::string& wrong : {priority(0, 1), priority(7, 7), priority(7, 0x80000007U)}) {
+        Raw raw;  // h2spec 6.3/1, 5.3.1/2; also byte by byte
+        bool goes_on = raw.feed(priority(3, 1));
+        for (const char c : wrong) goes_on = goes_on && raw.feed(std::string(1, c));
+        EXPECT_FALSE(goes_on);
+        EXPECT_EQ(raw.code(), 1);
+        EXPECT_EQ(raw.server.abuse(), Abuse::protocol_error);
+        Raw at_once;
+        EXPECT_FALSE(at_once.feed(wrong));
+        EXPECT_EQ(at_once.code(), 1);
+    }
+}
+
+// Not only its GOAWAY goes: the connection is over with it (RFC 9113 5.4.1).
+TEST(Strict, WhatNghttp2EndsByItselfIsOver) {
+    Raw raw;
+    EXPECT_FALSE(raw.feed(frame(kPing, 0, 1, "12345678")));
+    EXPECT_EQ(raw.code(), 1);
+}
+
 // --- the head of a request
 
 struct Case {
