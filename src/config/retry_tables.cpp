@@ -106,6 +106,7 @@ const Table& table_of<RetryBudgetConfig>() {
             .field("ratio", &B::ratio, "Retries allowed per call. 0.2: load grows by a fifth at most.", between(0, 10))
             .field("min_per_second", &B::min_per_second, "Retries per second allowed even when idle, so that rare callers may retry at all.", between(0, 1000))
             .field("window", &B::window, "How long the deposit of a call lives.", between(1s, 60s))
+            .field("shared", &B::shared, "Whether min_per_second is what all processes have together, handed out in slices through Redis (`redis`). While Redis is away each has its own.")
             .table();
     return table;
 }
@@ -140,6 +141,7 @@ const Table& table_of<RetryConfig>() {
             .table();
     return table;
 }
+
 template <>
 const Table& table_of<routing::RetryOverride>() {
     using R = routing::RetryOverride;
@@ -154,6 +156,18 @@ const Table& table_of<routing::RetryOverride>() {
             .field("attempt_timeout", &R::attempt_timeout, "Time limit of one attempt; 0s = that of the call.", between(0s, 1h))
             .field("backoff", &R::backoff, "Wait before a retry.")
             .field("retry_after_max", &R::retry_after_max, "Longest Retry-After that is waited for.", between(0s, 1h))
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<HedgeConfig>() {
+    using H = HedgeConfig;
+    static const Table table =
+        TableOf<H>("hedge", "A second attempt at another endpoint while the first is still out; who answers first wins. Of calls that may be repeated.")
+            .field("max", &H::max, "Hedges per call at most: how much the load may grow by them; 0 = no hedging. 0.05 goes with the percentile 95. Retries and hedges share the retry budget.", between(0, 0.5))
+            .field("percentile", &H::percentile, "The hedge is sent when so many of 100 answers have come, as measured over the last minutes.", between(50, 99.9))
+            .field("delay", &H::delay, "The hedge is sent after so long instead; 0s = by the percentile, which follows when a service becomes slower.", between(0s, 1h))
             .table();
     return table;
 }

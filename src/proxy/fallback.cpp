@@ -1,6 +1,8 @@
 // When the service of a route cannot answer, and nobody has been answered yet: the route's
 // fallback. It is asked once; if it fails as well, the caller is told what went wrong first.
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "proxy/exchange.h"
@@ -34,6 +36,19 @@ io::Task<void> Exchange::fail(ReplyReason reason, std::string text, Duration ret
         co_return;
     }
     co_await reply(status_of(reason), reason, text, retry_after);
+}
+
+// An answer that the route does not want: it counts for the endpoint and is nobody's.
+io::Task<void> Exchange::leave_answer(policy::HeldEndpoint at) {
+    const int status = answer_.status;
+    const Dropped said = co_await drop_answer(at);
+    service_->finish_attempt(
+        std::move(at), result_.outcome, now(), said.is_failure, said.is_overload
+    );
+    if (client_gone_) co_return;
+    std::string text =
+        fmt::format("{} answered {}, and the fallback did not", service_->name(), status);
+    first_failure_ = FirstFailure{status, ReplyReason::fallback, std::move(text)};
 }
 
 io::Task<void> Exchange::fall_back() {
