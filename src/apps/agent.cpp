@@ -104,6 +104,9 @@ Result<> Agent::start_sharing() {
     auto shared = internal::SharedBreakers::create(network_, redis, log_);
     if (!shared) return std::move(shared).error();
     shared_breakers_ = *std::move(shared);
+    auto tokens = internal::SharedTokens::create(network_, redis, metrics_, log_);
+    if (!tokens) return std::move(tokens).error();
+    shared_tokens_ = *std::move(tokens);
     return Ok{};
 }
 
@@ -342,6 +345,7 @@ io::Task<void> Agent::tick_loop() {
         });
         policy::update_dependencies(all, loop_.now());
         if (shared_breakers_ != nullptr) shared_breakers_->tick(all);
+        if (shared_tokens_ != nullptr) shared_tokens_->tick(all);
         forget_removed();
         collect();
         note_registry();

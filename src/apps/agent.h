@@ -36,6 +36,7 @@
 #include "mesh/own_writes.h"
 #include "mesh/registrar.h"
 #include "mesh/shared_breakers.h"
+#include "mesh/shared_tokens.h"
 #include "metrics/metric_registry.h"
 #include "policy/collector.h"
 #include "proxy/upstream_service.h"
@@ -183,6 +184,7 @@ class Agent {
     std::uint64_t access_dropped_ = 0;
     std::map<std::string, std::unique_ptr<policy::ServiceCollector>> collectors_;  // by service
     std::unique_ptr<internal::SharedBreakers> shared_breakers_;                    // null: no Redis
+    std::unique_ptr<internal::SharedTokens> shared_tokens_;                        // null: no Redis
     std::unique_ptr<LocalRegistry> local_registry_;
     std::unique_ptr<registry::BreakerBackend> backend_;     // null: fixed endpoints only
     internal::ObservedBackend* observed_ = nullptr;         // behind the breaker

@@ -400,6 +400,8 @@ class Checks {
         if (!verdict) fail(path, verdict.error().what);
         if (one.share_breakers && !config_.redis.enabled)
             fail(path + ".share_breakers", "needs Redis", "set redis.enabled");
+        if (one.retry.budget.shared && !config_.redis.enabled)
+            fail(path + ".retry.budget.shared", "needs Redis", "set redis.enabled");
         if (one.limits.share_rate && !config_.redis.enabled)
             fail(path + ".limits.share_rate", "needs Redis", "set redis.enabled");
     }

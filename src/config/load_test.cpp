@@ -394,9 +394,15 @@ TEST(Load, PoliciesAndRegistrationsAreCheckedByTheirOwnRules) {
         problems_of("defaults: {policy: {share_breakers: true}}\nredis: {enabled: true}"), ""
     );
     EXPECT_THAT(
+        problems_of("defaults: {policy: {retry: {budget: {shared: true}}}}"),
+        HasSubstr("defaults.policy.retry.budget.shared: needs Redis (set redis.enabled)")
+    );
+    EXPECT_THAT(
         problems_of("defaults: {policy: {limits: {rate: {calls: 9}, share_rate: true}}}"),
         HasSubstr("defaults.policy.limits.share_rate: needs Redis (set redis.enabled)")
     );
+    EXPECT_THAT(problems_of("defaults: {policy: {hedge: {max: 0.6}}}"), HasSubstr("max"));
+    EXPECT_EQ(problems_of("defaults: {policy: {hedge: {max: 0.05, delay: 20ms}}}"), "");
     EXPECT_THAT(problems_of("services: {Api: {}}"), HasSubstr("mesh.yaml:1:17: services.Api: "));
     EXPECT_EQ(problems_of("register: [{name: a, host: h, port: 1}]"), "");
     EXPECT_THAT(

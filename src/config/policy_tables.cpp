@@ -68,11 +68,13 @@ const Table& table_of<ServicePolicy>() {
             .field("dependencies", &P::dependencies, "What follows when a service that this one depends on fails.")
             .field("forecast", &P::forecast, "Forecast of each endpoint's load.")
             .field("retry", &P::retry, "Retries.")
+            .field("hedge", &P::hedge, "Hedging.")
             .field("limits", &P::limits, "Concurrency limits.")
             .field("protocol", &P::protocol, "What is spoken to its endpoints. auto: what an endpoint's metadata `protocol` says (http1, http2), else HTTP/2 for gRPC calls and HTTP/1.1 for all others. Behind TLS HTTP/2 is offered, and HTTP/1.1 spoken where the endpoint chooses that.")
             .field("subset", &P::subset, "Which endpoints are called at all; empty = all.")
             .field("deadline", &P::deadline, "Time limit of a whole call, retries included. 15 s: longer than people wait.", between(1ms, 1h))
             .field("deadline_header", &P::deadline_header, "Header in which the time left of a call travels, in whole milliseconds: a caller's shortens the deadline, endpoints are told what is left. Empty = neither. gRPC calls use grpc-timeout as well.")
+            .field("patience_min", &P::patience_min, "An attempt that had less time than this, or than twice what answers take on average (measured), does not count against its endpoint when the time runs out, unless deadline or retry.attempt_timeout gave it no more: callers with little patience must not have healthy endpoints left out.", between(0s, 1h))
             .table();
     return table;
 }

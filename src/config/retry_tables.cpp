@@ -105,6 +105,7 @@ const Table& table_of<RetryBudgetConfig>() {
             .field("ratio", &B::ratio, "Retries allowed per call. 0.2: load grows by a fifth at most.", between(0, 10))
             .field("min_per_second", &B::min_per_second, "Retries per second allowed even when idle, so that rare callers may retry at all.", between(0, 1000))
             .field("window", &B::window, "How long the deposit of a call lives.", between(1s, 60s))
+            .field("shared", &B::shared, "Whether min_per_second is what all processes have together, handed out in slices through Redis (`redis`). While Redis is away each has its own.")
             .table();
     return table;
 }
@@ -136,6 +137,18 @@ const Table& table_of<RetryConfig>() {
             .field("backoff", &R::backoff, "Wait between attempts.")
             .field("retry_after_max", &R::retry_after_max, "Longest Retry-After that is waited for; an answer that asks for more is passed on.", between(0s, 1h))
             .field("budget", &R::budget, "Bound on all retries together.")
+            .table();
+    return table;
+}
+
+template <>
+const Table& table_of<HedgeConfig>() {
+    using H = HedgeConfig;
+    static const Table table =
+        TableOf<H>("hedge", "A second attempt at another endpoint while the first is still out; who answers first wins. Of calls that may be repeated.")
+            .field("max", &H::max, "Hedges per call at most: how much the load may grow by them; 0 = no hedging. 0.05 goes with the percentile 95. Retries and hedges share the retry budget.", between(0, 0.5))
+            .field("percentile", &H::percentile, "The hedge is sent when so many of 100 answers have come, as measured over the last minutes.", between(50, 99.9))
+            .field("delay", &H::delay, "The hedge is sent after so long instead; 0s = by the percentile, which follows when a service becomes slower.", between(0s, 1h))
             .table();
     return table;
 }

@@ -261,6 +261,16 @@ void check_retry(const RetryConfig& r, Problems& problems) {
     );
 }
 
+void check_hedge(const HedgeConfig& h, Problems& problems) {
+    problems.need(h.max >= 0 && h.max <= 0.5, "hedge.max must be 0 (off) to 0.5");
+    problems.need(
+        h.percentile >= 50 && h.percentile <= 99.9, "hedge.percentile must be 50 .. 99.9"
+    );
+    problems.need(
+        h.delay >= Duration::zero() && h.delay <= std::chrono::hours(1), "hedge.delay must be 0..1h"
+    );
+}
+
 void check_rate(std::string_view key, const RateLimitConfig& r, Problems& problems) {
     problems.need(r.calls <= 1'000'000, "{}.calls must be 0 (no limit) to 1000000", key);
     problems.need(
@@ -345,10 +355,15 @@ Result<> check(const ServicePolicy& policy) {
     check_dependencies(policy.dependencies, problems);
     check_forecast(policy.forecast, problems);
     check_retry(policy.retry, problems);
+    check_hedge(policy.hedge, problems);
     check_limits(policy.limits, problems);
     const auto subset = check(policy.subset);
     problems.need(subset.ok(), "subset: {}", subset ? "" : subset.error().what);
     problems.need(policy.deadline > Duration::zero(), "deadline must be positive");
+    problems.need(
+        policy.patience_min >= Duration::zero() && policy.patience_min <= std::chrono::hours(1),
+        "patience_min must be 0..1h"
+    );
     problems.need(
         policy.deadline_header.empty() ||
             (core::is_token(policy.deadline_header) && policy.deadline_header.size() <= 128 &&

@@ -47,18 +47,6 @@ bool is_away(Code code) {
     return code == Code::unavailable || code == Code::timeout;
 }
 
-redis::RedisConfig redis_config(const SharedCacheConfig& config) {
-    redis::RedisConfig out;
-    out.host = config.host;
-    out.port = config.port;
-    out.username = config.username;
-    out.password = config.password;
-    out.database = config.database;
-    out.reply.bytes_max = 2 * kSetBytesMax;
-    out.reply.items_max = 64;  // no answer of ours has more than two
-    return out;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<SharedCache>> SharedCache::create(
@@ -67,15 +55,11 @@ Result<std::unique_ptr<SharedCache>> SharedCache::create(
     metrics::MetricRegistry& metrics,
     core::Logger log
 ) {
-    redis::RedisConfig redis = redis_config(config);
-    if (config.tls) {
-        auto context = io::TlsContext::client({.ca = config.tls_ca});
-        if (!context) return std::move(context).error();
-        redis.tls = *std::move(context);
-    }
-    if (auto verdict = redis::check(redis); !verdict) return std::move(verdict).error();
+    // No answer of ours has more than two items.
+    auto redis = redis::config_of(config, {.bytes_max = 2 * kSetBytesMax, .items_max = 64});
+    if (!redis) return std::move(redis).error();
     return std::unique_ptr<SharedCache>(
-        new SharedCache(network, config, std::move(redis), metrics, std::move(log))
+        new SharedCache(network, config, *std::move(redis), metrics, std::move(log))
     );
 }
 

@@ -68,6 +68,8 @@ void Control::add_cache_levels(io::Network* network, const ServiceDiscoveryConfi
     discovery_.use(*shared_cache_);
     auto breakers = SharedBreakers::create(*network, config.shared_cache, log_);
     if (breakers) shared_breakers_ = *std::move(breakers);
+    auto tokens = SharedTokens::create(*network, config.shared_cache, metrics_, log_);
+    if (tokens) shared_tokens_ = *std::move(tokens);
 }
 
 void Control::start() {
@@ -85,6 +87,7 @@ io::Task<void> Control::tick_each_second() {
         });
         policy::update_dependencies(all, loop_.now());
         if (shared_breakers_ != nullptr) shared_breakers_->tick(all);
+        if (shared_tokens_ != nullptr) shared_tokens_->tick(all);
         discovery_collector_.update(discovery_);
     }
 }

@@ -30,6 +30,7 @@
 #include "mesh/registrar.h"
 #include "mesh/service_table.h"
 #include "mesh/shared_breakers.h"
+#include "mesh/shared_tokens.h"
 #include "mesh/watch_state.h"
 #include "metrics/metric_registry.h"
 #include "registry/breaker_backend.h"
@@ -126,6 +127,7 @@ class Control {
     io::KernelFiles files_;
     std::unique_ptr<discovery::SharedCache> shared_cache_;  // null: none
     std::unique_ptr<SharedBreakers> shared_breakers_;       // null: no Redis
+    std::unique_ptr<SharedTokens> shared_tokens_;           // null: no Redis
     discovery::ServiceDiscovery discovery_;
     discovery::DiscoveryCollector discovery_collector_;
     OwnWrites own_writes_;

@@ -29,7 +29,8 @@ MeshCore::MeshCore(World world, MeshOptions options)
       log_(make_logger(options_.log_level, options_.log)),
       delivery_(metrics_, log_),
       world_(std::move(world)),
-      process_metrics_(metrics_, kBuild) {
+      process_metrics_(metrics_, kBuild),
+      hedger_(*world_.clock) {
     link_->core = this;
     control_ = std::make_unique<Control>(ControlParts{
         .loop = *world_.loop,
@@ -100,6 +101,7 @@ bool MeshCore::stop() {
         control_->stop(deadline, std::move(done));
     });
     const bool is_empty = drain(deadline);
+    if (is_empty) hedger_.stop();
     {
         std::unique_lock lock(withdrawn->mutex);
         withdrawn->changed.wait(lock, [&] { return withdrawn->is_over; });

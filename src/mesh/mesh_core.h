@@ -18,6 +18,7 @@
 #include <datapunk/mesh/mesh.h>
 
 #include <condition_variable>
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -27,10 +28,12 @@
 #include <utility>
 
 #include "core/log.h"
+#include "mesh/call_run.h"
 #include "mesh/control.h"
 #include "mesh/delivery.h"
 #include "mesh/done.h"
 #include "mesh/gate.h"
+#include "mesh/hedger.h"
 #include "mesh/registrar.h"
 #include "mesh/service_table.h"
 #include "mesh/watch_state.h"
@@ -78,7 +81,7 @@ class RegistrationState {
     bool is_over_ = false;
 };
 
-class MeshCore {
+class MeshCore final : private CallWorld {
   public:
     // `options` are checked.
     MeshCore(World world, MeshOptions options);
@@ -133,16 +136,18 @@ class MeshCore {
     template <class T, class Start>
     Result<T> ask(Start start);
 
-    Result<> attempts(
-        ServiceState& service,
-        policy::CallState& call,
-        const CallOptions& options,
-        const AttemptFunction& attempt
-    );
+    // Of CallWorld.
+    io::ThreadClock& clock() override { return *world_.clock; }
+
+    Hedger& hedger() override { return hedger_; }
+
+    bool sleep_until(Instant until) override;
     std::optional<policy::NoEndpoint> wait_for_place(
         policy::ServicePolicies& policies, policy::CallState& call, Instant now
-    );
-    bool sleep_until(Instant until);
+    ) override;
+
+    bool is_stopping() override { return gate_.is_closed(); }
+
     bool drain(Instant deadline);
     bool is_own_thread() const noexcept;
     // `callback` for an answer of the control loop, called on a delivery thread.
@@ -163,6 +168,7 @@ class MeshCore {
     Gate gate_;
     std::mutex sleep_mutex_;
     std::condition_variable woken_;  // by stop() only
+    Hedger hedger_;
     std::unique_ptr<Control> control_;
     std::thread thread_;
 };

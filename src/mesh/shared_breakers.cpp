@@ -32,32 +32,19 @@ local last = redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')
 if last[2] then redis.call('PEXPIREAT', KEYS[1], last[2]) end
 return redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES'))";
 
-redis::RedisConfig redis_config(const SharedCacheConfig& config) {
-    redis::RedisConfig out;
-    out.host = config.host;
-    out.port = config.port;
-    out.username = config.username;
-    out.password = config.password;
-    out.database = config.database;
-    out.reply.bytes_max = 2 * SharedBreakers::kToldMax * kReportBytesMax;
-    out.reply.items_max = 4 * SharedBreakers::kToldMax;
-    return out;
-}
-
 }  // namespace
 
 Result<std::unique_ptr<SharedBreakers>> SharedBreakers::create(
     io::Network& network, const SharedCacheConfig& config, core::Logger log
 ) {
-    redis::RedisConfig redis = redis_config(config);
-    if (config.tls) {
-        auto context = io::TlsContext::client({.ca = config.tls_ca});
-        if (!context) return std::move(context).error();
-        redis.tls = *std::move(context);
-    }
-    if (auto verdict = redis::check(redis); !verdict) return std::move(verdict).error();
+    auto redis = redis::config_of(
+        config,
+        {.bytes_max = 2 * SharedBreakers::kToldMax * kReportBytesMax,
+         .items_max = 4 * SharedBreakers::kToldMax}
+    );
+    if (!redis) return std::move(redis).error();
     return std::unique_ptr<SharedBreakers>(
-        new SharedBreakers(network, std::move(redis), config.prefix, std::move(log))
+        new SharedBreakers(network, *std::move(redis), config.prefix, std::move(log))
     );
 }
 

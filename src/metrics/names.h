@@ -23,6 +23,8 @@ inline constexpr MetricFamily kRequestsRejected{"mesh_requests_rejected_total", 
 inline constexpr MetricFamily kAttempts{"mesh_attempts_total", counter, "", "Attempts at single endpoints, by how they ended: success, server_error, connect_failure, refused_stream, timeout, reset, cancelled.", {"service", "outcome"}};
 inline constexpr MetricFamily kRetries{"mesh_retries_total", counter, "", "Attempts after the first, by the reason for trying again.", {"service", "reason"}};
 inline constexpr MetricFamily kRetryBudgetExhausted{"mesh_retry_budget_exhausted_total", counter, "", "Retries not made because the retry budget was used up.", {"service"}};
+inline constexpr MetricFamily kHedges{"mesh_hedges_total", counter, "", "Hedges (second attempts while the first is out), by what came of them: won, lost, failed, or refused and not sent.", {"service", "outcome"}};
+inline constexpr MetricFamily kHedgeDelay{"mesh_hedge_delay_seconds", gauge, "seconds", "After how long an attempt is hedged at present.", {"service"}};
 inline constexpr MetricFamily kGrpcRequests{"mesh_grpc_requests_total", counter, "", "Calls of gRPC by method and status; methods that the endpoints do not have, and calls that none answered, are \"-\".", {"service", "method", "status"}, 2000};
 // --- failure handling
 inline constexpr MetricFamily kBreakerState{"mesh_breaker_state", gauge, "", "Circuit breaker: 0 closed, 1 half-open, 2 open.", {"service", "endpoint"}, kEndpointSeriesMax};
@@ -88,6 +90,9 @@ inline constexpr MetricFamily kSnapshotLoads{"mesh_discovery_snapshot_loads_tota
 inline constexpr MetricFamily kSharedCacheUp{"mesh_shared_cache_up", gauge, "", "1 if the last request to Redis was answered, else 0.", {}};
 inline constexpr MetricFamily kSharedCacheRequests{"mesh_shared_cache_requests_total", counter, "", "Requests to Redis, by operation and result: ok, miss, error, timeout, refused or garbage.", {"operation", "result"}};
 inline constexpr MetricFamily kSharedCacheInvalidations{"mesh_shared_cache_invalidations_total", counter, "", "Notices from other processes that a service's set has changed.", {}};
+inline constexpr MetricFamily kSharedTokensUp{"mesh_shared_tokens_up", gauge, "", "1 while tokens (of shared retry budgets) are leased through Redis; 0: this process goes on with its part of them by itself.", {}};
+inline constexpr MetricFamily kSharedTokensExchanges{"mesh_shared_tokens_exchanges_total", counter, "", "Times that tokens were asked for in Redis, by result: ok or failed.", {"result"}};
+inline constexpr MetricFamily kSharedTokensGranted{"mesh_shared_tokens_granted_total", counter, "", "Tokens got from Redis.", {}};
 inline constexpr MetricFamily kWatchesActive{"mesh_watches_active", gauge, "", "Services followed by a blocking query.", {}};
 inline constexpr MetricFamily kWatchesFailing{"mesh_watches_failing", gauge, "", "Of them: those whose last question to the registry failed.", {}};
 inline constexpr MetricFamily kWatchCallbackErrors{"mesh_watch_callback_errors_total", counter, "", "Watch callbacks that threw.", {}};
@@ -120,6 +125,8 @@ inline constexpr const MetricFamily* kAll[] = {
     &kAttempts,
     &kRetries,
     &kRetryBudgetExhausted,
+    &kHedges,
+    &kHedgeDelay,
     &kGrpcRequests,
     &kBreakerState,
     &kBreakerTransitions,
@@ -180,6 +187,9 @@ inline constexpr const MetricFamily* kAll[] = {
     &kSharedCacheUp,
     &kSharedCacheRequests,
     &kSharedCacheInvalidations,
+    &kSharedTokensUp,
+    &kSharedTokensExchanges,
+    &kSharedTokensGranted,
     &kWatchesActive,
     &kWatchesFailing,
     &kWatchCallbackErrors,

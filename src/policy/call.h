@@ -25,8 +25,9 @@ class CallState {
 
     resilience::Deadline deadline;
     std::uint64_t number = 0;    // of this call in the explanations; 0 until it has begun
-    std::uint32_t attempts = 0;  // begun so far
-    Duration last_wait{};        // before the attempt that is out, or was
+    std::uint32_t attempts = 0;  // begun so far, hedges not counted
+    std::uint32_t hedges = 0;
+    Duration last_wait{};  // before the attempt that is out, or was
     // What the call wants to stay with one endpoint for, hashed; see RingHash.
     std::optional<std::uint64_t> hash{};
     CallPriority priority = CallPriority::normal;

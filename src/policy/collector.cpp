@@ -68,13 +68,31 @@ void ServiceCollector::update(const ServicePolicies& policies, Instant now) {
     }
     other_zone_.add(totals.other_zone - counted_.other_zone);
     later_priority_.add(totals.later_priority - counted_.later_priority);
-    counted_ = totals;
     const ServiceView view = policies.view(now);
+    update_hedges(totals, view);
+    counted_ = totals;
     limit_.set(view.limit);
     waiting_.set(view.waiting);
     callers_.set(static_cast<double>(view.callers));
     throttled_.set(view.throttled_share);
     update_endpoints(view);
+}
+
+void ServiceCollector::update_hedges(const ServiceTotals& totals, const ServiceView& view) {
+    if (!hedges_ && !view.hedge_delay) return;
+    if (!hedges_) {
+        hedges_.emplace();
+        for (std::size_t i = 0; i < kHedgeEnds; ++i) {
+            (*hedges_)[i] =
+                registry_.counter(names::kHedges, {service_, to_string(static_cast<HedgeEnd>(i))});
+        }
+        hedge_delay_ = registry_.gauge(names::kHedgeDelay, {service_});
+    }
+    for (std::size_t i = 0; i < kHedgeEnds; ++i) {
+        (*hedges_)[i].add(totals.hedges[i] - counted_.hedges[i]);
+    }
+    const Duration delay = view.hedge_delay.value_or(Duration::zero());
+    hedge_delay_->set(std::chrono::duration<double>(delay).count());
 }
 
 void ServiceCollector::update_endpoints(const ServiceView& view) {

@@ -41,6 +41,7 @@ class ServiceCollector {
 
   private:
     void update_endpoints(const ServiceView& view);
+    void update_hedges(const ServiceTotals& totals, const ServiceView& view);
 
     metrics::MetricRegistry& registry_;
     const std::string service_;
@@ -48,6 +49,8 @@ class ServiceCollector {
     std::array<metrics::Counter, kOutcomes> attempts_;
     std::array<metrics::Counter, kOutcomes> retries_;
     metrics::Counter retries_refused_;
+    std::optional<std::array<metrics::Counter, kHedgeEnds>> hedges_;  // once there is a delay
+    std::optional<metrics::Gauge> hedge_delay_;
     std::array<metrics::Counter, kReasons> refused_;
     metrics::Gauge degraded_;
     metrics::Gauge breaker_;

@@ -113,5 +113,28 @@ TEST_F(CollectorTest, TellsRetriesByWhatWasRetriedAndThoseTheBudgetRefused) {
     );
 }
 
+TEST(HedgeMetrics, ThereAreNoneUntilThereIsADelayAndThenWhatCameOfThem) {
+    ServicePolicy policy{.hedge = {.max = 0.5}};
+    metrics::MetricRegistry metrics;
+    const auto text = [&metrics](const ServicePolicies& service, ServiceCollector& collector) {
+        collector.update(service, kStart);
+        return metrics::expose(metrics.snapshot(), metrics::ExpositionFormat::prometheus);
+    };
+    ServicePolicies unmeasured("quiet", policy, 1);
+    ServiceCollector quiet(metrics, "quiet");
+    EXPECT_THAT(text(unmeasured, quiet), Not(HasSubstr("mesh_hedge")));
+    policy.hedge.delay = std::chrono::milliseconds(20);
+    ServicePolicies service("api", policy, 1);
+    ServiceCollector collector(metrics, "api");
+    service.count_hedge(HedgeEnd::won);
+    service.count_hedge(HedgeEnd::won);
+    service.count_hedge(HedgeEnd::lost);
+    const std::string told = text(service, collector);
+    EXPECT_THAT(told, HasSubstr("mesh_hedges_total{service=\"api\",outcome=\"won\"} 2\n"));
+    EXPECT_THAT(told, HasSubstr("mesh_hedges_total{service=\"api\",outcome=\"lost\"} 1\n"));
+    EXPECT_THAT(told, HasSubstr("mesh_hedges_total{service=\"api\",outcome=\"refused\"} 0\n"));
+    EXPECT_THAT(told, HasSubstr("mesh_hedge_delay_seconds{service=\"api\"} 0.02\n"));
+}
+
 }  // namespace
 }  // namespace datapunk::mesh::policy

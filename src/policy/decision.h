@@ -16,7 +16,7 @@
 namespace datapunk::mesh::policy {
 
 struct Decision {
-    enum class Kind : std::uint8_t { pick, refusal, retry };
+    enum class Kind : std::uint8_t { pick, refusal, retry, hedge };
 
     static constexpr std::size_t kComparedMax = 4;
 
@@ -25,15 +25,16 @@ struct Decision {
     std::uint32_t picked = 0;  // number of the cell; of a pick
     Kind kind = Kind::pick;
     std::uint8_t attempt = 0;  // from 1; of a refusal: those there were before
-    std::uint8_t reason = 0;   // NoEndpoint::Reason of a refusal, RetryReason of a retry decision
+    // NoEndpoint::Reason of a refusal, RetryReason of a retry decision, HedgeReason of a hedge's
+    std::uint8_t reason = 0;
     std::uint8_t outcome = 0;  // of the attempt that a retry decision is about
     std::uint32_t known = 0;
     std::uint16_t critical = 0;
     std::uint8_t tried = 0;     // endpoints that this call had tried
     std::uint8_t compared = 0;  // how many of the next
     // Refusal: ejected, open, in flight, outside of the subset; the first latency is the wait in ms
-    // until the next may be asked, negative = never. Retry: the wait in ns, two halves. Pick: the
-    // cells that were compared.
+    // until the next may be asked, negative = never. Retry, hedge: the wait in ns, two halves.
+    // Pick: the cells that were compared.
     std::array<std::uint32_t, kComparedMax> cells{};
     std::array<float, kComparedMax> latency_ms{};  // of those; 0 = has not answered yet
     std::array<std::uint32_t, kComparedMax> in_flight{};

@@ -9,7 +9,7 @@
 namespace datapunk::mesh::policy {
 
 // `starts_interval`: the cells begin to count afresh.
-ServicePolicies::ResultsCopy ServicePolicies::copy_results(bool starts_interval) {
+ResultsCopy ServicePolicies::copy_results(bool starts_interval) {
     ResultsCopy copy;
     copy.stats.reserve(cells_.size());
     copy.pointers.reserve(cells_.size());
@@ -98,6 +98,8 @@ void ServicePolicies::tell_returns(Instant now) {
 void ServicePolicies::tick(Instant now) {
     if (admission_.waiting() > 0) admission_.grant(now);
     const std::lock_guard guard(mutex_);
+    learn_usual(now);
+    if (Hedging* const hedging = hedging_.get()) hedging->delay.tick(now);
     if (rules().outlier.enabled) {
         if (!next_sweep_) next_sweep_ = now + rules().outlier.interval;
         if (now >= *next_sweep_) {

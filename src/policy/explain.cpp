@@ -18,6 +18,8 @@ namespace {
 
 constexpr unsigned kTicketBits = 48;  // of HeldEndpoint::record_ and CallState::number
 constexpr std::uint64_t kTicketMask = (std::uint64_t{1} << kTicketBits) - 1;
+constexpr std::uint32_t kThreadMask = (1U << 15U) - 1;  // the highest bit is HeldEndpoint::kHedge
+static_assert(core::kThreadsMax <= kThreadMask);
 
 // What cannot be told apart from a thread's other calls: it is theirs alone.
 std::uint64_t numbered(std::uint64_t ordinal) noexcept {
@@ -177,11 +179,23 @@ std::string retry_text(const Decision& noted) {
     return text + fmt::format("; {:.1f} tokens in the retry budget", noted.tokens);
 }
 
+// "hedge of attempt 1 after 12ms: sent; 28.4 tokens in the retry budget"
+std::string hedge_text(const Decision& noted) {
+    const auto waited = std::uint64_t{noted.cells[1]} << 32U | noted.cells[0];
+    return fmt::format(
+        "hedge of attempt {} after {}: {}; {:.1f} tokens in the retry budget",
+        noted.attempt,
+        in_words(Duration(static_cast<std::int64_t>(waited))),
+        to_string(static_cast<HedgeReason>(noted.reason)),
+        noted.tokens
+    );
+}
+
 }  // namespace
 
 Decision ServicePolicies::decision_of(const HeldEndpoint& attempt) const noexcept {
     const Worker* worker =
-        workers_.find(static_cast<std::uint32_t>(attempt.record_ >> kTicketBits));
+        workers_.find(static_cast<std::uint32_t>(attempt.record_ >> kTicketBits) & kThreadMask);
     Decision noted;
     if (worker == nullptr || !worker->decisions.read(attempt.record_ & kTicketMask, noted)) {
         return {};
@@ -231,6 +245,8 @@ std::string text_of(const Decision& noted, const Names& names, std::string_view 
             return refusal_text(noted, service);
         case Decision::Kind::retry:
             return retry_text(noted);
+        case Decision::Kind::hedge:
+            return hedge_text(noted);
     }
     return {};
 }

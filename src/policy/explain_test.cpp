@@ -70,6 +70,7 @@ TEST(Explain, InGroupsOfEndpointsTheRightOnesAreNamed) {
 
 TEST(Explain, ARetrySaysWhatTheBudgetHadAndARefusalWhoWasLeftOut) {
     ServicePolicy policy{.balance = RoundRobin{}};
+    policy.patience_min = Duration::zero();  // no time passes here
     policy.breaker.consecutive = 1;
     policy.outlier.enabled = false;
     policy.retry.budget = {.ratio = 0, .min_per_second = 0.1};

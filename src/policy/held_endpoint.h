@@ -39,11 +39,16 @@ class HeldEndpoint {
 
     Instant begun() const noexcept { return begun_; }
 
+    // The second of two at a time.
+    bool is_hedge() const noexcept { return (record_ & kHedge) != 0; }
+
     // Of the pick that led here; nullptr once it is over.
     ServicePolicies* owner() const noexcept { return owner_; }
 
   private:
     friend class ServicePolicies;
+
+    static constexpr std::uint64_t kHedge = std::uint64_t{1} << 63U;
 
     void abandon() noexcept;
 
@@ -69,7 +74,7 @@ class HeldEndpoint {
     std::uint32_t era_;          // of the permits of the endpoint's breaker
     std::uint32_t service_era_;  // and of the service's
     Instant begun_;              // kNever: confirmed
-    std::uint64_t record_;       // of its pick: the thread's index, the ticket in its ring
+    std::uint64_t record_;       // of its pick: kHedge, the thread's index, the ticket in its ring
 };
 
 }  // namespace datapunk::mesh::policy

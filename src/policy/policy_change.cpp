@@ -42,6 +42,7 @@ std::string differences(const ServicePolicy& a, const ServicePolicy& b) {
     note("dependencies", a.dependencies == b.dependencies);
     note("forecast", a.forecast == b.forecast);
     note("retry", a.retry == b.retry);
+    note("hedge", a.hedge == b.hedge);
     note("limits", a.limits == b.limits);
     note("subset", a.subset == b.subset);
     note("deadline", a.deadline == b.deadline && a.deadline_header == b.deadline_header);
@@ -66,6 +67,7 @@ bool ServicePolicies::set_policy(const ServicePolicy& policy, Instant now) {
     retired_.add([old] { delete old; });
 
     budget_.reconfigure(policy.retry.budget, now);
+    hedging_.set(policy, now);
     change_breakers(before, now);
     change_looks(before, now);
     change_members(before, now);

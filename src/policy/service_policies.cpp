@@ -95,7 +95,9 @@ ServicePolicies::ServicePolicies(std::string name, const ServicePolicy& policy, 
       workers_(seed),
       call_limits_(new CallLimits(policy.limits.rate, policy.limits.callers, seed)),
       admission_(policy.limits, workers_, seed),
-      throttle_(policy.limits.throttle, workers_) {}
+      throttle_(policy.limits.throttle, workers_) {
+    hedging_.set(policy, Instant{});
+}
 
 ServicePolicies::~ServicePolicies() {
     delete table_.load();
@@ -106,22 +108,28 @@ ServicePolicies::~ServicePolicies() {
 std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::begin_attempt(
     CallState& call, Instant now
 ) {
-    auto begun = try_begin(call, now);
+    auto begun = try_begin(call, now, false);
     if (std::exchange(call.has_place, false)) [[unlikely]]
         admission_.give_back(now);
     return begun;
 }
 
-std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(CallState& call, Instant now) {
+std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(
+    CallState& call, Instant now, bool is_hedge
+) {
     const core::EpochGuard guard;
     const WorkerUse worker(workers_);
+    // A hedge that cannot begin is no refused call.
+    const auto refuse = [&](const NoEndpoint& why) {
+        return is_hedge ? why : this->refuse(worker.get(), call, why, now);
+    };
     if (call.deadline.expired(now)) {
         const NoEndpoint late{.reason = NoEndpoint::Reason::deadline};
-        return refuse(worker.get(), call, late, now);
+        return refuse(late);
     }
     if (is_blocked_.load(std::memory_order_relaxed)) {
         const NoEndpoint blocked{.reason = NoEndpoint::Reason::dependency};
-        return refuse(worker.get(), call, blocked, now);
+        return refuse(blocked);
     }
     if (!call.is_admitted) [[likely]] {
         if (call_limits_.load(std::memory_order_acquire)->is_on()) [[unlikely]] {
@@ -131,19 +139,19 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(CallState& cal
     }
     if (!call.has_place && !admission_.within_limit(worker.get(), call.priority, now)) {
         NoEndpoint why = admission_.refusal(call.priority);
-        why.may_wait = why.may_wait && call.can_wait;
+        why.may_wait = why.may_wait && call.can_wait && !is_hedge;
         if (why.may_wait) return why;
-        return refuse(worker.get(), call, why, now);
+        return refuse(why);
     }
     if (!throttle_.admits(worker.get(), now)) {
         const NoEndpoint spared{.reason = NoEndpoint::Reason::throttled};
-        return refuse(worker.get(), call, spared, now);
+        return refuse(spared);
     }
     resilience::BreakerTransition changed;
     const std::uint32_t service_era = breaker_.admit(now, changed);
     if (changed) tell(nullptr, changed, now);
     if (service_era == 0) {
-        return refuse(worker.get(), call, refused_by_breaker(now), now);
+        return refuse(refused_by_breaker(now));
     }
     const Table* table = table_.load(std::memory_order_acquire);
     Skipped skipped(call.tried());
@@ -153,7 +161,7 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(CallState& cal
     for (int asked = 0; table != nullptr && asked < kAskedMax; ++asked) {
         worker->pick.compared_count = 0;
         auto index = table->balancer.pick(query, worker->pick);
-        if (!index && skipped.revisit_tried()) {
+        if (!index && !is_hedge && skipped.revisit_tried()) {
             query.tried = skipped.span();
             index = table->balancer.pick(query, worker->pick);
         }
@@ -180,7 +188,7 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(CallState& cal
             --worker->allowance;
             worker->begun.add();
         }
-        if (call.attempts++ == 0) {
+        if (!is_hedge && call.attempts++ == 0) {
             worker->calls.add();
             if (++worker->deposits >= kDepositsMax) deposit(worker.get(), now);
         }
@@ -190,10 +198,11 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(CallState& cal
             if (spill == Spill::zone) worker->other_zone.add();
             if (spill == Spill::priority) worker->later_priority.add();
         }
-        return HeldEndpoint(*this, cell, permit.era, service_era, now, record);
+        const std::uint64_t marked = is_hedge ? record | HeldEndpoint::kHedge : record;
+        return HeldEndpoint(*this, cell, permit.era, service_era, now, marked);
     }
     breaker_.give_back(service_era);
-    return refuse(worker.get(), call, explain(table), now);
+    return refuse(explain(table));
 }
 
 // Nothing: it may begin. Else why not, or when.
@@ -230,9 +239,17 @@ NoEndpoint ServicePolicies::refuse(
     return note_refusal(worker, call, why, now);
 }
 
+std::vector<std::pair<std::string_view, LeasedSlicePtr>> ServicePolicies::shared_slices() const {
+    if (budget_.shared_reserve() == nullptr) return {};
+    return {{"retry", budget_.shared_reserve()}};
+}
+
 void ServicePolicies::deposit(Worker& worker, Instant now) noexcept {
     if (worker.deposits == 0) return;
-    budget_.deposit(now, core::thread_index(), std::exchange(worker.deposits, 0));
+    const std::uint32_t calls = std::exchange(worker.deposits, 0);
+    budget_.deposit(now, core::thread_index(), calls);
+    if (Hedging* const hedging = hedging_.get())
+        hedging->share.deposit(now, core::thread_index(), calls);
 }
 
 void ServicePolicies::finish_attempt(
@@ -243,6 +260,12 @@ void ServicePolicies::finish_attempt(
     bool is_overload
 ) {
     finish(attempt, outcome, is_failure, is_overload, now);
+}
+
+std::optional<bool> ServicePolicies::judged(resilience::Outcome ended, int status) const noexcept {
+    using resilience::Outcome;
+    if (ended != Outcome::success && ended != Outcome::server_error) return std::nullopt;
+    return policy()->failure_statuses.contains(status);
 }
 
 void ServicePolicies::confirm_attempt(HeldEndpoint& attempt, Instant now) {
@@ -285,6 +308,10 @@ void ServicePolicies::record(
         verdict = *is_failure ? Verdict::failure : Verdict::success;
     }
     const Duration latency = now - attempt.begun_;
+    if (outcome == resilience::Outcome::timeout && !is_failure && !had_time(latency)) {
+        verdict = Verdict::nothing;
+    }
+    if (!attempt.is_hedge()) learn_delay(outcome, latency);
     CellChange change;
     resilience::BreakerTransition changed;
     {
@@ -306,6 +333,27 @@ void ServicePolicies::record(
     if (change.breaker) tell(&cell, change.breaker, now);
     if (changed) tell(nullptr, changed, now);
     if (change.suspect) eject_suspect(cell, now);
+}
+
+// Had an attempt that timed out as long as the policy gives, or as answers may well take? By
+// Markov's inequality at most half of them take longer than twice the mean; breakers open at half.
+bool ServicePolicies::had_time(Duration taken) const noexcept {
+    const PolicyInForce policy = this->policy();
+    const Duration limit = policy->retry.attempt_timeout;
+    if (taken >= (limit > Duration::zero() ? std::min(limit, policy->deadline) : policy->deadline))
+        return true;
+    const Duration usual{usual_ns_.load(std::memory_order_relaxed)};
+    return taken >= std::max(policy->patience_min, 2 * usual);
+}
+
+void ServicePolicies::learn_usual(Instant now) noexcept {
+    std::uint64_t answers = 0;
+    std::uint64_t ns = 0;
+    workers_.for_each([&](const Worker& worker) {
+        answers += worker.outcomes[static_cast<std::size_t>(resilience::Outcome::success)].load();
+        ns += worker.success_ns.load();
+    });
+    usual_ns_.store(usual_.learn(answers, ns, now), std::memory_order_relaxed);
 }
 
 void ServicePolicies::report_load(
@@ -405,6 +453,7 @@ ServiceView ServicePolicies::view(Instant now) const {
         .throttled_share = throttle_.share(),
         .callers = call_limits_.load()->callers()
     };
+    if (const Hedging* const hedging = hedging_.get()) view.hedge_delay = hedging->delay.delay();
     const ServiceBreaker::View breaker = breaker_.view(now);
     view.breaker = {
         .state = breaker.state, .forced = breaker.forced, .admitted_share = breaker.admitted_share
@@ -484,6 +533,7 @@ ServiceTotals ServicePolicies::totals() const noexcept {
             totals.retries_after[i] += worker.retries[i].load();
             totals.retries += worker.retries[i].load();
         }
+        for (std::size_t i = 0; i < kHedgeEnds; ++i) totals.hedges[i] += worker.hedges[i].load();
     });
     return totals;
 }

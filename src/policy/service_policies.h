@@ -43,7 +43,6 @@
 #include <vector>
 
 #include "balance/adaptive.h"
-#include "balance/grouped_balancer.h"
 #include "core/epoch.h"
 #include "health/trend.h"
 #include "policy/admission.h"
@@ -52,11 +51,14 @@
 #include "policy/cell.h"
 #include "policy/decision.h"
 #include "policy/dependencies.h"
+#include "policy/endpoint_table.h"
 #include "policy/events.h"
+#include "policy/hedging.h"
 #include "policy/held_endpoint.h"
 #include "policy/policy_settings.h"
 #include "policy/service_breaker.h"
 #include "policy/throttle.h"
+#include "policy/usual_latency.h"
 #include "policy/view.h"
 #include "policy/worker.h"
 #include "resilience/retry_budget.h"
@@ -96,6 +98,15 @@ class ServicePolicies {
 
     // CallState::can_wait: the caller knows how to wait for a place (NoEndpoint::may_wait).
     std::variant<HeldEndpoint, NoEndpoint> begin_attempt(CallState& call, Instant now);
+    // After how long to ask begin_hedge() whether to hedge the attempt that has begun; nothing: not
+    // at all. `may_repeat`: the call is idempotent, its body at hand; `left`: the attempt's time.
+    std::optional<Duration> hedge_after(const CallState& call, bool may_repeat, Duration left)
+        const noexcept;
+    std::variant<HeldEndpoint, HedgeReason> begin_hedge(
+        CallState& call, const HeldEndpoint& first, Instant now
+    );
+    // Of one that was sent. The loser is finished as Outcome::cancelled.
+    void count_hedge(HedgeEnd end) noexcept;
     // Its latency is now - attempt.begun(). `is_failure`: whether it speaks against the endpoint,
     // if that is known better than by the outcome; a cancelled attempt never does. `is_overload`:
     // the answer said that the service cannot take more (resilience::tells_overload).
@@ -106,6 +117,8 @@ class ServicePolicies {
         std::optional<bool> is_failure = std::nullopt,
         bool is_overload = false
     );
+    // Does an answer with this HTTP status speak against its endpoint? Nothing: the outcome says.
+    std::optional<bool> judged(resilience::Outcome ended, int status) const noexcept;
     // As finish_attempt() with a success, but the endpoint stays held, and in flight: how a
     // connection ends that is made and may last says nothing more of it. begun() is forgotten.
     // finish_attempt() follows.
@@ -141,6 +154,9 @@ class ServicePolicies {
     // Another process found this endpoint failing: here it is probed before it is trusted again.
     void distrust(std::string_view endpoint, Instant now);
 
+    // Tokens that this service's policies share with other processes, each with its kind: "retry".
+    std::vector<std::pair<std::string_view, LeasedSlicePtr>> shared_slices() const;
+
     // How this service stands, and what follows from how others do: policy/dependencies.h.
     ServiceStanding standing(Instant now) const;
     void set_degraded(const Degradation& found, Instant now);
@@ -160,24 +176,16 @@ class ServicePolicies {
     PolicyInForce policy() const noexcept { return PolicyInForce(settings_); }
 
   private:
-    // Whether a pick went elsewhere than where calls go first.
-    enum class Spill : std::uint8_t { none, zone, priority };
-
-    struct Table {
-        std::vector<Cell*> cells;  // by the balancer's index
-        balance::GroupedBalancer balancer;
-        std::vector<Spill> spills;  // by the same index; empty if there are none
-        std::uint32_t known = 0;
-        std::uint32_t critical = 0;
-        std::uint32_t outside = 0;
-        std::uint32_t called = 0;  // of the groups that get calls
-        bool is_panic = false;
-    };
-
+    using Table = EndpointTable;
     friend class HeldEndpoint;
 
-    std::variant<HeldEndpoint, NoEndpoint> try_begin(CallState& call, Instant now);
+    std::variant<HeldEndpoint, NoEndpoint> try_begin(CallState& call, Instant now, bool is_hedge);
     std::optional<NoEndpoint> admit(Worker& worker, CallState& call, Instant now);
+    bool is_overloaded(Instant now) const noexcept;
+    void note_hedge(const CallState& call, HedgeReason reason, Duration waited, Instant now);
+    void learn_delay(resilience::Outcome outcome, Duration latency) noexcept;
+    bool had_time(Duration taken) const noexcept;
+    void learn_usual(Instant now) noexcept;
     void deposit(Worker& worker, Instant now) noexcept;
     std::uint64_t note_pick(
         Worker& worker, const Table& table, CallState& call, const Cell& picked, Instant now
@@ -237,10 +245,6 @@ class ServicePolicies {
     bool judge_algorithm(Instant now);
     void tell_panic(const std::vector<balance::SpreadGroup>& groups, Instant now);
     void collect();
-    struct ResultsCopy {
-        std::vector<resilience::OutlierStats> stats;
-        std::vector<resilience::OutlierStats*> pointers;
-    };
     ResultsCopy copy_results(bool starts_interval);
     void eject_suspect(const Cell& suspect, Instant now);
     void eject_suspects(Instant now);
@@ -256,6 +260,7 @@ class ServicePolicies {
     const std::uint64_t seed_;
     std::atomic<const PolicySettings*> settings_;
     resilience::RetryBudget budget_;
+    HedgingSwitch hedging_;
     ServiceBreaker breaker_;
     WorkerTable workers_;
     std::atomic<CallLimits*> call_limits_;
@@ -263,7 +268,8 @@ class ServicePolicies {
     Throttle throttle_;
     EventRing events_;
     std::atomic<const Table*> table_{nullptr};
-    std::atomic<bool> is_blocked_{false};  // by a dependency that fails, and fail_fast
+    std::atomic<bool> is_blocked_{false};    // by a dependency that fails, and fail_fast
+    std::atomic<std::int64_t> usual_ns_{0};  // mean latency of the last answers; 0 = not known
 
     // The writer's, under mutex_.
     mutable std::mutex mutex_;
@@ -287,6 +293,7 @@ class ServicePolicies {
     std::uint32_t last_number_ = 0;  // of cells made
     std::bitset<kNotedSlots> slots_taken_;
     core::RetiredList retired_;
+    UsualLatency usual_;
 };
 
 }  // namespace datapunk::mesh::policy

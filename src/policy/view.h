@@ -50,8 +50,9 @@ struct ServiceView {
     std::string service;
     std::vector<EndpointView> endpoints;  // sorted by id, leaving ones last
     double retry_tokens = 0;
-    std::uint32_t limit = 0;     // of attempts in flight, in force now
-    std::uint32_t waiting = 0;   // for a place
+    std::optional<Duration> hedge_delay{};  // nothing: off, or not measured yet
+    std::uint32_t limit = 0;                // of attempts in flight, in force now
+    std::uint32_t waiting = 0;              // for a place
     double throttled_share = 0;  // of the attempts, refused at present because of overload
     std::size_t callers = 0;     // that are remembered because of their limits
     BreakerView breaker{};       // of the service as a whole
@@ -81,6 +82,7 @@ struct ServiceTotals {
     std::uint64_t later_priority = 0;                 // attempts at endpoints of a later priority
     std::array<std::uint64_t, kOutcomes> outcomes{};  // by Outcome
     std::array<std::uint64_t, kOutcomes> retries_after{};  // `retries` by what was retried
+    std::array<std::uint64_t, kHedgeEnds> hedges{};        // by HedgeEnd
 };
 
 }  // namespace datapunk::mesh::policy

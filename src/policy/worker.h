@@ -29,6 +29,7 @@
 #include "core/epoch.h"
 #include "policy/call.h"
 #include "policy/decision.h"
+#include "policy/hedging.h"
 #include "policy/spin_lock.h"
 #include "resilience/retry_policy.h"
 
@@ -124,7 +125,8 @@ struct Worker {
     std::array<OwnedCounter, kOutcomes> outcomes;
     OwnedCounter overloaded;  // attempts whose end says that the service cannot take more
     OwnedCounter success_ns;  // latencies of the successes, summed up
-    std::array<OwnedCounter, kOutcomes> retries;    // allowed, by the outcome that was retried
+    std::array<OwnedCounter, kOutcomes> retries;  // allowed, by the outcome that was retried
+    std::array<OwnedCounter, kHedgeEnds> hedges;
     std::array<NotedSuccesses, kNotedSlots> noted;  // by Cell::slot
     DecisionRing decisions;                         // the last ones, to be explained
     NotedSuccesses service_noted;                   // for the service's breaker

@@ -194,7 +194,8 @@ io::Task<HeadRead> Exchange::read_answer_head() {
             co_await upstream_->read_answer(answer_, request_.method, attempt_deadline_);
         if (read != HeadRead::done || !answer_.is_interim() || client_gone_) co_return read;
         if (interim == kInterimMax) co_return HeadRead::rejected;
-        if (answer_.status == 100) continue;  // answered here already
+        // 100 was answered here already; which of two attempts' is the caller's, nobody knows yet.
+        if (answer_.status == 100 || is_hedge_) continue;
         auto written = co_await caller_.send_interim(answer_, piece_deadline());
         if (!written) client_gone_ = true;
         if (client_gone_) co_return HeadRead::failed;
@@ -276,12 +277,17 @@ Exchange::AttemptResult Exchange::failure(const Error& error) const {
 
 // Until the pump begins to read the rest of the request, or the exchange is over.
 void Exchange::watch_client() {
-    if (client_gone_) return;
+    if (client_gone_ || is_hedge_) return;  // a hedge is told
     caller_.watch([this] {
-        client_gone_ = true;
-        wake_.set();
-        if (upstream_ != nullptr) upstream_->close();
+        note_gone();
+        if (hedge_ != nullptr) hedge_->note_gone();
     });
+}
+
+void Exchange::note_gone() {
+    client_gone_ = true;
+    wake_.set();
+    if (upstream_ != nullptr) upstream_->close();
 }
 
 void Exchange::drop_upstream() {

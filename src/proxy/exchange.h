@@ -15,6 +15,7 @@
 
 #include "io/task.h"
 #include "policy/service_policies.h"
+#include "proxy/call_loop.h"
 #include "proxy/caller.h"
 #include "proxy/caller_pace.h"
 #include "proxy/exchange_buffers.h"
@@ -26,7 +27,7 @@
 
 namespace datapunk::mesh::proxy {
 
-class Exchange {
+class Exchange final : private CallSteps {
   public:
     Exchange(Proxy& proxy, ListenerState& listener, Caller& caller, ExchangeBuffers& buffers);
 
@@ -34,6 +35,9 @@ class Exchange {
     io::Task<bool> run();
 
   private:
+    // A second attempt of `first`'s, up to the head of its answer.
+    Exchange(const Exchange& first, ExchangeBuffers& buffers);
+
     // What one attempt has come to, before anything was sent to the caller.
     struct AttemptResult {
         resilience::Outcome outcome = resilience::Outcome::success;
@@ -54,11 +58,18 @@ class Exchange {
     io::Task<void> serve();
     std::optional<bool> judged(resilience::Outcome ended, int status) const;
     bool tells_overload(resilience::Outcome ended, bool has_answer) const noexcept;
-    io::Task<bool> wait_for_turn(Instant turn);
-    io::Task<void> give_answer(policy::HeldEndpoint at);
-    io::Task<void> answer_without_endpoint(policy::NoEndpoint why);
-    io::Task<void> answer_failure(const AttemptResult& failed);
-    io::Task<bool> wait_before_retry(Duration wait);
+    bool has_left() const noexcept override { return client_gone_; }
+
+    io::Task<std::optional<policy::NoEndpoint>> wait_for_place(policy::CallState& call) override;
+    io::Task<resilience::AttemptEnd> try_at(policy::CallState& call, policy::HeldEndpoint& at)
+        override;
+    io::Task<bool> wait_for_turn(Instant turn) override;
+    void note(const resilience::RetryDecision& again) override;
+    io::Task<void> give_answer(policy::HeldEndpoint at) override;
+    io::Task<Dropped> drop_answer(const policy::HeldEndpoint& at) override;
+    io::Task<void> answer_without_endpoint(policy::NoEndpoint why) override;
+    io::Task<void> answer_failure() override;
+    io::Task<bool> wait_before_retry(Duration wait) override;
     io::Task<void> reply(
         int status,
         ReplyReason reason,
@@ -69,7 +80,7 @@ class Exchange {
     void write_access(AccessLog::Worker& log, double share, Duration took) const;
     void write_access(const Tunnel& tunnel, std::string_view how);
     void begin_record(const policy::HeldEndpoint& at);
-    void end_record(const AttemptResult& result, const resilience::RetryDecision& again);
+    void note_hedge(const policy::HeldEndpoint& at);
     void keep_record(Duration took);
 
     // attempt.cpp
@@ -82,12 +93,35 @@ class Exchange {
     io::Task<http::HeadRead> read_answer_head();
     AttemptResult judge_answer(http::HeadRead read, const policy::HeldEndpoint& at);
     AttemptResult failure(const Error& error) const;
+    // hedge.cpp
+    struct Race {
+        explicit Race(io::Loop& loop) : ended(loop) {}
+
+        io::Event ended;  // one of the two, at least
+        std::optional<AttemptResult> firsts;
+        io::TaskGroup first;  // last: destroyed first
+    };
+
+    resilience::AttemptEnd end_of(const AttemptResult& result) const;
+    bool is_good(const AttemptResult& result) const;
+    std::optional<Duration> hedge_after(const policy::CallState& call) const;
+    io::Task<AttemptResult> hedged_attempt(
+        policy::CallState& call, policy::HeldEndpoint& at, Duration delay
+    );
+    io::Task<void> attempt_into(
+        const policy::HeldEndpoint& at, std::optional<AttemptResult>& out, io::Event& ended
+    );
+    io::Task<AttemptResult> run_race(
+        Race& race, policy::HeldEndpoint& at, policy::HeldEndpoint other_at
+    );
+    void finish_beaten(policy::HeldEndpoint at, const std::optional<AttemptResult>& ended);
     // grpc.cpp
     void read_grpc_request();
     void judge_grpc(AttemptResult& result, wire::grpc::GrpcStatus status) const;
     io::Task<AttemptResult> peek_trailers(AttemptResult result);
     void count_grpc();
     void watch_client();
+    void note_gone();
     void drop_upstream();
     // upgrade.cpp
     bool is_extended_connect() const noexcept;
@@ -107,7 +141,7 @@ class Exchange {
     io::Task<void> discard_answer(const policy::HeldEndpoint& at);
     void settle_upstream(const policy::HeldEndpoint& at);
 
-    Instant now() const noexcept;
+    Instant now() const noexcept override;
     Instant piece_deadline() const noexcept;
 
     Proxy& proxy_;
@@ -138,9 +172,13 @@ class Exchange {
     std::optional<wire::grpc::GrpcStatus> grpc_status_;  // of the answer, once it is known
     std::optional<http::Piece> peeked_;                  // the answer's first, already taken
     bool speaks_http2_ = false;                          // to the endpoint of this attempt
+    std::optional<BufferShelf::Lease> hedge_buffers_;    // an upstream may refer to them
+    AttemptResult result_;                               // of the last attempt
     UpstreamPtr upstream_;
     io::Event wake_;  // a connection is there, or the caller has gone
     bool client_gone_ = false;
+    const bool is_hedge_ = false;
+    Exchange* hedge_ = nullptr;  // while it is out
     bool keep_alive_ = true;
     bool head_sent_ = false;  // bytes of the answer may have reached the caller
     Instant answered_at_;     // when the answer's head had come: what latency is measured to

@@ -97,8 +97,7 @@ io::Task<bool> Exchange::refuse_body(const Error& error) {
     keep_alive_ = false;
     body_problem_ = body_problem(error);
     if (body_problem_) {
-        const AttemptResult none;
-        co_await answer_failure(none);
+        co_await answer_failure();
     } else {
         client_gone_ = true;
     }

@@ -178,6 +178,42 @@ TEST(ProxyHttp2, SaysNoInItsOwnWords) {
     EXPECT_EQ(w.a.heads, 0);
 }
 
+// The HTTP status of gRPC is 200 whatever happened; what happened stands in the trailers.
+TEST(ProxyHttp2, AFailureOfGrpcWithStatus200CountsAgainstTheBreaker) {
+    ServicePolicy policy = kOneAttempt;
+    policy.breaker = {.consecutive = 3};
+    policy.protocol = EndpointProtocol::http1;
+    RawWorld w(policy);
+    std::string status = "5";  // not found: an answer
+    w.a.script = [&status](int n) -> Script {
+        const std::string head = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\n";
+        const std::string in_head =
+            head + "grpc-status: " + status + "\r\nContent-Length: 0\r\n\r\n";
+        const std::string in_trailers = head +
+                                        "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n" +
+                                        "grpc-status: " + status + "\r\n\r\n";
+        return {.bytes = n % 2 == 0 ? in_trailers : in_head};
+    };
+    Caller2 caller(w.world);
+    const auto call = [&] {
+        H2Stream* const one = caller.ask(
+            request("POST", "/s/m", {{"content-type", "application/grpc"}, {"te", "trailers"}})
+        );
+        pass(w);
+        EXPECT_EQ(caller.answer(one).status, 200);
+        return caller.answer(one);
+    };
+    for (int i = 0; i < 4; ++i) call();
+    EXPECT_EQ(w.api.view(w.world.loop().now()).endpoints[0].failures, 0U);
+    status = "14";  // unavailable
+    for (int i = 0; i < 3; ++i) call();
+    EXPECT_EQ(w.a.heads, 7);
+    const auto seen = w.api.view(w.world.loop().now()).endpoints.at(0);
+    EXPECT_EQ(seen.failures, 3U);
+    EXPECT_EQ(seen.breaker.state, resilience::BreakerState::open);
+    EXPECT_EQ(call().fields.at("x-mesh-reason"), "no_endpoint");
+}
+
 TEST(ProxyHttp2, DrainSaysGoodbyeAndServesWhatIsOnItsWay) {
     RawWorld w;
     w.a.script = [](int) -> Script { return {.bytes = kOk, .delay = milliseconds(300)}; };

@@ -8,7 +8,8 @@
 //   admit      rates and limits, of the service and of its caller (inside begin_attempt: the
 //              policies own them); may wait
 //   body       small bodies are collected first, so that a retry can send them again
-//   retry      per attempt: pick, guard, pool, stream; then ask whether once more
+//   retry      call_loop.cpp, per attempt: pick, guard, pool, stream (hedge.cpp: perhaps a second
+//              one beside it); then ask whether once more
 //   answer     bodies flow with back-pressure; an unfinished one is never shown as finished
 
 #include <fmt/format.h>
@@ -174,82 +175,46 @@ io::Task<void> Exchange::serve() {
     call.caller = caller_of(
         *service_->call_limits(), service_->policy()->limits.callers, request_, *buffers_.from
     );
-    for (;;) {
-        auto begun = service_->begin_attempt(call, now());
-        if (const auto* none = std::get_if<policy::NoEndpoint>(&begun)) {
-            policy::NoEndpoint why = *none;
-            if (why.turn_at != kNever) {
-                const bool still_there = co_await wait_for_turn(why.turn_at);
-                if (!still_there) co_return;
-                continue;
-            }
-            if (why.may_wait) {
-                watch_client();
-                const auto refused = co_await wait_for_place(
-                    service_->admission(), call, proxy_.loop(), wake_, client_gone_
-                );
-                if (client_gone_) co_return;
-                if (!refused) continue;
-                why = *refused;
-            }
-            co_await answer_without_endpoint(why);
-            co_return;
-        }
-        auto& at = std::get<policy::HeldEndpoint>(begun);
-        ++attempts_;
-        begin_record(at);
-        if (listener_.config.access_log) buffers_.endpoint = at.address();
-        const AttemptResult result = co_await attempt(at);
-        const bool is_final = result.has_answer && result.outcome == Outcome::success &&
-                              !result.verdict.value_or(false) &&
-                              !resilience::may_retry_answers(service_->policy()->retry);
-        if (is_final) {
-            end_record(result, {.reason = resilience::RetryReason::succeeded});
-            co_await give_answer(std::move(at));
-            co_return;
-        }
-        const resilience::AttemptEnd end{
-            .outcome = result.outcome,
-            // Naming a gRPC status says that such calls may be sent again.
-            .idempotent = is_idempotent(request_.method) || result.verdict.value_or(false),
-            .replayable = body_is_whole_ || !result.sent,
-            .user_verdict = result.verdict,
-            .retry_after = result.retry_after,
-            .status =
-                result.has_answer ? static_cast<std::uint16_t>(answer_.status) : std::uint16_t{0},
-            .has_named_header = result.has_named_header
-        };
-        const resilience::RetryDecision again = service_->after_attempt(call, end, now());
-        end_record(result, again);
-        if (!again && result.has_answer) {  // what nobody wants to try again is the answer
-            co_await give_answer(std::move(at));
-            co_return;
-        }
-        if (result.has_answer) co_await discard_answer(at);
-        drop_upstream();
-        service_->finish_attempt(
-            std::move(at),
-            result.outcome,
-            now(),
-            result.has_answer ? judged(result.outcome, answer_.status) : std::nullopt,
-            tells_overload(result.outcome, result.has_answer)
-        );
-        if (client_gone_) co_return;
-        if (!again) {
-            co_await answer_failure(result);
-            co_return;
-        }
-        const bool still_there = co_await wait_before_retry(again.wait);
-        if (!still_there) co_return;
+    co_await serve_call(*service_, call, *this);
+}
+
+io::Task<std::optional<policy::NoEndpoint>> Exchange::wait_for_place(policy::CallState& call) {
+    watch_client();
+    co_return co_await proxy::wait_for_place(
+        service_->admission(), call, proxy_.loop(), wake_, client_gone_
+    );
+}
+
+io::Task<resilience::AttemptEnd> Exchange::try_at(
+    policy::CallState& call, policy::HeldEndpoint& at
+) {
+    ++attempts_;
+    begin_record(at);
+    const auto delay = hedge_after(call);
+    if (delay) {
+        result_ = co_await hedged_attempt(call, at, *delay);
+    } else {
+        result_ = co_await attempt(at);
     }
+    if (at.is_hedge()) note_hedge(at);
+    if (listener_.config.access_log) buffers_.endpoint = at.address();
+    co_return end_of(result_);
+}
+
+io::Task<CallSteps::Dropped> Exchange::drop_answer(const policy::HeldEndpoint& at) {
+    if (result_.has_answer) co_await discard_answer(at);
+    drop_upstream();
+    co_return Dropped{
+        .is_failure = result_.has_answer ? judged(result_.outcome, answer_.status) : std::nullopt,
+        .is_overload = tells_overload(result_.outcome, result_.has_answer)
+    };
 }
 
 // Does an answer speak against its endpoint? If it came whole, its status says so; but that of gRPC
 // is another one, and the outcome has it.
 std::optional<bool> Exchange::judged(Outcome ended, int status) const {
-    if (ended != Outcome::success && ended != Outcome::server_error) return std::nullopt;
     if (is_grpc_ && status == 200) return std::nullopt;
-    return service_->policy()->failure_statuses.contains(status);
+    return service_->judged(ended, status);
 }
 
 bool Exchange::tells_overload(Outcome ended, bool has_answer) const noexcept {
@@ -277,10 +242,10 @@ io::Task<void> Exchange::give_answer(policy::HeldEndpoint at) {
     service_->finish_attempt(std::move(at), ended, answered_at_, is_failure, is_overload);
     // Nothing of it has left yet if its first bytes were malformed: then there is a better answer.
     if (ended == Outcome::success || head_sent_ || client_gone_) co_return;
-    AttemptResult malformed;
-    malformed.reason = ReplyReason::upstream_protocol;
-    malformed.error = "the endpoint's answer has a malformed body";
-    co_await answer_failure(malformed);
+    result_ = {};
+    result_.reason = ReplyReason::upstream_protocol;
+    result_.error = "the endpoint's answer has a malformed body";
+    co_await answer_failure();
 }
 
 // A rate that lets calls through evenly. False: the caller has gone.
@@ -303,7 +268,8 @@ io::Task<void> Exchange::answer_without_endpoint(policy::NoEndpoint why) {
     co_await reply(status_of(reason), reason, error.what, error.retry_after);
 }
 
-io::Task<void> Exchange::answer_failure(const AttemptResult& failed) {
+io::Task<void> Exchange::answer_failure() {
+    const AttemptResult& failed = result_;
     if (body_problem_) {
         const std::string text = unread_body(*body_problem_, listener_.config);
         co_await reply(status_of(*body_problem_), *body_problem_, text);
@@ -392,7 +358,14 @@ void Exchange::begin_record(const policy::HeldEndpoint& at) {
     tried.began_us = in_us(now() - started_);
 }
 
-void Exchange::end_record(const AttemptResult& result, const resilience::RetryDecision& again) {
+// Its answer is the attempt's.
+void Exchange::note_hedge(const policy::HeldEndpoint& at) {
+    if (!record_ || attempts_ > RequestRecord::kAttemptsKept) return;
+    record_->tried[attempts_ - 1].pick = service_->decision_of(at);
+}
+
+void Exchange::note(const resilience::RetryDecision& again) {
+    const AttemptResult& result = result_;
     if (!record_ || attempts_ > RequestRecord::kAttemptsKept) return;
     AttemptRecord& tried = record_->tried[attempts_ - 1];
     tried.took_us = in_us(now() - started_) - tried.began_us;

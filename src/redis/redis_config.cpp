@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace datapunk::mesh::redis {
 
 namespace {
@@ -49,6 +51,23 @@ Result<> check(const RedisConfig& config) {
     );
     if (problems.empty()) return Ok{};
     return Error{.code = Code::invalid, .what = "redis: " + problems};
+}
+
+Result<RedisConfig> config_of(const SharedCacheConfig& shared, wire::resp::ReplyLimits reply) {
+    RedisConfig config;
+    config.host = shared.host;
+    config.port = shared.port;
+    config.username = shared.username;
+    config.password = shared.password;
+    config.database = shared.database;
+    config.reply = reply;
+    if (shared.tls) {
+        auto context = io::TlsContext::client({.ca = shared.tls_ca});
+        if (!context) return std::move(context).error();
+        config.tls = *std::move(context);
+    }
+    if (auto verdict = check(config); !verdict) return std::move(verdict).error();
+    return config;
 }
 
 }  // namespace datapunk::mesh::redis

@@ -3,6 +3,7 @@
 // RedisConfig: where a Redis server is, who we are to it, and what its failures may cost us. A
 // value.
 
+#include <datapunk/mesh/discovery.h>
 #include <datapunk/mesh/policy.h>
 #include <datapunk/mesh/result.h>
 #include <datapunk/mesh/time.h>
@@ -41,5 +42,10 @@ struct RedisConfig {
 
 // Every field in its range? The error names all that are not; it never shows the password.
 [[nodiscard]] Result<> check(const RedisConfig& config);
+
+// The server that `shared` names, checked. An error also if its CA cannot be read.
+[[nodiscard]] Result<RedisConfig> config_of(
+    const SharedCacheConfig& shared, wire::resp::ReplyLimits reply
+);
 
 }  // namespace datapunk::mesh::redis

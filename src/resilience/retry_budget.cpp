@@ -20,18 +20,46 @@ double reserve_of(const RetryBudgetConfig& config) noexcept {
     return config.min_per_second * std::chrono::duration<double>(config.window).count();
 }
 
+std::shared_ptr<LeasedSlice> leased_of(const RetryBudgetConfig& config) {
+    if (!config.shared || config.min_per_second <= 0) return nullptr;
+    return std::make_shared<LeasedSlice>(
+        SliceConfig{.rate = config.min_per_second, .burst = std::max(1.0, reserve_of(config))}
+    );
+}
+
 std::int64_t slice_of(const RetryBudgetConfig& config) noexcept {
     return std::max<std::int64_t>(1, config.window.count() / RetryBudget::kSlices);
 }
 
 }  // namespace
 
-RetryBudget::RetryBudget(const RetryBudgetConfig& config) noexcept
-    : ratio_(config.ratio), reserve_(reserve_of(config)), slice_ns_(slice_of(config)) {}
+RetryBudget::RetryBudget(const RetryBudgetConfig& config)
+    : ratio_(config.ratio), reserve_(reserve_of(config)), slice_ns_(slice_of(config)) {
+    share(config);
+}
 
-void RetryBudget::reconfigure(const RetryBudgetConfig& config, Instant now) noexcept {
+// The reserve is leased, or it is our own.
+void RetryBudget::share(const RetryBudgetConfig& config) {
+    const LeasedSlice* const before = shared_.load(std::memory_order_relaxed);
+    auto leased = leased_of(config);
+    if (leased != nullptr && before != nullptr && before->config() == leased->config()) {
+        reserve_.store(0, std::memory_order_relaxed);
+        return;
+    }
+    shared_.store(leased.get(), std::memory_order_release);
+    if (leased == nullptr) return;
+    reserve_.store(0, std::memory_order_relaxed);
+    leased_.push_back(std::move(leased));
+}
+
+std::shared_ptr<LeasedSlice> RetryBudget::shared_reserve() const {
+    return shared_.load() == nullptr ? nullptr : leased_.back();
+}
+
+void RetryBudget::reconfigure(const RetryBudgetConfig& config, Instant now) {
     ratio_.store(config.ratio, std::memory_order_relaxed);
     reserve_.store(reserve_of(config), std::memory_order_relaxed);
+    share(config);
     if (slice_of(config) == slice_ns_.load(std::memory_order_relaxed)) return;
     const std::uint64_t before = tick(now);
     slice_ns_.store(slice_of(config), std::memory_order_relaxed);
@@ -50,18 +78,46 @@ void RetryBudget::deposit(Instant now, unsigned stripe, std::uint32_t calls) noe
 }
 
 bool RetryBudget::try_withdraw(Instant now) noexcept {
+    if (withdraw_own(now)) return true;
+    LeasedSlice* const shared = shared_.load(std::memory_order_acquire);
+    return shared != nullptr && shared->try_take();
+}
+
+bool RetryBudget::withdraw_own(Instant now) noexcept {
     const std::uint64_t at = tick(now);
     Word& word = withdrawals_.add(at, 1);
     if (balance(at) >= -kRounding) return true;
+    (void)take_back(word, at);
+    return false;
+}
+
+bool RetryBudget::take_back(Word& word, std::uint64_t tick) noexcept {
     std::uint64_t seen = word.load(std::memory_order_relaxed);
-    while (distance(at, seen >> kCountBits) < kSlices && (seen & kCountMask) != 0 &&
-           !word.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) {
+    while (distance(tick, seen >> kCountBits) < kSlices && (seen & kCountMask) != 0) {
+        if (word.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) return true;
     }
     return false;
 }
 
+void RetryBudget::give_back(Instant now) noexcept {
+    const std::uint64_t at = tick(now);
+    if (take_back(withdrawals_.words[at % kSlices], at)) return;
+    LeasedSlice* const shared = shared_.load(std::memory_order_acquire);
+    if (shared != nullptr) shared->give_back();
+}
+
+bool RetryBudget::has_half(Instant now) const noexcept {
+    const std::uint64_t at = tick(now);
+    const double all = capacity(at);
+    if (all > 0 && balance(at) >= all / 2) return true;
+    const LeasedSlice* const shared = shared_.load(std::memory_order_acquire);
+    return shared != nullptr && static_cast<double>(shared->held()) >= shared->in_hand() / 2;
+}
+
 double RetryBudget::available(Instant now) const noexcept {
-    return std::max(0.0, balance(tick(now)));
+    const double own = std::max(0.0, balance(tick(now)));
+    const LeasedSlice* const shared = shared_.load(std::memory_order_acquire);
+    return shared == nullptr ? own : own + static_cast<double>(shared->held());
 }
 
 std::uint64_t RetryBudget::tick(Instant now) const noexcept {
@@ -69,12 +125,16 @@ std::uint64_t RetryBudget::tick(Instant now) const noexcept {
     return static_cast<std::uint64_t>(ns / slice_ns_.load(std::memory_order_relaxed)) & kTickMask;
 }
 
-double RetryBudget::balance(std::uint64_t tick) const noexcept {
+// With nothing withdrawn.
+double RetryBudget::capacity(std::uint64_t tick) const noexcept {
     std::uint64_t calls = 0;
     for (const Slices& stripe : deposits_) calls += stripe.sum(tick);
     return reserve_.load(std::memory_order_relaxed) +
-           ratio_.load(std::memory_order_relaxed) * static_cast<double>(calls) -
-           static_cast<double>(withdrawals_.sum(tick));
+           ratio_.load(std::memory_order_relaxed) * static_cast<double>(calls);
+}
+
+double RetryBudget::balance(std::uint64_t tick) const noexcept {
+    return capacity(tick) - static_cast<double>(withdrawals_.sum(tick));
 }
 
 // The slice that holds `tick` or, for a thread whose `now` is behind, a later one. Anything else in

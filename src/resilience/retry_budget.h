@@ -9,7 +9,9 @@
 //              slices)
 //
 // so retries <= ratio x calls + min_per_second x time (+ one window's reserve at the start). One
-// budget per service, never per endpoint; the reserve is per process.
+// budget per service, never per endpoint. The reserve is per process, or
+// (RetryBudgetConfig::shared) that of all processes together, of which this one has a LeasedSlice:
+// taken from when the deposits are used up.
 //
 // Thread rule: any thread. Each slice is one word holding its slice number and its count, reused in
 // place; relaxed atomics. A withdrawal is written before it is judged and taken back if refused, so
@@ -25,6 +27,10 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "resilience/leased_slice.h"
 
 namespace datapunk::mesh::resilience {
 
@@ -34,19 +40,27 @@ class RetryBudget {
     static constexpr unsigned kSlices = 10;
 
     // `config` has passed check(ServicePolicy).
-    explicit RetryBudget(const RetryBudgetConfig& config) noexcept;
+    explicit RetryBudget(const RetryBudgetConfig& config);
 
     // Other rules from now on; what was deposited and withdrawn stays. Over another window it
     // counts as done just now, and what threads do in the same moment may be forgotten. One thread
     // at a time.
-    void reconfigure(const RetryBudgetConfig& config, Instant now) noexcept;
+    void reconfigure(const RetryBudgetConfig& config, Instant now);
 
     // Once per call (its first attempt), or once for several. Any `stripe` will do.
     void deposit(Instant now, unsigned stripe = 0, std::uint32_t calls = 1) noexcept;
     // Once per retry or hedge; false = there is no token, do not send it.
     [[nodiscard]] bool try_withdraw(Instant now) noexcept;
+    // What was withdrawn at `now` for an attempt that could not begin.
+    void give_back(Instant now) noexcept;
+    // Whether less than half of it is used up: the rest is for retries, which somebody waits for.
+    bool has_half(Instant now) const noexcept;
     // Whole tokens at `now`, for display; at least 0.
     double available(Instant now) const noexcept;
+
+    // Of the reserve that all processes share; null: it is not shared.
+    // Not while it is reconfigured.
+    std::shared_ptr<LeasedSlice> shared_reserve() const;
 
   private:
     // Slice number in the high bits, count in the low ones. 2^36 calls per slice; slice numbers go
@@ -61,12 +75,18 @@ class RetryBudget {
         std::uint64_t sum(std::uint64_t tick) const noexcept;
     };
 
+    void share(const RetryBudgetConfig& config);
+    bool withdraw_own(Instant now) noexcept;
     std::uint64_t tick(Instant now) const noexcept;
+    double capacity(std::uint64_t tick) const noexcept;
     double balance(std::uint64_t tick) const noexcept;
+    static bool take_back(Word& word, std::uint64_t tick) noexcept;
 
     std::atomic<double> ratio_;
-    std::atomic<double> reserve_;         // tokens
-    std::atomic<std::int64_t> slice_ns_;  // positive
+    std::atomic<double> reserve_;                       // tokens; 0 if they are shared
+    std::atomic<std::int64_t> slice_ns_;                // positive
+    std::atomic<LeasedSlice*> shared_{nullptr};         // the last of those that were
+    std::vector<std::shared_ptr<LeasedSlice>> leased_;  // reconfigure()'s
     Slices withdrawals_;
     std::array<Slices, kStripes> deposits_;
 };

@@ -152,5 +152,46 @@ TEST(RetryBudget, ThreadsTogetherNeverTakeMoreThanThereIs) {
     }
 }
 
+TEST(RetryBudget, ASharedReserveIsTakenWhenTheDepositsAreUsedUp) {
+    RetryBudget budget({.ratio = 0.2, .min_per_second = 3, .shared = true});
+    ASSERT_NE(budget.shared_reserve(), nullptr);
+    EXPECT_EQ(budget.shared_reserve()->config(), (SliceConfig{.rate = 3, .burst = 30}));
+    const Instant now{};
+    budget.shared_reserve()->granted(4, 10, now);
+    for (int i = 0; i < 10; ++i) budget.deposit(now);
+    EXPECT_EQ(budget.available(now), 7);
+    EXPECT_EQ(drain(budget, now), 7) << "two by deposits, one it began with, four granted";
+    EXPECT_EQ(budget.shared_reserve()->held(), 0);
+    EXPECT_EQ(drain(budget, now + seconds(60)), 0) << "nothing comes by itself";
+}
+
+TEST(RetryBudget, WithoutAReserveThereIsNothingToShare) {
+    const RetryBudget none({.min_per_second = 0, .shared = true});
+    EXPECT_EQ(none.shared_reserve(), nullptr);
+    const RetryBudget own({.min_per_second = 3});
+    EXPECT_EQ(own.shared_reserve(), nullptr);
+}
+
+TEST(RetryBudget, ItsReserveIsSharedOrNotFromOneMomentToTheNext) {
+    RetryBudgetConfig config{.ratio = 0, .min_per_second = 3};
+    RetryBudget budget(config);
+    const Instant now{};
+    config.shared = true;
+    budget.reconfigure(config, now);
+    const auto leased = budget.shared_reserve();
+    ASSERT_NE(leased, nullptr);
+    EXPECT_EQ(drain(budget, now), 1) << "what a slice begins with, and no reserve of its own";
+    config.ratio = 0.5;
+    budget.reconfigure(config, now);
+    EXPECT_EQ(budget.shared_reserve(), leased) << "the same tokens";
+    config.min_per_second = 5;
+    budget.reconfigure(config, now);
+    EXPECT_EQ(budget.shared_reserve()->config(), (SliceConfig{.rate = 5, .burst = 50}));
+    config.shared = false;
+    budget.reconfigure(config, now);
+    EXPECT_EQ(budget.shared_reserve(), nullptr);
+    EXPECT_EQ(drain(budget, now), 50);
+}
+
 }  // namespace
 }  // namespace datapunk::mesh::resilience

@@ -117,6 +117,10 @@ bool may_retry_answers(const RetryConfig& config) noexcept {
            has(config.on, RetryOn::retriable_4xx);
 }
 
+bool is_good_answer(const RetryConfig& config, const AttemptEnd& end) noexcept {
+    return end.outcome == Outcome::success && !end.user_verdict.value_or(is_condition(config, end));
+}
+
 std::optional<Duration> parse_grpc_pushback(std::string_view text) noexcept {
     const auto wait = core::parse_number<std::uint32_t>(core::trim(text));
     if (!wait) return std::nullopt;

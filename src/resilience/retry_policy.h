@@ -124,6 +124,10 @@ struct RetryDecision {
     friend bool operator==(const RetryDecision&, const RetryDecision&) = default;
 };
 
+// A success that is not worth another attempt: decide() need not be asked. The race of an attempt
+// and its hedge is over.
+bool is_good_answer(const RetryConfig& config, const AttemptEnd& end) noexcept;
+
 // Takes a token from `budget` if and only if it says retry.
 RetryDecision decide(
     const RetryConfig& config,

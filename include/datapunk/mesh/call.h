@@ -11,6 +11,7 @@
 #include <datapunk/mesh/result.h>
 #include <datapunk/mesh/time.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -27,9 +28,13 @@ class ThreadClock;
 }
 
 namespace internal {
+class CallRun;
+class HedgeRace;
 class MeshCore;
 class ServiceState;
 struct LeaseState;
+template <class T, class Runner, class Function>
+Result<T> call_with(Runner&& run, Function&& function);
 }  // namespace internal
 
 // An endpoint held for one attempt: pick, use, report. Dropped without a report it counts as
@@ -103,13 +108,28 @@ class DATAPUNK_MESH_API Attempt {
     // What the endpoint said of its own load, for ReportedLoad.
     void report_load(const LoadReport& load) noexcept { load_ = load; }
 
+    // --- of calls that may be hedged (CallOptions::hedge)
+    // Whether this is the second of two at a time.
+    bool is_hedge() const noexcept { return slot_ != 0; }
+
+    // The other one has answered: return soon, nobody wants to know what comes of this.
+    bool is_cancelled() const noexcept;
+    // Called when that happens, at most once, on another thread; at once if it has happened. Not
+    // after the attempt function has returned. For a shutdown() of its socket, say.
+    void on_cancel(std::function<void()> callback);
+
   private:
-    friend class internal::MeshCore;
+    friend class internal::CallRun;
+    template <class T, class Runner, class Function>
+    friend Result<T> internal::call_with(Runner&& run, Function&& function);
 
     Attempt(std::uint32_t number, Instant deadline, const io::ThreadClock& clock) noexcept
         : clock_(&clock), deadline_(deadline), number_(number) {}
 
     const io::ThreadClock* clock_;
+    internal::HedgeRace* race_ = nullptr;  // null: there is none
+    std::uint8_t slot_ = 0;                // 1: the hedge
+    std::uint8_t* chosen_ = nullptr;       // where to say whose answer it is
     Instant deadline_;
     std::uint32_t number_;
     std::optional<Outcome> outcome_;
@@ -154,6 +174,10 @@ struct CallOptions {
     // what its outcome and the policy say. Whether it is tried again is another question. Not asked
     // about cancelled attempts. Must not throw.
     std::function<bool(const EndedAttempt&)> is_failure{};
+    // The function may run twice at a time, on two threads, and looks at Attempt::is_cancelled() or
+    // on_cancel(): then the policy's hedge applies. So may the predicates above. The call returns
+    // when both have returned.
+    bool hedge = false;
 };
 
 // The attempt function of call(), without its type.
@@ -164,15 +188,17 @@ namespace internal {
 // What run() leaves is a Result<>; the value takes this way past it.
 template <class T, class Runner, class Function>
 Result<T> call_with(Runner&& run, Function&& function) {
-    std::optional<T> value;
+    std::array<std::optional<T>, 2> values;  // an attempt's, and its hedge's
+    std::uint8_t chosen = 0;
     Result<> done = run([&](const ServiceEndpoint& endpoint, Attempt& attempt) -> Result<> {
+        attempt.chosen_ = &chosen;
         Result<T> result = function(endpoint, attempt);
         if (!result) return std::move(result).error();
-        value.emplace(*std::move(result));
+        values[attempt.slot_].emplace(*std::move(result));
         return Ok{};
     });
     if (!done) return std::move(done).error();
-    return *std::move(value);
+    return *std::move(values[chosen]);
 }
 
 }  // namespace internal
@@ -205,8 +231,8 @@ class DATAPUNK_MESH_API Service {
     Result<Lease> get_service_instance() const;
 
     // Runs `attempt` until it succeeds or the policies say stop. It may run several times, on the
-    // calling thread, which also sleeps between attempts. Its exceptions pass through and count as
-    // abandoned.
+    // calling thread (a hedge, if CallOptions::hedge allows them, on another), which also sleeps
+    // between attempts. Its exceptions pass through (a hedge's do not) and count as abandoned.
     Result<> run(const CallOptions& options, const AttemptFunction& attempt) const;
 
     // The same for a function that returns Result<T>.

@@ -48,6 +48,7 @@ struct ServicePolicy {
     DependencyConfig dependencies{};
     ForecastConfig forecast{};
     RetryConfig retry{};
+    HedgeConfig hedge{};
     LimitsConfig limits{};
     EndpointProtocol protocol = EndpointProtocol::automatic;
     DiscoveryFilter subset{};                      // only these endpoints are called; empty = all
@@ -55,6 +56,9 @@ struct ServicePolicy {
     // The header in which a call's time left travels, in whole milliseconds, through the proxy:
     // read from callers, told to endpoints. Empty: neither. gRPC has its own, grpc-timeout.
     std::string deadline_header = "x-mesh-deadline-ms";
+    // An attempt that had less time than this, or than twice what answers take on average, says
+    // nothing about its endpoint when the time runs out, unless the policy itself gave it no more.
+    Duration patience_min = std::chrono::milliseconds(10);
     friend bool operator==(const ServicePolicy&, const ServicePolicy&) = default;
 };
 

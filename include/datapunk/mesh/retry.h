@@ -16,6 +16,9 @@ struct RetryBudgetConfig {
     double ratio = 0.2;                          // [0, 10]: retries per call
     double min_per_second = 3;                   // [0, 1000]: allowed even when idle
     Duration window = std::chrono::seconds(10);  // 1..60 s: how long a call's deposit lives
+    // min_per_second is what all processes have together, handed out to them in slices through
+    // Redis; each has its own again while Redis is away.
+    bool shared = false;
     friend bool operator==(const RetryBudgetConfig&, const RetryBudgetConfig&) = default;
 };
 
@@ -96,6 +99,15 @@ struct RetryConfig {
     Duration retry_after_max = std::chrono::seconds(5);
     RetryBudgetConfig budget{};
     friend bool operator==(const RetryConfig&, const RetryConfig&) = default;
+};
+
+// A second attempt at another endpoint while the first is still out; who answers first wins. Only
+// of calls that may be repeated. Takes a token of the retry budget, too.
+struct HedgeConfig {
+    double max = 0;                     // [0, 0.5]: hedges per call at most; 0 = no hedging
+    double percentile = 95;             // [50, 99.9]: sent when so many of 100 answers have come
+    Duration delay = Duration::zero();  // sent after so long instead; zero = by the percentile
+    friend bool operator==(const HedgeConfig&, const HedgeConfig&) = default;
 };
 
 }  // namespace datapunk::mesh
