@@ -30,6 +30,11 @@ std::vector<std::pair<std::string, ServicePolicy>> contestants() {
     all.limits.requests = 1'000'000;
     ServicePolicy slow_start = with(RoundRobin{});
     slow_start.slow_start.window = std::chrono::seconds(10);
+    const auto ahead = [&](BalanceConfig balance) {
+        ServicePolicy policy = with(std::move(balance));
+        policy.forecast.balance = true;
+        return policy;
+    };
     return {
         {"defaults", all},
         {"peak_ewma", with(PeakEwma{})},
@@ -42,6 +47,9 @@ std::vector<std::pair<std::string, ServicePolicy>> contestants() {
         {"weighted_response_time", with(WeightedResponseTime{})},
         {"adaptive", with(Adaptive{})},
         {"round_robin, slow start", slow_start},
+        {"round_robin, forecast", ahead(RoundRobin{})},
+        {"peak_ewma, forecast", ahead(PeakEwma{})},
+        {"w_response_time, forecast", ahead(WeightedResponseTime{})},
     };
 }
 

@@ -8,9 +8,9 @@
 namespace datapunk::mesh::policy {
 
 CallLimits::CallLimits(
-    const RateLimitConfig& rate, const CallersConfig& callers, std::uint64_t seed
+    const RateLimitConfig& rate, const CallersConfig& callers, std::uint64_t seed, bool is_shared
 )
-    : seed_(seed), rate_(rate) {
+    : seed_(seed), rate_(rate, is_shared) {
     if (callers.rate.calls == 0 && callers.requests == 0) return;
     shards_ = std::make_unique<std::array<std::unique_ptr<Shard>, kShards>>();
     for (auto& shard : *shards_) shard = std::make_unique<Shard>(callers);

@@ -84,12 +84,21 @@ class CallLimits {
 
     // Configs in their ranges. `seed` is not known to callers: it keeps them from choosing names
     // that meet.
-    CallLimits(const RateLimitConfig& rate, const CallersConfig& callers, std::uint64_t seed);
+    // `is_shared`: `rate` is that of all processes that exchange its slice.
+    CallLimits(
+        const RateLimitConfig& rate,
+        const CallersConfig& callers,
+        std::uint64_t seed,
+        bool is_shared = false
+    );
     CallLimits(const CallLimits&) = delete;
     CallLimits& operator=(const CallLimits&) = delete;
 
     // Anything to ask about? Otherwise begin() admits.
     bool is_on() const noexcept { return rate_.is_on() || limits_callers(); }
+
+    // To be exchanged; null if the rate is not shared.
+    std::shared_ptr<resilience::LeasedSlice> slice() const noexcept { return rate_.slice(); }
 
     // Whether it matters who calls.
     bool limits_callers() const noexcept { return shards_ != nullptr; }

@@ -192,6 +192,21 @@ TEST(ServiceLimits, ALeakyBucketSaysWhenItsTurnIsAndTheTurnIsKept) {
     ) << "who waits has not been refused";
 }
 
+TEST(ServiceLimits, ARateIsOfferedToTheExchangeWhileItIsShared) {
+    ServicePolicy policy{.limits = {.rate = {.calls = 10}}};
+    ServicePolicies policies("api_service", policy, 1);
+    EXPECT_TRUE(policies.shared_slices().empty());
+    policy.limits.share_rate = true;
+    EXPECT_TRUE(policies.set_policy(policy, kStart));
+    const auto offered = policies.shared_slices();
+    ASSERT_EQ(offered.size(), 1U);
+    EXPECT_EQ(offered[0].first, "rate");
+    EXPECT_EQ(offered[0].second->config().rate, 10);
+    policy.limits.share_rate = false;
+    EXPECT_TRUE(policies.set_policy(policy, kStart));
+    EXPECT_TRUE(policies.shared_slices().empty());
+}
+
 // A caller that would have to wait past its deadline takes no turn from others.
 TEST(ServiceLimits, NobodyWaitsForATurnThatComesTooLate) {
     ServicePolicy policy{
@@ -279,7 +294,9 @@ TEST(ServiceLimits, AnOverloadedServiceIsSparedAndTheViewSaysSo) {
             std::nullopt,
             is_overload
         );
-        if (i == 2499) EXPECT_LT(refused, 100) << "half is accepted: nothing to speak of";
+        if (i == 2499) {
+            EXPECT_LT(refused, 100) << "half is accepted: nothing to speak of";
+        }
     }
     EXPECT_GT(policies.view(now).throttled_share, 0.6);
     EXPECT_EQ(

@@ -147,8 +147,10 @@ void ServicePolicies::change_looks(const ServicePolicy& before, Instant now) {
 // place back to them.
 void ServicePolicies::change_limits(const ServicePolicy& before, Instant now) {
     const LimitsConfig& limits = rules().limits;
-    if (limits.rate != before.limits.rate || limits.callers != before.limits.callers) {
-        auto fresh = std::make_unique<CallLimits>(limits.rate, limits.callers, seed_);
+    if (limits.rate != before.limits.rate || limits.callers != before.limits.callers ||
+        limits.share_rate != before.limits.share_rate) {
+        auto fresh =
+            std::make_unique<CallLimits>(limits.rate, limits.callers, seed_, limits.share_rate);
         CallLimits* old = call_limits_.exchange(fresh.release(), std::memory_order_acq_rel);
         retired_.add([this, old] { former_limits_.emplace_back(old); });
     }

@@ -93,7 +93,9 @@ ServicePolicies::ServicePolicies(std::string name, const ServicePolicy& policy, 
       budget_(policy.retry.budget),
       breaker_(policy.service_breaker),
       workers_(seed),
-      call_limits_(new CallLimits(policy.limits.rate, policy.limits.callers, seed)),
+      call_limits_(
+          new CallLimits(policy.limits.rate, policy.limits.callers, seed, policy.limits.share_rate)
+      ),
       admission_(policy.limits, workers_, seed),
       throttle_(policy.limits.throttle, workers_) {
     hedging_.set(policy, Instant{});
@@ -240,8 +242,10 @@ NoEndpoint ServicePolicies::refuse(
 }
 
 std::vector<std::pair<std::string_view, LeasedSlicePtr>> ServicePolicies::shared_slices() const {
-    if (budget_.shared_reserve() == nullptr) return {};
-    return {{"retry", budget_.shared_reserve()}};
+    std::vector<std::pair<std::string_view, LeasedSlicePtr>> all;
+    if (auto reserve = budget_.shared_reserve()) all.emplace_back("retry", std::move(reserve));
+    if (auto rate = call_limits()->slice()) all.emplace_back("rate", std::move(rate));
+    return all;
 }
 
 void ServicePolicies::deposit(Worker& worker, Instant now) noexcept {

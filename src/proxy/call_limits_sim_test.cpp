@@ -89,8 +89,8 @@ TEST(ProxyLimits, AnEvenRateMakesRequestsWaitTheirTurn) {
             std::vector<std::string> pieces = {
                 "GET / HTTP/1.1\r\nHost: api\r\nConnection: close\r\n\r\n"
             };
-            auto answer = co_await world->exchange(std::move(pieces), milliseconds(1), seconds(10));
-            *to = std::move(answer);
+            auto got = co_await world->exchange(std::move(pieces), milliseconds(1), seconds(10));
+            *to = std::move(got);
         };
         asking.spawn(one(&w, &answer));
         w.world.loop().run_for(milliseconds(10));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -73,7 +74,11 @@ void SliceExchange::add(const std::string& name, std::weak_ptr<LeasedSlice> slic
 io::Task<void> SliceExchange::run() {
     for (;;) {
         turn();
-        co_await io::sleep_for(loop_, LeasedSlice::kExchangeInterval);
+        // Jittered: processes in step would ask in the same order every time, and of a bucket that
+        // runs empty the first to ask gets the most.
+        const double part = 0.5 + loop_.rng().unit();
+        const std::chrono::duration<double> wait = LeasedSlice::kExchangeInterval * part;
+        co_await io::sleep_for(loop_, std::chrono::duration_cast<Duration>(wait));
     }
 }
 

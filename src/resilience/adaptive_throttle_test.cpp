@@ -243,7 +243,9 @@ TEST(AdaptiveThrottle, TheShareIsInItsBoundsAndZeroWhileEnoughIsAccepted) {
             const double share = throttle.update(totals, now);
             ASSERT_GE(share, 0);
             ASSERT_LE(share, 0.9);
-            if (is_well) ASSERT_EQ(share, 0);
+            if (is_well) {
+                ASSERT_EQ(share, 0);
+            }
         }
     }
 }

@@ -54,7 +54,7 @@ class CallerLimits {
 
   private:
     struct Entry {
-        explicit Entry(const RateLimitConfig& config) noexcept : rate(config) {}
+        explicit Entry(const RateLimitConfig& config) : rate(config) {}
 
         RateLimit rate;
         std::uint64_t key = 0;

@@ -92,7 +92,9 @@ TEST(LeakyBucket, NoTwoTurnsAreEverCloserThanAPeriod) {
             if (!wait) continue;
             ++admitted;
             ASSERT_LE(*wait, milliseconds(10) * depth);
-            if (last != Instant::min()) ASSERT_GE(now + *wait - last, milliseconds(10));
+            if (last != Instant::min()) {
+                ASSERT_GE(now + *wait - last, milliseconds(10));
+            }
             last = now + *wait;
         }
         ASSERT_GT(admitted, 100U);

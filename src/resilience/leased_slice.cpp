@@ -56,6 +56,7 @@ LeasedSlice::Ask LeasedSlice::ask(Instant now) noexcept {
         demand_ = std::max(demand_, rate);
     }
     asked_at_ = now;
+    is_exchanged_.store(true, std::memory_order_relaxed);
     demanded_before_ = demanded;
     filled_ = 0;
     const auto goal = static_cast<std::int64_t>(std::ceil(target()));

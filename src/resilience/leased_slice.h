@@ -61,6 +61,9 @@ class LeasedSlice {
     // Filling itself: nobody has answered yet, or lately.
     bool is_alone() const noexcept { return is_alone_.load(std::memory_order_relaxed); }
 
+    // Somebody exchanges it, in vain or not. Before, nothing fills it.
+    bool is_exchanged() const noexcept { return is_exchanged_.load(std::memory_order_relaxed); }
+
     const SliceConfig& config() const noexcept { return config_; }
 
     // --- the exchange
@@ -88,6 +91,7 @@ class LeasedSlice {
     std::atomic<std::int64_t> held_;
     std::atomic<std::uint64_t> demanded_{0};
     std::atomic<bool> is_alone_{true};
+    std::atomic<bool> is_exchanged_{false};
 
     // The exchange's.
     std::optional<Instant> asked_at_;

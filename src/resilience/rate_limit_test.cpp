@@ -56,6 +56,34 @@ TEST(RateLimit, EachAlgorithmMakesOfAHundredInAMinuteWhatItPromises) {
     }
 }
 
+TEST(RateLimit, ASharedOneSpendsItsSliceAndItsBurstIsWhatTwoExchangesBring) {
+    RateLimit plain({.calls = 100});
+    EXPECT_EQ(plain.slice(), nullptr);
+    RateLimit limit({.calls = 100, .burst = 5}, true);
+    const auto slice = limit.slice();
+    ASSERT_NE(slice, nullptr);
+    EXPECT_EQ(slice->config(), (SliceConfig{.rate = 100, .burst = 20}));
+    static_cast<void>(slice->ask(kStart));
+    EXPECT_EQ(admitted_of(limit, 50, kStart), 10) << "what one exchange brings";
+    EXPECT_EQ(limit.acquire(kStart, {}), (RateDecision{false, milliseconds(100)}));
+    slice->granted(7, 3, kStart);
+    EXPECT_EQ(admitted_of(limit, 50, kStart), 7);
+    RateLimit slow({.calls = 1, .per = minutes(1)}, true);
+    static_cast<void>(slow.slice()->ask(kStart));
+    EXPECT_EQ(admitted_of(slow, 50, kStart), 1);
+    EXPECT_EQ(slow.acquire(kStart, {}), (RateDecision{false, minutes(1)}));
+}
+
+// Without Redis in the configuration, or in the second before the first exchange.
+TEST(RateLimit, TrapASharedOneThatNobodyExchangesStillLetsCallsThrough) {
+    RateLimit limit({.calls = 100, .burst = 5}, true);
+    int admitted = 0;
+    for (int i = 0; i < 1000; ++i) {
+        admitted += admitted_of(limit, 2, kStart + milliseconds(10 * i));
+    }
+    EXPECT_NEAR(admitted, 1000, 5);
+}
+
 TEST(RateLimit, TheSlowestAndTheFastestAreKept) {
     for (const auto algorithm :
          {RateAlgorithm::token_bucket, RateAlgorithm::leaky_bucket, RateAlgorithm::sliding_window

@@ -62,7 +62,9 @@ TEST(SlidingWindow, RetryInIsWhenOneIsLetThroughAndNotBefore) {
             now += microseconds(rng.below(400'000));
         }
         const Duration wait = window.retry_in(now);
-        if (wait > Duration::zero()) ASSERT_FALSE(window.try_acquire(now + wait - Duration(1)));
+        if (wait > Duration::zero()) {
+            ASSERT_FALSE(window.try_acquire(now + wait - Duration(1)));
+        }
         ASSERT_TRUE(window.try_acquire(now + wait));
     }
 }
