@@ -181,7 +181,14 @@ std::optional<std::size_t> CallRun::race(Try& first, std::optional<Try>& second,
 
     {
         Settled settled{.hedger = world_.hedger(), .job = *job, .signals = signals};
-        run(first, 0);
+        try {
+            run(first, 0);
+        } catch (...) {
+            // Cut short by its on_cancel(), most likely: the hedge's answer counts.
+            if (winner.load() != 1) throw;
+            signals.leave(0);
+            first.has_thrown = true;
+        }
         settled.is_left = true;
     }
     const int who = winner.load();
@@ -202,7 +209,14 @@ CallRun::Try CallRun::run_attempt(Try first) {
         return first;
     }
     std::optional<Try> second;
-    const auto winner = race(first, second, *delay);
+    std::optional<std::size_t> winner;
+    try {
+        winner = race(first, second, *delay);
+    } catch (...) {
+        if (second) policies_.count_hedge(policy::HedgeEnd::failed);
+        if (second && !second->has_thrown) second->finish(policies_, options_);
+        throw;
+    }
     if (!second) return first;
     const bool is_hedges =
         winner ? *winner == 1 : !second->has_thrown && second->ended > first.ended;

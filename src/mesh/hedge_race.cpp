@@ -42,7 +42,10 @@ void HedgeRace::cancel(std::size_t slot) {
     if (!callback) return;
     side.is_called = true;
     lock.unlock();
-    callback();
+    try {
+        callback();
+    } catch (...) {  // the other side waits for us, and has an answer
+    }
     lock.lock();
     side.is_called = false;
     changed_.notify_all();

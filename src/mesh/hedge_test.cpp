@@ -195,6 +195,27 @@ TEST_F(HedgedCall, ExceptionsOfTheFirstPassThroughAfterTheHedgeHasReturned) {
     EXPECT_TRUE(has_returned);
 }
 
+// Cutting the loser short makes it throw, and may throw itself: the hedge has answered.
+TEST_F(HedgedCall, ALoserThatThrowsWhenItIsCutShortSpoilsNothing) {
+    make(milliseconds(1));
+    int answers = 0;
+    const auto done = mesh->run("api", may_hedge, [&](const auto&, Attempt& attempt) -> Result<> {
+        if (attempt.is_hedge()) {
+            ++answers;
+            return Ok{};
+        }
+        Flag cut;
+        attempt.on_cancel([&cut] {
+            cut.raise();
+            throw std::runtime_error("not connected");
+        });
+        EXPECT_TRUE(cut.wait());
+        throw std::runtime_error("the socket was shut down");
+    });
+    EXPECT_TRUE(done);
+    EXPECT_EQ(answers, 1);
+}
+
 TEST_F(HedgedCall, AHedgeThatThrowsIsNoAnswer) {
     make(milliseconds(1));
     Flag hedged;

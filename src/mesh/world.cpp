@@ -67,11 +67,19 @@ Result<World> make_world(const MeshOptions& options, const core::Logger& log) {
 
 Result<> check_policy(const MeshOptions& options, const ServicePolicy& policy) {
     if (auto good = mesh::check(policy); !good) return good;
-    if (!policy.share_breakers || !options.discovery.shared_cache.host.empty()) return Ok{};
-    return Error{
-        .code = Code::invalid,
-        .what = "policy: share_breakers needs Redis: set MeshOptions::discovery.shared_cache.host"
+    if (!options.discovery.shared_cache.host.empty()) return Ok{};
+    const auto without_redis = [](std::string_view field) {
+        return Error{
+            .code = Code::invalid,
+            .what = fmt::format(
+                "policy: {} needs Redis: set MeshOptions::discovery.shared_cache.host", field
+            )
+        };
     };
+    if (policy.share_breakers) return without_redis("share_breakers");
+    if (policy.retry.budget.shared) return without_redis("retry.budget.shared");
+    if (policy.limits.share_rate) return without_redis("limits.share_rate");
+    return Ok{};
 }
 
 Result<> check(const MeshOptions& options) {

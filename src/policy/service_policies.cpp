@@ -242,6 +242,7 @@ NoEndpoint ServicePolicies::refuse(
 }
 
 std::vector<std::pair<std::string_view, LeasedSlicePtr>> ServicePolicies::shared_slices() const {
+    const std::lock_guard guard(mutex_);  // not while a policy changes
     std::vector<std::pair<std::string_view, LeasedSlicePtr>> all;
     if (auto reserve = budget_.shared_reserve()) all.emplace_back("retry", std::move(reserve));
     if (auto rate = call_limits()->slice()) all.emplace_back("rate", std::move(rate));

@@ -15,20 +15,17 @@ void Throttle::reconfigure(const ThrottleConfig& config) noexcept {
 void Throttle::update(Instant now) noexcept {
     const std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock.owns_lock() || now < next_.load(std::memory_order_relaxed)) return;
-    std::uint64_t cancelled = 0;
     resilience::AdaptiveThrottle::Totals totals;
     workers_.for_each([&](const Worker& worker) {
-        cancelled +=
+        totals.cancelled +=
             worker.outcomes[static_cast<std::size_t>(resilience::Outcome::cancelled)].load();
-        cancelled += worker.unused.load();
+        totals.cancelled += worker.unused.load();
         totals.overloaded += worker.overloaded.load();
         totals.refused +=
             worker.refused[static_cast<std::size_t>(NoEndpoint::Reason::throttled)].load();
         totals.begun += worker.begun.load();
         totals.ended += worker.finished.load();
     });
-    totals.begun -= std::min(totals.begun, cancelled);
-    totals.ended -= std::min(totals.ended, cancelled);
     share_.store(rule_.update(totals, now), std::memory_order_relaxed);
     next_.store(now + rule_.slice(), std::memory_order_relaxed);
 }

@@ -37,8 +37,8 @@ local who = redis.call('ZCARD', KEYS[2])
 local share = math.max(1, math.floor(tokens * 2 / who))
 local granted = math.min(tonumber(ARGV[3]), share, math.floor(tokens))
 redis.call('HSET', KEYS[1], 'tokens', string.format('%.6f', tokens - granted), 'at', now)
-local keep = math.ceil(burst / math.max(rate, 0.001)) * 1000 + 60000
-redis.call('PEXPIRE', KEYS[1], math.min(keep, 86400000))
+local keep = math.ceil(burst / math.max(rate, 1e-9)) * 1000 + 60000
+redis.call('PEXPIRE', KEYS[1], math.min(keep, 2592000000))
 redis.call('PEXPIRE', KEYS[2], tonumber(ARGV[6]))
 return {granted, who})";
 
@@ -87,7 +87,8 @@ void SliceExchange::turn() {
     std::erase_if(entries_, [](const auto& one) { return one.second.slice.expired(); });
     for (auto& [name, entry] : entries_) {
         const auto slice = entry.slice.lock();
-        if (entry.is_asking) {  // since the last turn: that is late
+        if (slice == nullptr) continue;  // another thread has replaced it just now
+        if (entry.is_asking) {           // since the last turn: that is late
             slice->failed(now);
             continue;
         }
@@ -113,8 +114,8 @@ io::Task<void> SliceExchange::exchange(
         "2",
         prefix_ + "slice:" + name,
         prefix_ + "slice:" + name + ":who",
-        fmt::format("{:.6f}", slice->config().rate),
-        fmt::format("{:.6f}", slice->config().burst),
+        fmt::format("{:.12g}", slice->config().rate),
+        fmt::format("{:.12g}", slice->config().burst),
         std::to_string(asked.wanted),
         std::to_string(asked.returned),
         process_,

@@ -44,7 +44,8 @@ double AdaptiveThrottle::update(const Totals& totals, Instant now) noexcept {
     const std::uint64_t since = current_ < *first_ + kSlices ? *first_ : current_ - kSlices;
     const std::uint64_t half = since + (current_ - since) / 2;
     const Totals& old = at(since);
-    const std::uint64_t ended = grown(totals.ended, old.ended);
+    const std::uint64_t all = grown(totals.ended, old.ended);
+    const std::uint64_t ended = all - std::min(all, grown(totals.cancelled, old.cancelled));
     const std::uint64_t overloaded = std::min(ended, grown(totals.overloaded, old.overloaded));
     // Begun in the first half of the window or before it, and not ended by now: at least so many.
     std::uint64_t overdue = 0;

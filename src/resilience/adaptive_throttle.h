@@ -39,11 +39,11 @@ bool tells_overload(Outcome outcome, int status, std::optional<std::uint32_t> gr
 
 class AdaptiveThrottle {
   public:
-    // Since the beginning. Attempts that were cancelled are
-    // not among them.
+    // Since the beginning.
     struct Totals {
         std::uint64_t begun = 0;
         std::uint64_t ended = 0;
+        std::uint64_t cancelled = 0;   // of the ended; they say nothing
         std::uint64_t overloaded = 0;  // of the ended
         std::uint64_t refused = 0;     // here, because of this
     };

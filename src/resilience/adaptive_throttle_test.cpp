@@ -204,6 +204,18 @@ TEST(AdaptiveThrottle, TrapASlowServiceIsNotOverloadedWhenItStarts) {
     }
 }
 
+// Who begins many calls and gives them up has none of them out: they do not hang.
+TEST(AdaptiveThrottle, TrapCallsThatWereGivenUpDoNotHang) {
+    AdaptiveThrottle throttle({.enabled = true, .window = seconds(30)});
+    AdaptiveThrottle::Totals totals;
+    Instant now = kStart;
+    for (int second = 0; second < 60; ++second, now += seconds(1)) {
+        if (second == 14) totals.begun += 400;
+        if (second == 16) totals.ended = totals.cancelled = 400;
+        ASSERT_EQ(throttle.update(totals, now), 0) << second;
+    }
+}
+
 TEST(AdaptiveThrottle, TrapABugOverThereIsNoOverload) {
     using std::nullopt;
     EXPECT_FALSE(tells_overload(Outcome::server_error, 500, nullopt));

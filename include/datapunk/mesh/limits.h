@@ -36,8 +36,8 @@ struct PriorityConfig {
 // How a rate is kept; docs/policies.md compares them.
 enum class RateAlgorithm : std::uint8_t {
     token_bucket,    // a burst at once after idleness, then evenly
-    leaky_bucket,    // evenly always: who comes too early waits its turn
-    sliding_window,  // in no interval of length `per` more than `calls`, whatever came before
+    leaky_bucket,    // evenly always: who is early waits its turn (a call; a lease is refused)
+    sliding_window,  // in no interval of length `per` are more than `calls` admitted
 };
 
 // How many calls may begin in a time. Retries and hedges are not counted again.

@@ -12,8 +12,8 @@
 //     });
 //
 // Threads: every function may be called from any thread at any time. A mesh runs one thread of its
-// own (registry, discovery, checks), and up to eight that call your callbacks: these may take their
-// time and call any function here but the mesh's destructor. A watch is called by one thread at a
+// own (registry, discovery, checks), up to eight for your callbacks and up to 32 for hedges: these
+// may take their time and call all here but the mesh's destructor. A watch is called by one at a
 // time; one that is slow holds up no other, and hears of what changed meanwhile in one call.
 // Functions that the mesh asks (checks, a registry of yours) run on its own thread and must return
 // at once. Functions without a deadline argument wait at most MeshOptions::timeout, registering

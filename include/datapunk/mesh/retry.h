@@ -17,7 +17,7 @@ struct RetryBudgetConfig {
     double min_per_second = 3;                   // [0, 1000]: allowed even when idle
     Duration window = std::chrono::seconds(10);  // 1..60 s: how long a call's deposit lives
     // min_per_second is what all processes have together, handed out to them in slices through
-    // Redis; each has its own again while Redis is away.
+    // Redis; while Redis is away each has its part of it, by the number there last were.
     bool shared = false;
     friend bool operator==(const RetryBudgetConfig&, const RetryBudgetConfig&) = default;
 };
