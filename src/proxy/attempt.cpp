@@ -199,7 +199,7 @@ io::Task<HeadRead> Exchange::read_answer_head() {
         if (read != HeadRead::done || !answer_.is_interim() || client_gone_) co_return read;
         if (interim == kInterimMax) co_return HeadRead::rejected;
         // 100 was answered here already; which of two attempts' is the caller's, nobody knows yet.
-        if (answer_.status == 100 || is_hedge_) continue;
+        if (answer_.status == 100 || is_hedge_ || may_be_hedged_) continue;
         auto written = co_await caller_.send_interim(answer_, piece_deadline());
         if (!written) client_gone_ = true;
         if (client_gone_) co_return HeadRead::failed;

@@ -19,7 +19,6 @@ struct ConnectionInfo {
     bool is_secure = false;   // TLS was spoken
     std::string identity;     // the SPIFFE id that the caller has proved; empty: none
     std::string certificate;  // what x-forwarded-client-cert says of it; empty: none was shown
-    bool is_allowed = true;   // the identity may call this listener
 };
 
 }  // namespace datapunk::mesh::proxy

@@ -238,7 +238,8 @@ class Exchange final : private CallSteps {
     io::Event wake_;  // a connection is there, or the caller has gone
     bool client_gone_ = false;
     const bool is_hedge_ = false;
-    Exchange* hedge_ = nullptr;  // while it is out
+    bool may_be_hedged_ = false;  // this attempt
+    Exchange* hedge_ = nullptr;   // while it is out
     bool keep_alive_ = true;
     bool head_sent_ = false;  // bytes of the answer may have reached the caller
     Instant answered_at_;     // when the answer's head had come: what latency is measured to

@@ -161,8 +161,9 @@ void fill_upstream_head(
     out.add(":authority", request.host.empty() ? how.fallback_host : request.host);
     out.add(":path", how.path);
     if (accepts_trailers(request.fields)) out.add("te", "trailers");
-    if (request.has_content_length && request.framing != Framing::chunked)
-        out.add("content-length", request.content_length);
+    // What follows an upgrade is no body.
+    const bool has_length = request.has_content_length && request.framing != Framing::chunked;
+    if (has_length && how.upgrade.empty()) out.add("content-length", request.content_length);
     write_request_fields(out, request, how);
 }
 

@@ -22,6 +22,8 @@ namespace {
 wire::http2::SessionLimits limits_of(const Http2LinkConfig& config) {
     wire::http2::SessionLimits limits;
     limits.head.bytes_max = config.head_bytes_max;
+    // Callers share the connection: some that do not read theirs must not use up everybody's.
+    limits.connection_window = limits.streams_max * limits.stream_window;
     return limits;
 }
 

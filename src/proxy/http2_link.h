@@ -63,6 +63,8 @@ class Http2Link {
 
     bool is_idle() const noexcept { return users_.empty(); }
 
+    Instant idle_since() const noexcept { return idle_since_; }
+
     bool is_secure() const noexcept { return is_secure_; }
 
     bool belongs_to(const UpstreamUse& use) const noexcept { return slot_.belongs_to(use); }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "io/address_range.h"
+#include "wire/spiffe_id.h"
 
 namespace datapunk::mesh::io {
 class TlsSlot;
@@ -22,6 +23,11 @@ struct ListenerTls {
     Duration handshake_timeout = std::chrono::seconds(10);
     std::size_t handshakes_max = 1'000;  // of one worker at a time; beyond: closed and counted
     std::vector<std::string> allow;      // SPIFFE ids that may call; empty: anybody
+
+    // Asked for each request, because `allow` may change while a connection is open.
+    bool allows(std::string_view identity) const {
+        return allow.empty() || wire::spiffe_matches_any(allow, identity);
+    }
 };
 
 enum class SendProxy : std::uint8_t { none, v1, v2 };

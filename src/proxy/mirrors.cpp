@@ -73,6 +73,7 @@ struct Mirrors::Copy {
     std::string traceparent;
     std::string path;
     bool starts_trace;
+    bool is_reused = false;  // the connection had carried others
     Instant deadline;
 };
 
@@ -121,6 +122,7 @@ io::Task<Result<UpstreamPtr>> Mirrors::connect(Copy* copy, const policy::HeldEnd
     const bool http2 = speaks_http2(*copy->service.policy(), to, is_grpc);
     UpstreamPtr ready =
         http2 ? pool.take_stream(at->address(), use) : pool.take_idle(at->address(), use);
+    copy->is_reused = ready != nullptr;
     if (ready != nullptr) co_return ready;
     if (http2) {
         auto stream = co_await pool.connect_stream(to.host, to.port, copy->deadline, use);
@@ -130,8 +132,17 @@ io::Task<Result<UpstreamPtr>> Mirrors::connect(Copy* copy, const policy::HeldEnd
     co_return std::move(connection);
 }
 
+// As for a request itself: a stream that was not begun, and a kept connection that ended just as it
+// was used, are nobody's failure.
+Outcome Mirrors::outcome_of_loss(const Copy& copy, const Upstream& upstream) {
+    if (upstream.was_refused()) return Outcome::refused_stream;
+    return copy.is_reused && upstream.is_silent() ? Outcome::cancelled : Outcome::reset;
+}
+
 io::Task<Outcome> Mirrors::ask(Copy* copy, const policy::HeldEndpoint* at) {
     auto connected = co_await connect(copy, at);
+    if (!connected && connected.error().code == Code::exhausted)
+        co_return Outcome::cancelled;  // our limit, not the endpoint's fault
     if (!connected) co_return Outcome::connect_failure;
     UpstreamPtr upstream = *std::move(connected);
     const UpstreamRequest request{
@@ -152,14 +163,16 @@ io::Task<Outcome> Mirrors::ask(Copy* copy, const policy::HeldEndpoint* at) {
         .buffers = copy->buffers
     };
     auto written = co_await upstream->send_request(request, copy->deadline);
-    if (!written) co_return Outcome::reset;
+    if (!written) co_return outcome_of_loss(*copy, *upstream);
     wire::http1::ResponseHead& answer = copy->buffers.answer;
     for (int interim = 0;; ++interim) {
         const wire::http1::Method asked = copy->buffers.request.method;
         const HeadRead read = co_await upstream->read_answer(answer, asked, copy->deadline);
         if (read == HeadRead::failed && upstream->error().code == Code::timeout)
             co_return Outcome::timeout;
-        if (read != HeadRead::done) co_return Outcome::reset;
+        if (read != HeadRead::done && read != HeadRead::rejected)
+            co_return outcome_of_loss(*copy, *upstream);
+        if (read == HeadRead::rejected) co_return Outcome::server_error;
         if (!answer.is_interim()) break;
         if (interim == kInterimMax) co_return Outcome::server_error;
     }

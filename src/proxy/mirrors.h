@@ -40,6 +40,7 @@ class Mirrors {
     class Counted;
 
     io::Task<void> run(std::unique_ptr<Copy> copy);
+    static resilience::Outcome outcome_of_loss(const Copy& copy, const Upstream& upstream);
     io::Task<resilience::Outcome> ask(Copy* copy, const policy::HeldEndpoint* at);
     io::Task<Result<UpstreamPtr>> connect(Copy* copy, const policy::HeldEndpoint* at);
 

@@ -204,7 +204,8 @@ io::Task<bool> Proxy::Connection::serve_one(ExchangeBuffers& buffers) {
 
 // A host that some route is for is ours, whatever else of the request fits.
 bool Proxy::Connection::is_meant_for_others(const wire::http1::RequestHead& request) const {
-    if (!info_.is_captured || !listener_.config.capture.pass_on || !info_.is_allowed) return false;
+    if (!info_.is_captured || !listener_.config.capture.pass_on) return false;
+    if (!listener_.config.tls.allows(info_.identity)) return false;
     const routing::RouteMatch match = proxy_.routes_->find(asked_of(listener_, request));
     return match.why == routing::NoRoute::host;
 }
@@ -249,11 +250,10 @@ class Proxy::TcpTable {
 namespace {
 
 // Once a connection: none of it changes.
-void identify(const ListenerTls& tls, const io::TlsStream& stream, ConnectionInfo& info) {
+void identify(const io::TlsStream& stream, ConnectionInfo& info) {
     const io::TlsPeer peer = stream.peer_identity();
     info.identity = identity_of(peer);
     info.certificate = forwarded_certificate(peer, info.identity);
-    info.is_allowed = tls.allow.empty() || wire::spiffe_matches_any(tls.allow, info.identity);
 }
 
 }  // namespace
@@ -390,6 +390,9 @@ void Proxy::sweep_listeners() {
         tcp_->sessions.for_each([&](TcpSession& session) {
             if (session.is_of(*listener)) session.cut();
         });
+        tcp_->tunnels.for_each([&](Tunnel& tunnel) {
+            if (tunnel.is_of(&*listener)) tunnel.cut();
+        });
     }
     std::erase_if(listeners_, [](const auto& listener) {
         return listener->is_closing && listener->open == 0 && !listener->is_accepting;
@@ -466,7 +469,7 @@ io::Task<bool> Proxy::meet(ListenerState& listener, io::StreamPtr& stream, Conne
     info.is_secure = true;
     info.protocol = secure->alpn();
     info.server_name = secure->server_name();
-    identify(listener.config.tls, *secure, info);
+    identify(*secure, info);
     stream = std::move(secure);
     co_return true;
 }

@@ -113,7 +113,8 @@ io::Task<bool> Exchange::run() {
 }
 
 io::Task<void> Exchange::dispatch() {
-    if (const ConnectionInfo& from = *buffers_.from; !from.is_allowed) {
+    const ConnectionInfo& from = *buffers_.from;
+    if (!listener_.config.tls.allows(from.identity)) {
         const std::string why = from.identity.empty()
                                     ? "the caller has not proved an identity that may call here"
                                     : fmt::format("{} may not call here", from.identity);
@@ -216,6 +217,7 @@ io::Task<resilience::AttemptEnd> Exchange::try_at(
     ++attempts_;
     begin_record(at);
     const auto delay = hedge_after(call);
+    may_be_hedged_ = delay.has_value();
     if (delay) {
         result_ = co_await hedged_attempt(call, at, *delay);
     } else {

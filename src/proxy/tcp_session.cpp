@@ -71,7 +71,7 @@ io::Task<void> TcpSession::run() {
 }
 
 io::Task<void> TcpSession::route_and_serve() {
-    if (!info_.is_allowed) {
+    if (!listener_.config.tls.allows(info_.identity)) {
         outcome_ = "not_allowed";
         why_ =
             info_.identity.empty() ? "no identity that may call here was proved" : info_.identity;

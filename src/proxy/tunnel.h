@@ -30,6 +30,11 @@ class Tunnel : public core::ListNode {
     // Until both sides have ended, or one has failed. What is left to do with them is the owner's.
     io::Task<io::RelayEnd> run(TunnelSide caller, TunnelSide endpoint, io::RelayConfig config);
 
+    // The listener that its caller came by, to be told apart only.
+    void set_listener(const void* listener) noexcept { listener_ = listener; }
+
+    bool is_of(const void* listener) const noexcept { return listener_ == listener; }
+
     // Counts what has been moved since the last time.
     void count_bytes();
     void cut();
@@ -43,6 +48,7 @@ class Tunnel : public core::ListNode {
     metrics::Counter bytes_down_;
     metrics::Gauge open_;
     io::Relay* relay_ = nullptr;
+    const void* listener_ = nullptr;
     std::uint64_t up_ = 0;
     std::uint64_t down_ = 0;
     bool is_cut_ = false;

@@ -120,6 +120,7 @@ io::Task<io::RelayEnd> Exchange::relay_tunnel() {
         .deadline = longest > Duration::zero() ? answered_at_ + longest : kNever
     };
     Tunnel tunnel(proxy_.shared().metrics, proxy_.shard(), service_->name());
+    tunnel.set_listener(&listener_);
     proxy_.follow(tunnel);
     TunnelSide caller = caller_.tunnel();
     TunnelSide endpoint = upstream_->tunnel();

@@ -220,6 +220,23 @@ bool UpstreamPool::close_longest_idle(const UpstreamUse& use) {
         if (longest == nullptr || list.front()->idle_since_ < longest->front()->idle_since_)
             longest = &list;
     }
+    // One of HTTP/2 gives its place back when nobody holds it any more.
+    std::vector<std::shared_ptr<Http2Link>>* links = nullptr;
+    std::size_t index = 0;
+    Instant oldest = longest == nullptr ? kNever : longest->front()->idle_since_;
+    for (auto& [key, of] : links_) {
+        for (std::size_t i = 0; i < of->list.size(); ++i) {
+            const Http2Link& link = *of->list[i];
+            if (!link.is_idle() || !link.belongs_to(use) || link.idle_since() >= oldest) continue;
+            oldest = link.idle_since();
+            links = &of->list;
+            index = i;
+        }
+    }
+    if (links != nullptr) {
+        links->erase(links->begin() + static_cast<std::ptrdiff_t>(index));
+        return true;
+    }
     if (longest != nullptr) longest->erase(longest->begin());
     return longest != nullptr;
 }

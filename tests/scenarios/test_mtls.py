@@ -1,10 +1,12 @@
 """Mutual TLS between sidecars with certificates of `dpmesh ca`: who may call, who is called, what endpoints are told."""
+import http.client
 import json
+import ssl
 import stat
 import unittest
 
 from agents import Agent
-from harness import Scenario, binary, get, peer, run, until
+from harness import Scenario, binary, get, peer, request, run, until
 
 INBOUND = """
 registry: {{kind: static}}
@@ -81,6 +83,29 @@ class Mtls(Scenario):
         self.assertIn('spiffe://mesh.test/batch may not call here', answer.text)
         self.assertEqual(self.app.requests, 0)
         self.assertEqual(inbound.metric('mesh_requests_rejected_total', reason='not_allowed'), 2)
+
+    def test_who_is_no_longer_allowed_is_refused_on_the_connection_it_has(self):
+        inbound = self.inbound('allow: ["spiffe://mesh.test/web"]')
+        trust = ssl.create_default_context(cafile=self.ca / 'ca.pem')
+        trust.check_hostname = False
+        trust.load_cert_chain(self.ca / 'web.pem', self.ca / 'web.key')
+        kept = http.client.HTTPSConnection('127.0.0.1', inbound.port, context=trust, timeout=10)
+        self.addCleanup(kept.close)
+
+        def status():
+            kept.request('GET', '/')
+            answer = kept.getresponse()
+            answer.read()
+            return answer.status
+
+        self.assertEqual(status(), 200)
+        opened = kept.sock
+        for allowed, expected in ('batch', 403), ('web', 200):
+            self.write('inbound.yaml', INBOUND.format(port=inbound.port, admin=inbound.admin, ca=self.ca, origin=self.app.address,
+                                                      tls=f'allow: ["spiffe://mesh.test/{allowed}"]'))
+            self.assertEqual(request('POST', f'http://127.0.0.1:{inbound.admin}/config/reload').json()['result'], 'applied')
+            self.assertEqual(status(), expected)
+        self.assertIs(kept.sock, opened)
 
     def test_all_below_a_prefix_may_be_allowed_and_strangers_not(self):
         self.dpmesh('issue', 'prod/web')
