@@ -33,7 +33,9 @@ class Tunnel : public core::ListNode {
     // The listener that its caller came by, to be told apart only.
     void set_listener(const void* listener) noexcept { listener_ = listener; }
 
-    bool is_of(const void* listener) const noexcept { return listener_ == listener; }
+    void cut_if_of(const void* listener) {
+        if (listener_ == listener) cut();
+    }
 
     // Counts what has been moved since the last time.
     void count_bytes();
