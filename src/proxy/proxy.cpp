@@ -390,7 +390,7 @@ void Proxy::sweep_listeners() {
         tcp_->sessions.for_each([&](TcpSession& session) {
             if (session.is_of(*listener)) session.cut();
         });
-        tcp_->tunnels.for_each([&](Tunnel& tunnel) { tunnel.cut_if_of(&*listener); });
+        tcp_->tunnels.for_each([&](Tunnel& tunnel) { tunnel.cut_if_of(*listener); });
     }
     std::erase_if(listeners_, [](const auto& listener) {
         return listener->is_closing && listener->open == 0 && !listener->is_accepting;

@@ -6,10 +6,16 @@
 
 namespace datapunk::mesh::proxy {
 
-Tunnel::Tunnel(metrics::MetricRegistry& registry, metrics::Shard shard, std::string_view service)
+Tunnel::Tunnel(
+    metrics::MetricRegistry& registry,
+    metrics::Shard shard,
+    std::string_view service,
+    const ListenerState& listener
+)
     : bytes_up_(registry.counter(metrics::names::kUpgradedBytes, {service, "up"}, shard)),
       bytes_down_(registry.counter(metrics::names::kUpgradedBytes, {service, "down"}, shard)),
-      open_(registry.gauge(metrics::names::kUpgradedOpen, {service}, shard)) {
+      open_(registry.gauge(metrics::names::kUpgradedOpen, {service}, shard)),
+      listener_(listener) {
     open_.add(1);
 }
 

@@ -14,6 +14,8 @@
 
 namespace datapunk::mesh::proxy {
 
+struct ListenerState;
+
 // One side of it.
 struct TunnelSide {
     io::Stream* stream = nullptr;
@@ -22,7 +24,13 @@ struct TunnelSide {
 
 class Tunnel : public core::ListNode {
   public:
-    Tunnel(metrics::MetricRegistry& registry, metrics::Shard shard, std::string_view service);
+    // `listener`: that its caller came by.
+    Tunnel(
+        metrics::MetricRegistry& registry,
+        metrics::Shard shard,
+        std::string_view service,
+        const ListenerState& listener
+    );
     Tunnel(const Tunnel&) = delete;
     Tunnel& operator=(const Tunnel&) = delete;
     ~Tunnel();
@@ -30,11 +38,8 @@ class Tunnel : public core::ListNode {
     // Until both sides have ended, or one has failed. What is left to do with them is the owner's.
     io::Task<io::RelayEnd> run(TunnelSide caller, TunnelSide endpoint, io::RelayConfig config);
 
-    // The listener that its caller came by, to be told apart only.
-    void set_listener(const void* listener) noexcept { listener_ = listener; }
-
-    void cut_if_of(const void* listener) {
-        if (listener_ == listener) cut();
+    void cut_if_of(const ListenerState& listener) {
+        if (&listener_ == &listener) cut();
     }
 
     // Counts what has been moved since the last time.
@@ -50,7 +55,7 @@ class Tunnel : public core::ListNode {
     metrics::Counter bytes_down_;
     metrics::Gauge open_;
     io::Relay* relay_ = nullptr;
-    const void* listener_ = nullptr;
+    const ListenerState& listener_;
     std::uint64_t up_ = 0;
     std::uint64_t down_ = 0;
     bool is_cut_ = false;

@@ -119,8 +119,7 @@ io::Task<io::RelayEnd> Exchange::relay_tunnel() {
         .idle_timeout = config.idle_timeout,
         .deadline = longest > Duration::zero() ? answered_at_ + longest : kNever
     };
-    Tunnel tunnel(proxy_.shared().metrics, proxy_.shard(), service_->name());
-    tunnel.set_listener(&listener_);
+    Tunnel tunnel(proxy_.shared().metrics, proxy_.shard(), service_->name(), listener_);
     proxy_.follow(tunnel);
     TunnelSide caller = caller_.tunnel();
     TunnelSide endpoint = upstream_->tunnel();
