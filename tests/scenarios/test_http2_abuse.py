@@ -7,7 +7,7 @@ import time
 import unittest
 
 from agents import agent_before
-from harness import Scenario, get
+from harness import Scenario, get, until
 from http2_frames import (CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, ACK,
                           Peer, frame, integer, literal, request, setting, u32)
 
@@ -122,9 +122,7 @@ class Abuse(Scenario):
 
     def test_each_is_closed_soon_costs_little_and_disturbs_nobody(self):
         with Others(self.agent.url + '/') as base:
-            time_for = 100
-            while len(base.took) < time_for:
-                time.sleep(0.01)
+            until(lambda: len(base.took) >= 100, what='a hundred requests to compare with')
         print(f'\n{"":16} {"closed after":>12} {"memory KiB":>10} {"p99 of others ms":>16}   (base {base.p99_ms():.1f})')
         for name, (begin, attack, most) in FLOODS.items():
             with self.subTest(name), Others(self.agent.url + '/') as others:
