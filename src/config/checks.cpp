@@ -10,6 +10,7 @@
 #include "config/routes.h"
 #include "config/schema.h"
 #include "core/metadata.h"
+#include "core/shared_fields.h"
 #include "routing/check_route.h"
 #include "routing/route_table.h"
 #include "wire/spiffe_id.h"
@@ -437,12 +438,9 @@ class Checks {
     void policy(const ServicePolicy& one, const std::string& path) {
         const Result<> verdict = check(config_.in_own_zone(one));
         if (!verdict) fail(path, verdict.error().what);
-        if (one.share_breakers && !config_.redis.enabled)
-            fail(path + ".share_breakers", "needs Redis", "set redis.enabled");
-        if (one.retry.budget.shared && !config_.redis.enabled)
-            fail(path + ".retry.budget.shared", "needs Redis", "set redis.enabled");
-        if (one.limits.share_rate && !config_.redis.enabled)
-            fail(path + ".limits.share_rate", "needs Redis", "set redis.enabled");
+        if (config_.redis.enabled) return;
+        for (const std::string_view field : core::fields_that_need_redis(one))
+            fail(fmt::format("{}.{}", path, field), "needs Redis", "set redis.enabled");
     }
 
     struct Door {

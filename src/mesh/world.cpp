@@ -6,6 +6,7 @@
 #include <string>
 #include <system_error>
 
+#include "core/shared_fields.h"
 #include "io/epoll_loop.h"
 #include "io/tcp.h"
 #include "io/tls.h"
@@ -67,18 +68,16 @@ Result<World> make_world(const MeshOptions& options, const core::Logger& log) {
 
 Result<> check_policy(const MeshOptions& options, const ServicePolicy& policy) {
     if (auto good = mesh::check(policy); !good) return good;
-    if (!options.discovery.shared_cache.host.empty()) return Ok{};
-    const auto without_redis = [](std::string_view field) {
+    const auto fields = core::fields_that_need_redis(policy);
+    if (!fields.empty() && options.discovery.shared_cache.host.empty()) {
         return Error{
             .code = Code::invalid,
             .what = fmt::format(
-                "policy: {} needs Redis: set MeshOptions::discovery.shared_cache.host", field
+                "policy: {} needs Redis: set MeshOptions::discovery.shared_cache.host",
+                fields.front()
             )
         };
-    };
-    if (policy.share_breakers) return without_redis("share_breakers");
-    if (policy.retry.budget.shared) return without_redis("retry.budget.shared");
-    if (policy.limits.share_rate) return without_redis("limits.share_rate");
+    }
     return Ok{};
 }
 
