@@ -106,7 +106,7 @@ const Table& table_of<RetryBudgetConfig>() {
             .field("ratio", &B::ratio, "Retries allowed per call. 0.2: load grows by a fifth at most.", between(0, 10))
             .field("min_per_second", &B::min_per_second, "Retries per second allowed even when idle, so that rare callers may retry at all.", between(0, 1000))
             .field("window", &B::window, "How long the deposit of a call lives.", between(1s, 60s))
-            .field("shared", &B::shared, "Whether min_per_second is what all processes have together, handed out in slices through Redis (`redis`). While Redis is away each has its own.")
+            .field("shared", &B::shared, "Whether min_per_second is what all processes have together, handed out in slices through Redis (`redis`). While Redis is away each has its part of it, by the number there last were.")
             .table();
     return table;
 }
