@@ -71,6 +71,8 @@ class Node:
 
     def becomes(self, path, deadline):
         until(lambda: self.process.must_run() or self.answers(path), deadline, f'{self.name} {path}\n{self.process.tail()}')
+        if path == '/primary':  # patroni says so as soon as it has the lock; PostgreSQL still has to be promoted
+            until(lambda: self.sql('select pg_is_in_recovery()') == 'f', deadline, f'{self.name} to take writes')
 
     def sql(self, statement):
         """What psql prints, or None."""
