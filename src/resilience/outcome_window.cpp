@@ -124,6 +124,7 @@ void OutcomeWindow::add_to_ring(bool failed, bool slow) noexcept {
 }
 
 void OutcomeWindow::add_successes(std::uint32_t calls, Instant at) noexcept {
+    if (calls == 0) return;
     if (ring_calls_ != 0) return add_successes_to_ring(calls);
     if (slice_ == Duration::zero()) return;
     advance(at);
