@@ -8,6 +8,7 @@
 #include "apps/listener_settings.h"
 #include "config/effective.h"
 #include "config/routes.h"
+#include "io/heap_trim.h"
 #include "routing/route_table.h"
 #include "wire/url.h"
 
@@ -95,6 +96,7 @@ Result<> Agent::start(io::HandoverClient* predecessor) {
     certificates_.start();
     note_config();
     tasks_.spawn(tick_loop());
+    tasks_.spawn(io::keep_heap_small(loop_));
     return Ok{};
 }
 

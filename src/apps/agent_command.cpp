@@ -16,6 +16,7 @@
 #include "config/sources.h"
 #include "io/environment.h"
 #include "io/handover.h"
+#include "io/heap_trim.h"
 #include "io/listening_sockets.h"
 #include "io/log_sink.h"
 #include "io/process_usage.h"
@@ -206,6 +207,7 @@ int run_agent(const AgentCommand& command) {
     }
     io::TaskGroup tasks;
     tasks.spawn(serve(**loop, agent, **signals, log));
+    io::forget_start_pages();
     (*loop)->run();
     log.info("stopped");
     return exit_ok;

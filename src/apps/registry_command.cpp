@@ -10,6 +10,7 @@
 #include "apps/registry_session.h"
 #include "config/sources.h"
 #include "io/epoll_loop.h"
+#include "io/heap_trim.h"
 #include "io/log_sink.h"
 #include "io/process_usage.h"
 #include "io/signals.h"
@@ -138,6 +139,8 @@ int run_registry(const RegistryCommand& command) {
     io::TaskGroup tasks;
     Serving serving{**loop, **registry, **signals, tls.get(), command, log};
     tasks.spawn(serve_until_signal(std::move(serving)));
+    tasks.spawn(io::keep_heap_small(**loop));
+    io::forget_start_pages();
     (*loop)->run();
     return exit_ok;
 }

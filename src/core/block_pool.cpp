@@ -2,6 +2,7 @@
 
 #include <array>
 #include <new>
+#include <utility>
 
 namespace datapunk::mesh::core {
 
@@ -15,11 +16,33 @@ struct Block {
     Block* next;
 };
 
+// A list of free blocks of one class.
+struct List {
+    Block* first = nullptr;
+    std::size_t count = 0;
+
+    void push(Block* block) noexcept {
+        block->next = first;
+        first = block;
+        ++count;
+    }
+
+    Block* pop() noexcept {
+        Block* block = first;
+        if (block != nullptr) {
+            first = block->next;
+            --count;
+        }
+        return block;
+    }
+};
+
 // Trivially destroyed, so that blocks freed while the thread ends still find it; the guard empties
 // it. (A destructor of its own could not say "closed": stores into a dying object are dropped.)
 struct Pool {
-    std::array<Block*, kClasses> head{};
-    std::array<std::size_t, kClasses> count{};
+    std::array<List, kClasses> free{};
+    // Of what was free at the last sweep, what has not been needed since: taken from last.
+    std::array<List, kClasses> unused{};
     bool guarded = false;
     bool closed = false;
 };
@@ -29,11 +52,9 @@ constinit thread_local Pool pool;
 struct Guard {
     ~Guard() {
         pool.closed = true;
-        for (Block*& list : pool.head) {
-            while (list != nullptr) {
-                Block* next = list->next;
-                ::operator delete(list);
-                list = next;
+        for (auto* lists : {&pool.free, &pool.unused}) {
+            for (List& list : *lists) {
+                while (Block* block = list.pop()) ::operator delete(block);
             }
         }
     }
@@ -49,25 +70,34 @@ void guard_pool() {
 void* allocate_block(std::size_t bytes) {
     const std::size_t at = (bytes - 1) / kClassBytes;
     if (!kBlocksArePooled || at >= kClasses) return ::operator new(bytes);
-    if (Block* block = pool.head[at]; block != nullptr) {
-        pool.head[at] = block->next;
-        --pool.count[at];
-        return block;
-    }
+    if (Block* block = pool.free[at].pop(); block != nullptr) return block;
+    if (Block* block = pool.unused[at].pop(); block != nullptr) return block;
     return ::operator new((at + 1) * kClassBytes);
 }
 
 void free_block(void* memory, std::size_t bytes) noexcept {
     const std::size_t at = (bytes - 1) / kClassBytes;
-    if (!kBlocksArePooled || at >= kClasses || pool.closed || pool.count[at] >= kKeptPerClassMax) {
+    if (!kBlocksArePooled || at >= kClasses || pool.closed ||
+        pool.free[at].count >= kKeptPerClassMax) {
         ::operator delete(memory);
         return;
     }
     if (!pool.guarded) guard_pool();
-    auto* block = static_cast<Block*>(memory);
-    block->next = pool.head[at];
-    pool.head[at] = block;
-    ++pool.count[at];
+    pool.free[at].push(static_cast<Block*>(memory));
+}
+
+void sweep_blocks() noexcept {
+    if (pool.closed) return;
+    for (std::size_t at = 0; at < kClasses; ++at) {
+        List& free = pool.free[at];
+        List& unused = pool.unused[at];
+        // Rounded up: the last one goes too.
+        for (std::size_t left = (unused.count + 1) / 2; left > 0; --left) {
+            ::operator delete(unused.pop());
+        }
+        while (Block* block = unused.pop()) free.push(block);
+        std::swap(free, unused);
+    }
 }
 
 }  // namespace datapunk::mesh::core

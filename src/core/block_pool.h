@@ -3,7 +3,8 @@
 // Small memory from per-thread free lists by size class, for what comes and goes with every call
 // (coroutine frames, streams): ~10 ns instead of malloc's ~25, and nothing in steady state reaches
 // the heap. A block is freed on the thread that made it; freeing elsewhere is correct, only slower
-// later. At most 512 blocks of a class are kept.
+// later. At most 512 blocks of a class are kept, and those that a thread's sweeps find unused go
+// back to the heap.
 
 #include <cstddef>
 
@@ -23,5 +24,9 @@ inline constexpr bool kBlocksArePooled = true;
 // `bytes` at least 1, and the same at both. Aligned as by operator new.
 void* allocate_block(std::size_t bytes);
 void free_block(void* memory, std::size_t bytes) noexcept;
+
+// Half of what this thread has not needed since the last time goes back to the heap. Call about
+// once a second; costs ~1 us, and ~10 ns a block.
+void sweep_blocks() noexcept;
 
 }  // namespace datapunk::mesh::core

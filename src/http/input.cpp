@@ -16,6 +16,7 @@ constexpr std::size_t kFreeBlocksMax =
 struct FreeList {
     char* blocks[kFreeBlocksMax];
     std::size_t count = 0;
+    std::size_t unused = 0;  // the fewest that lay here since the last sweep
     bool alive = true;
 
     ~FreeList() {
@@ -29,9 +30,12 @@ thread_local FreeList free_list;
 }  // namespace
 
 Block::Block(std::size_t bytes) : size_(std::max(bytes, kBlockBytes)) {
-    bytes_ = size_ == kBlockBytes && free_list.count > 0
-                 ? free_list.blocks[--free_list.count]
-                 : static_cast<char*>(::operator new(size_));
+    if (size_ != kBlockBytes || free_list.count == 0) {
+        bytes_ = static_cast<char*>(::operator new(size_));
+        return;
+    }
+    bytes_ = free_list.blocks[--free_list.count];
+    free_list.unused = std::min(free_list.unused, free_list.count);
 }
 
 void Block::reset() noexcept {
@@ -43,6 +47,13 @@ void Block::reset() noexcept {
     }
     bytes_ = nullptr;
     size_ = 0;
+}
+
+void sweep_free_blocks() noexcept {
+    for (std::size_t left = (free_list.unused + 1) / 2; left > 0; --left) {
+        ::operator delete(free_list.blocks[--free_list.count]);
+    }
+    free_list.unused = free_list.count;
 }
 
 void Input::consume(std::size_t bytes) noexcept {

@@ -44,6 +44,10 @@ class Block {
     std::size_t size_ = 0;
 };
 
+// Half of the free list's blocks that this thread has not needed since the last time go back to the
+// heap. Call about once a second.
+void sweep_free_blocks() noexcept;
+
 class Input {
   public:
     explicit Input(io::Stream& stream) noexcept : stream_(stream) {}

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <utility>
-#include <vector>
 
+#include "core/kept.h"
 #include "io/splice_end.h"
 
 namespace datapunk::mesh::io {
@@ -61,30 +61,22 @@ class Pipe {
 };
 
 struct Shelf {
-    std::vector<std::unique_ptr<char[]>> buffers;
-    std::vector<Pipe> pipes;
+    core::Kept<std::unique_ptr<char[]>> buffers{kBuffersKept};
+    core::Kept<Pipe> pipes{kPipesKept};
 
     std::unique_ptr<char[]> take_buffer() {
-        if (buffers.empty()) return std::unique_ptr<char[]>(new char[kBufferBytes]);
-        auto buffer = std::move(buffers.back());
-        buffers.pop_back();
-        return buffer;
+        return buffers.empty() ? std::unique_ptr<char[]>(new char[kBufferBytes]) : buffers.take();
     }
 
     void put(std::unique_ptr<char[]> buffer) {
-        if (buffers.size() < kBuffersKept) buffers.push_back(std::move(buffer));
+        if (!buffers.full()) buffers.put(std::move(buffer));
     }
 
-    Pipe take_pipe() {
-        if (pipes.empty()) return Pipe::make();
-        Pipe pipe = std::move(pipes.back());
-        pipes.pop_back();
-        return pipe;
-    }
+    Pipe take_pipe() { return pipes.empty() ? Pipe::make() : pipes.take(); }
 
     // Empty ones only: what is in it would come out at somebody else's.
     void put(Pipe pipe) {
-        if (pipes.size() < kPipesKept) pipes.push_back(std::move(pipe));
+        if (!pipes.full()) pipes.put(std::move(pipe));
     }
 };
 
@@ -352,6 +344,11 @@ void Relay::end(RelayEnd why) {
     back_->stop();
     check_.cancel();
     done_.set();
+}
+
+void sweep_relay_buffers() {
+    shelf.buffers.sweep();
+    shelf.pipes.sweep();
 }
 
 }  // namespace datapunk::mesh::io

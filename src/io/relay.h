@@ -84,4 +84,8 @@ class Relay {
     std::unique_ptr<Half> back_;
 };
 
+// Half of the buffers and pipes that this thread keeps for its relays, and has not needed since the
+// last time, go back to the system. Call about once a second.
+void sweep_relay_buffers();
+
 }  // namespace datapunk::mesh::io

@@ -4,12 +4,12 @@
 // request allocates nothing in steady state and an idle connection holds none. BufferShelf keeps
 // them between exchanges; one loop's object.
 
-#include <algorithm>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/kept.h"
 #include "proxy/connection_info.h"
 #include "wire/http1/message.h"
 #include "wire/http2/head_block.h"
@@ -55,16 +55,12 @@ class BufferShelf {
         std::unique_ptr<ExchangeBuffers> buffers_;
     };
 
-    BufferShelf() { shelf_.reserve(kKeptMax); }
+    BufferShelf() { kept_.reserve(); }
 
-    // Half of what has not been needed since the last time goes back to the heap. Call about once a
-    // second.
-    void sweep() {
-        shelf_.erase(shelf_.begin(), shelf_.begin() + static_cast<std::ptrdiff_t>(unused_ / 2));
-        unused_ = shelf_.size();
-    }
+    // Call about once a second.
+    void sweep() { kept_.sweep(); }
 
-    std::size_t size() const noexcept { return shelf_.size(); }
+    std::size_t size() const noexcept { return kept_.size(); }
 
   private:
     // ~10 KiB each.
@@ -73,21 +69,16 @@ class BufferShelf {
     static constexpr std::size_t kBodyBytesKept = 16UL * 1024;
 
     std::unique_ptr<ExchangeBuffers> take() {
-        if (shelf_.empty()) return std::make_unique<ExchangeBuffers>();
-        auto buffers = std::move(shelf_.back());
-        shelf_.pop_back();
-        unused_ = std::min(unused_, shelf_.size());
-        return buffers;
+        return kept_.empty() ? std::make_unique<ExchangeBuffers>() : kept_.take();
     }
 
     void put(std::unique_ptr<ExchangeBuffers> buffers) {
-        if (shelf_.size() >= kKeptMax) return;
+        if (kept_.full()) return;
         if (buffers->request_body.capacity() > kBodyBytesKept) buffers->request_body = {};
-        shelf_.push_back(std::move(buffers));
+        kept_.put(std::move(buffers));
     }
 
-    std::vector<std::unique_ptr<ExchangeBuffers>> shelf_;
-    std::size_t unused_ = 0;  // the fewest that lay here since the last sweep
+    core::Kept<std::unique_ptr<ExchangeBuffers>> kept_{kKeptMax};
 };
 
 }  // namespace datapunk::mesh::proxy

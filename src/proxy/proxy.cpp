@@ -1,37 +1,27 @@
 #include "proxy/proxy.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
-#include "http/date.h"
-#include "http/message_reader.h"
+#include "core/block_pool.h"
+#include "http/input.h"
 #include "metrics/names.h"
 #include "proxy/affinity.h"
 #include "proxy/exchange.h"
-#include "proxy/http1_caller.h"
-#include "proxy/http2_connection.h"
+#include "proxy/http_connection.h"
 #include "proxy/identity.h"
 #include "proxy/mirrors.h"
 #include "proxy/proxy_header.h"
 #include "proxy/tcp_session.h"
 #include "proxy/tunnel.h"
+#include "wire/http2/session.h"
 #include "wire/spiffe_id.h"
 #include "wire/traceparent.h"
 
 namespace datapunk::mesh::proxy {
 
-using http::HeadRead;
-
 namespace {
 
 constexpr Duration kSweepInterval = std::chrono::seconds(1);
-// After refusing a request its sender may still be writing: read that far before closing, or the
-// reset would destroy the answer.
-constexpr std::size_t kLingerBytesMax = 64UL * 1024;
-
-constexpr Duration kCutTime = std::chrono::seconds(1);
-
 routing::RouteRequest asked_of(
     const ListenerState& listener, const wire::http1::RequestHead& request
 ) {
@@ -45,200 +35,7 @@ routing::RouteRequest asked_of(
     };
 }
 
-// A head as it came: its views point into the bytes that were read.
-std::string text_of(const wire::http1::RequestHead& request) {
-    constexpr std::string_view kEnd = "\r\n\r\n";
-    const char* const begin = request.method_text.data();
-    const char* end = begin;
-    while (std::string_view(end, kEnd.size()) != kEnd) ++end;
-    return {begin, end + kEnd.size()};
-}
-
 }  // namespace
-
-// One caller's connection: its requests in turn, or what HTTP/2 makes of it.
-class Proxy::Connection : public core::ListNode {
-  public:
-    Connection(Proxy& proxy, ListenerState& listener, io::StreamPtr stream, ConnectionInfo info)
-        : proxy_(proxy),
-          listener_(listener),
-          stream_(std::move(stream)),
-          info_(std::move(info)),
-          reader_(*stream_, {.head_bytes_max = listener.config.head_bytes_max}) {}
-
-    io::Task<void> run();
-
-    // A request that has just arrived is served yet.
-    bool is_fresh() const noexcept { return fresh_; }
-
-    bool is_of(const ListenerState& listener) const noexcept { return &listener_ == &listener; }
-
-    void close_if_idle() {
-        if (http2_ != nullptr) {
-            http2_->drain();
-            return;
-        }
-        if (idle_ && !stream_->maybe_readable()) stream_->close();
-    }
-
-    void reset() { stream_->reset(); }
-
-    // Captured, and no route is for its host: the rest of it is not ours.
-    bool goes_elsewhere() const noexcept { return goes_elsewhere_; }
-
-    void give(io::StreamPtr& stream, ConnectionInfo& info, std::string& early) {
-        early = std::move(early_);
-        info = std::move(info_);
-        stream = std::move(stream_);
-    }
-
-  private:
-    bool is_meant_for_others(const wire::http1::RequestHead& request) const;
-    io::Task<bool> begins_http2();
-    io::Task<void> serve_http2();
-    io::Task<bool> serve_one(ExchangeBuffers& buffers);
-    io::Task<void> refuse(int status, ReplyReason reason, std::string_view text);
-    io::Task<void> linger();
-
-    Proxy& proxy_;
-    ListenerState& listener_;
-    io::StreamPtr stream_;
-    ConnectionInfo info_;
-    http::MessageReader reader_;
-    Http2Connection* http2_ = nullptr;  // if that is what it speaks
-    bool idle_ = true;
-    bool fresh_ = true;  // nothing has been read yet
-    bool goes_elsewhere_ = false;
-    std::string early_;  // read already of what goes elsewhere
-};
-
-io::Task<void> Proxy::Connection::run() {
-    for (bool is_first = true;; is_first = false) {
-        idle_ = true;
-        if (!reader_.has_more()) {
-            reader_.release();
-            // Draining: this one came after the others had been closed, out of its handshake.
-            const Duration wait =
-                proxy_.is_draining(listener_) ? kCutTime : listener_.config.idle_timeout;
-            auto ready = co_await stream_->readable(proxy_.loop().now() + wait);
-            if (!ready) break;
-        }
-        idle_ = fresh_ = false;
-        if (is_first && info_.protocol != "http/1.1") {
-            const bool is_http2 = co_await begins_http2();
-            if (is_http2) {
-                co_await serve_http2();
-                break;
-            }
-        }
-        BufferShelf::Lease buffers(proxy_.shelf_);
-        const bool more = co_await serve_one(*buffers);
-        if (goes_elsewhere_) co_return;
-        if (!more || proxy_.is_draining(listener_)) break;
-    }
-    stream_->close();
-}
-
-// By the preface, which no method of HTTP/1.1 begins like for longer than a few bytes.
-io::Task<bool> Proxy::Connection::begins_http2() {
-    const Instant deadline = proxy_.loop().now() + listener_.config.head_timeout;
-    http::Input& input = reader_.input();
-    for (;;) {
-        const auto filled = input.fill_now(http::kBlockBytes);
-        const std::string_view data = input.data();
-        const std::size_t compared = std::min(data.size(), kHttp2Preface.size());
-        if (data.substr(0, compared) != kHttp2Preface.substr(0, compared)) co_return false;
-        if (compared == kHttp2Preface.size()) co_return true;
-        if (filled == http::Input::Filled::ended) co_return false;
-        auto ready = co_await stream_->readable(deadline);
-        if (!ready) co_return false;
-    }
-}
-
-io::Task<void> Proxy::Connection::serve_http2() {
-    const auto connection = std::make_unique<Http2Connection>(proxy_, listener_, *stream_, info_);
-    http2_ = connection.get();
-    if (proxy_.is_draining(listener_)) http2_->drain();
-    const std::string first(reader_.input().data());
-    reader_.input().consume(first.size());
-    reader_.input().release();
-    const bool may_be_sending = co_await connection->run(first);
-    http2_ = nullptr;
-    if (may_be_sending) co_await linger();
-}
-
-// Whether another request may follow.
-io::Task<bool> Proxy::Connection::serve_one(ExchangeBuffers& buffers) {
-    const Instant head_deadline = proxy_.loop().now() + listener_.config.head_timeout;
-    const HeadRead read = co_await reader_.read_request(buffers.request, head_deadline);
-    if (read == HeadRead::rejected) {
-        const wire::http1::Reject why = reader_.why();
-        proxy_.count_bad_request(listener_, to_string(why));
-        const std::string text =
-            fmt::format("the request is not acceptable HTTP/1.1: {}", to_string(why));
-        co_await refuse(wire::http1::http_status(why), ReplyReason::malformed_request, text);
-        co_return false;
-    }
-    if (read == HeadRead::failed && reader_.error().code == Code::timeout) {
-        proxy_.count_bad_request(listener_, to_string(ReplyReason::request_timeout));
-        co_await refuse(408, ReplyReason::request_timeout, "the request head took too long");
-        co_return false;
-    }
-    if (read != HeadRead::done) co_return false;
-    buffers.from = &info_;
-    if (is_meant_for_others(buffers.request)) {
-        early_ = text_of(buffers.request);
-        early_ += reader_.take_rest();
-        goes_elsewhere_ = true;
-        co_return false;
-    }
-    bool more = false;
-    {
-        Http1Caller caller(reader_, buffers);
-        Exchange exchange(proxy_, listener_, caller, buffers);
-        more = co_await exchange.run();
-    }
-    if (!more && !reader_.body_done()) co_await linger();
-    co_return more;
-}
-
-// A host that some route is for is ours, whatever else of the request fits.
-bool Proxy::Connection::is_meant_for_others(const wire::http1::RequestHead& request) const {
-    if (!info_.is_captured || !listener_.config.capture.pass_on) return false;
-    if (!listener_.config.tls.allows(info_.identity)) return false;
-    const routing::RouteMatch match = proxy_.routes_->find(asked_of(listener_, request));
-    return match.why == routing::NoRoute::host;
-}
-
-// Says why and closes so that the answer arrives.
-io::Task<void> Proxy::Connection::refuse(int status, ReplyReason reason, std::string_view text) {
-    io::Loop& loop = proxy_.loop();
-    std::string answer;
-    append_reply(
-        answer,
-        {.status = status,
-         .reason = reason,
-         .explanation = text,
-         .date = http::http_date(loop.wall_now()),
-         .keep_alive = false}
-    );
-    const io::Slices slices(answer);
-    auto written = co_await stream_->write(slices, loop.now() + listener_.config.head_timeout);
-    if (written) co_await linger();
-}
-
-// Closing with unread bytes would reset the connection and could destroy the answer.
-io::Task<void> Proxy::Connection::linger() {
-    stream_->shutdown_write();
-    const Instant deadline = proxy_.loop().now() + std::chrono::seconds(1);
-    std::size_t drained = 0;
-    while (drained < kLingerBytesMax) {
-        reader_.input().consume(reader_.input().data().size());
-        auto got = co_await reader_.input().fill(http::kBlockBytes, deadline);
-        if (!got || *got == 0) co_return;
-        drained += *got;
-    }
-}
 
 // What is relayed: connections of listeners that speak tcp, and those that were upgraded.
 class Proxy::TcpTable {
@@ -368,7 +165,7 @@ void Proxy::use_routes(const RoutesPtr& routes) {
 }
 
 void Proxy::close_idle_of(const ListenerState& listener, bool fresh_too) {
-    open_.for_each([&](Connection& connection) {
+    open_.for_each([&](HttpConnection& connection) {
         if (!connection.is_of(listener)) return;
         if (fresh_too || !connection.is_fresh()) connection.close_if_idle();
     });
@@ -384,7 +181,7 @@ void Proxy::sweep_listeners() {
             "a removed listener's drain deadline passed: cutting connections",
             {{"listener", listener->config.name}, {"connections", listener->open}}
         );
-        open_.for_each([&](Connection& connection) {
+        open_.for_each([&](HttpConnection& connection) {
             if (connection.is_of(*listener)) connection.reset();
         });
         tcp_->sessions.for_each([&](TcpSession& session) {
@@ -420,23 +217,31 @@ io::Task<void> Proxy::serve(ListenerState& listener, io::StreamPtr stream) {
     if (!is_others) co_return;
     const bool is_met = co_await meet(listener, stream, info);
     if (!is_met) co_return;
-    if (listener.config.tcp.is_on) {
-        TcpSession session(*this, listener, std::move(stream), std::move(info));
-        tcp_->sessions.push_back(session);
-        co_await session.run();
-        co_return;
+    std::optional<std::string> early;
+    if (!listener.config.tcp.is_on) {
+        const auto connection = std::make_unique<HttpConnection>(*this, listener, *stream, info);
+        open_.push_back(*connection);
+        co_await connection->run();
+        if (!connection->goes_elsewhere()) co_return;
+        early = connection->take_early();
     }
-    std::string early;
-    {
-        Connection connection(*this, listener, std::move(stream), std::move(info));
-        open_.push_back(connection);
-        co_await connection.run();
-        if (!connection.goes_elsewhere()) co_return;
-        connection.give(stream, info, early);
-    }
+    co_await relay(listener, stream, info, early);
+}
+
+// A frame of its own, and nothing in serve()'s: idle connections are to be small.
+io::Task<void> Proxy::relay(
+    ListenerState& listener,
+    io::StreamPtr& stream,
+    ConnectionInfo& info,
+    std::optional<std::string>& early
+) {
     TcpSession session(*this, listener, std::move(stream), std::move(info));
     tcp_->sessions.push_back(session);
-    co_await session.run_on(std::move(early));
+    if (early) {
+        co_await session.run_on(*std::move(early));
+    } else {
+        co_await session.run();
+    }
 }
 
 // Who has come, by PROXY header, then by TLS, as the listener wants it.
@@ -477,6 +282,10 @@ io::Task<void> Proxy::sweep_loop() {
         co_await io::sleep_for(loop(), kSweepInterval);
         pool_.sweep();
         shelf_.sweep();
+        core::sweep_blocks();
+        http::sweep_free_blocks();
+        wire::http2::sweep_kept_streams();
+        io::sweep_relay_buffers();
         sweep_listeners();
         tcp_->sessions.for_each([](TcpSession& session) { session.count_bytes(); });
         tcp_->tunnels.for_each([](Tunnel& tunnel) { tunnel.count_bytes(); });
@@ -492,12 +301,12 @@ io::Task<void> Proxy::drain(Instant deadline) {
     for (const auto& listener : listeners_) listener->listener->close();
     // Who has had an answer knows that an idle connection may be closed. Who has just connected has
     // its first request on the way.
-    open_.for_each([](Connection& connection) {
+    open_.for_each([](HttpConnection& connection) {
         if (!connection.is_fresh()) connection.close_if_idle();
     });
     bool drained = co_await idle_.wait(std::min(deadline, loop().now() + kCutTime));
     if (!drained) {
-        open_.for_each([](Connection& connection) { connection.close_if_idle(); });
+        open_.for_each([](HttpConnection& connection) { connection.close_if_idle(); });
         drained = co_await idle_.wait(deadline);
     }
     if (!drained) {
@@ -505,12 +314,17 @@ io::Task<void> Proxy::drain(Instant deadline) {
             "drain deadline passed: cutting connections", {{"connections", open_count_}}
         );
         tcp_->tunnels.for_each([](Tunnel& tunnel) { tunnel.cut(); });
-        open_.for_each([](Connection& connection) { connection.reset(); });
+        open_.for_each([](HttpConnection& connection) { connection.reset(); });
         tcp_->sessions.for_each([](TcpSession& session) { session.cut(); });
         // Their exchanges notice it and end.
         co_await idle_.wait(loop().now() + kCutTime);
     }
     pool_.clear();
+}
+
+bool Proxy::knows_host(const ListenerState& listener, const wire::http1::RequestHead& request)
+    const {
+    return routes_->find(asked_of(listener, request)).why != routing::NoRoute::host;
 }
 
 Proxy::Routed Proxy::route(

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -51,6 +52,7 @@ struct ProxyChange {
     Instant cut_at = kNever;              // the end of that
 };
 
+class HttpConnection;
 class Mirrors;
 
 // What every worker is given.
@@ -68,6 +70,9 @@ class Tunnel;
 
 class Proxy {
   public:
+    // For what is idle, or almost, when it has to end.
+    static constexpr Duration kCutTime = std::chrono::seconds(1);
+
     Proxy(io::Network& network, const ProxyShared& shared);
     ~Proxy();
 
@@ -105,6 +110,9 @@ class Proxy {
     using RoutesPtr = std::shared_ptr<const routing::RouteTable>;
 
     const RoutesPtr& routes() const noexcept { return routes_; }
+
+    // Whether some route is for the request's host, whatever else it asks for.
+    bool knows_host(const ListenerState& listener, const wire::http1::RequestHead& request) const;
 
     // `peer_ip`: the caller's.
     Routed route(
@@ -169,13 +177,18 @@ class Proxy {
     }
 
   private:
-    class Connection;
     class Open;
     class TcpTable;
 
     void begin_accepting(ListenerState& listener);
     io::Task<void> accept_loop(ListenerState& listener);
     io::Task<void> serve(ListenerState& listener, io::StreamPtr stream);
+    io::Task<void> relay(
+        ListenerState& listener,
+        io::StreamPtr& stream,
+        ConnectionInfo& info,
+        std::optional<std::string>& early
+    );
     io::Task<bool> take_captured(
         ListenerState& listener, io::Stream& stream, ConnectionInfo& info, LoopGuard::Token& token
     );
@@ -197,7 +210,7 @@ class Proxy {
     UpstreamPool pool_;
     std::unique_ptr<Mirrors> mirrors_;
     std::vector<std::unique_ptr<ListenerState>> listeners_;
-    core::IntrusiveList<Connection> open_;
+    core::IntrusiveList<HttpConnection> open_;
     std::unique_ptr<TcpTable> tcp_;
     std::uint64_t tcp_connections_ = 0;  // to endpoints
     std::size_t open_count_ = 0;

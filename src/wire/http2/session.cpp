@@ -6,6 +6,7 @@
 
 #include "core/assert.h"
 #include "core/block_pool.h"
+#include "core/kept.h"
 #include "wire/http2/memory.h"
 #include "wire/http2/session_callbacks.h"
 
@@ -41,8 +42,8 @@ struct Deleter {
 
 using OptionPtr = std::unique_ptr<nghttp2_option, Deleter<nghttp2_option, &nghttp2_option_del>>;
 
-std::vector<std::unique_ptr<H2Stream>>& thread_shelf() {
-    thread_local std::vector<std::unique_ptr<H2Stream>> shelf;
+core::Kept<std::unique_ptr<H2Stream>>& thread_shelf() {
+    thread_local core::Kept<std::unique_ptr<H2Stream>> shelf(kShelfMax);
     return shelf;
 }
 
@@ -136,14 +137,8 @@ Session::~Session() {
 }
 
 H2Stream& Session::make_stream(std::int32_t id) {
-    std::unique_ptr<H2Stream> stream;
     auto& shelf = thread_shelf();
-    if (shelf.empty()) {
-        stream = std::make_unique<H2Stream>();
-    } else {
-        stream = std::move(shelf.back());
-        shelf.pop_back();
-    }
+    std::unique_ptr<H2Stream> stream = shelf.empty() ? std::make_unique<H2Stream>() : shelf.take();
     stream->id_ = id;
     stream->place_ = all_.size();
     all_.push_back(stream.get());
@@ -467,7 +462,7 @@ void Session::recycle(H2Stream& stream) {
     all_.pop_back();
     std::unique_ptr<H2Stream> done(&stream);
     auto& shelf = thread_shelf();
-    if (!core::kBlocksArePooled || shelf.size() >= kShelfMax) return;
+    if (!core::kBlocksArePooled || shelf.full()) return;
     done->owner = nullptr;
     done->has_head_ = done->has_ended_ = done->is_closed_ = done->is_answered_ = false;
     done->is_all_sent_ = done->is_released_ = done->ended_with_head_ = false;
@@ -481,7 +476,11 @@ void Session::recycle(H2Stream& stream) {
     done->outgoing_ = {};
     done->outgoing_last_ = done->sent_end_ = false;
     done->sent_trailers_ = nullptr;
-    shelf.push_back(std::move(done));
+    shelf.put(std::move(done));
+}
+
+void sweep_kept_streams() {
+    thread_shelf().sweep();
 }
 
 void Session::announce_end() {

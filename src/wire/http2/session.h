@@ -274,4 +274,8 @@ class Session {
     std::size_t next_reset_ = 0;
 };
 
+// Half of the closed streams that this thread keeps for its sessions, and has not needed since the
+// last time, go back to the heap. Call about once a second.
+void sweep_kept_streams();
+
 }  // namespace datapunk::mesh::wire::http2
