@@ -37,6 +37,7 @@
 #include "mesh/registrar.h"
 #include "mesh/shared_breakers.h"
 #include "mesh/shared_tokens.h"
+#include "metrics/clock_watch.h"
 #include "metrics/metric_registry.h"
 #include "policy/collector.h"
 #include "proxy/upstream_service.h"
@@ -162,6 +163,7 @@ class Agent {
     http::Response endpoints_page(const http::Request& request) const;
     io::Task<void> tick_loop();
     void note_registry();
+    void note_clock();
     void note_event(policy::PolicyEvent event);
     std::vector<Unready> unready() const;
 
@@ -176,6 +178,7 @@ class Agent {
     io::KernelFiles files_;
     io::KernelProcesses processes_;
     metrics::MetricRegistry metrics_;
+    metrics::ClockWatch clock_watch_{metrics_};
     Certificates certificates_;
     proxy::UpstreamServices services_;
     proxy::LoopGuard loops_;  // outlives the workers

@@ -32,6 +32,7 @@
 #include "mesh/shared_breakers.h"
 #include "mesh/shared_tokens.h"
 #include "mesh/watch_state.h"
+#include "metrics/clock_watch.h"
 #include "metrics/metric_registry.h"
 #include "registry/breaker_backend.h"
 
@@ -106,6 +107,7 @@ class Control {
     io::Task<void> answer_stop(Instant deadline, Done<Ok> done);
 
     void tick(ServiceState& service);
+    void note_clock();
     static void deliver(const Elsewhere& elsewhere, const std::shared_ptr<WatchState>& watch);
     void add_cache_levels(io::Network* network, const ServiceDiscoveryConfig& config);
 
@@ -122,6 +124,7 @@ class Control {
     Duration drain_delay_;
     Elsewhere elsewhere_;
     metrics::MetricRegistry& metrics_;
+    metrics::ClockWatch clock_watch_{metrics_};
     ObservedBackend* observed_;  // behind the breaker
     registry::BreakerBackend backend_;
     io::KernelFiles files_;

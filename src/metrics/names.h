@@ -116,6 +116,7 @@ inline constexpr MetricFamily kProcessOpenFds{"process_open_fds", gauge, "", "Op
 inline constexpr MetricFamily kProcessMaxFds{"process_max_fds", gauge, "", "Limit of open file descriptors.", {}};
 inline constexpr MetricFamily kProcessCpu{"process_cpu_seconds_total", counter, "seconds", "User and system CPU time spent.", {}, kSeriesMax, 1e6};
 inline constexpr MetricFamily kProcessStartTime{"process_start_time_seconds", gauge, "seconds", "Start time of the process since the Unix epoch.", {}};
+inline constexpr MetricFamily kWallClockJumps{"mesh_wall_clock_jumps_total", counter, "", "Times that the wall clock was found set forward or back, by two seconds or more.", {}};
 // clang-format on
 
 inline constexpr const MetricFamily* kAll[] = {
@@ -212,6 +213,7 @@ inline constexpr const MetricFamily* kAll[] = {
     &kProcessMaxFds,
     &kProcessCpu,
     &kProcessStartTime,
+    &kWallClockJumps,
 };
 
 }  // namespace datapunk::mesh::metrics::names

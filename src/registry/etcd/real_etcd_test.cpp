@@ -36,6 +36,8 @@ class RealEtcd : public testing::Test, public RegistryUnderTest {
             "--listen-peer-urls=" + peer,
             "--initial-advertise-peer-urls=" + peer,
             "--initial-cluster=n1=" + peer,
+            "--heartbeat-interval=20",  // it elects itself at each start, and has nobody to lose to
+            "--election-timeout=200",
             "--logger=zap",
             "--log-level=error"
         };
