@@ -1,8 +1,9 @@
 """The routes of docs/routing.md do what the page says, for callers and endpoints that nobody here wrote."""
 import unittest
 
+from agents import Agent
 from harness import Scenario, binary, free_port, peer, peer_module, run, until, wait_http
-from routing import agent_with, examples, headings
+from routing import CONFIG, agent_with, examples, headings
 
 NGINX = """
 daemon off; master_process off; pid nginx.pid; error_log stderr;
@@ -124,6 +125,19 @@ class Splits(Curl):
         by_version = {name: self.agent.metric('mesh_requests_total', service=f'shop/version={name}') for name in '12'}
         self.assertEqual(sum(by_version.values()), 5 + 60 + 9)
         self.assertEqual(len(self.agent.page('/endpoints')['shop/version=2']['endpoints']), 1)
+
+    def test_fixed_endpoints_have_metadata_too(self):
+        one, two = (place.address for place in nginx_as(self, 'first', 'second').values())
+        routes = "routes: [{service: shop, subset: {version: '2'}}, {path_prefix: /all, service: shop}]"
+        services = 'shop: {{endpoints: ["{}", "{}"], endpoint_metadata: {{"{}": {{version: "{}"}}, "{}": {{version: "{}"}}}}}}'
+        self.agent = Agent(self, CONFIG, routes=routes, registry='{kind: static}', services=services.format(one, two, one, 1, two, 2))
+        self.assertEqual({self.ask('/') for _ in range(5)}, {'second /\n200'})
+        self.assertEqual({self.ask('/all') for _ in range(5)}, {'first /all\n200', 'second /all\n200'})
+        path = self.dir / 'mesh.yaml'
+        path.write_text(path.read_text().replace('version: "1"', 'version: "3"').replace('version: "2"', 'version: "1"').replace('version: "3"', 'version: "2"'))
+        done = run(binary('dpmesh'), 'reload', '--agent', f'127.0.0.1:{self.agent.admin}')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual({self.ask('/') for _ in range(5)}, {'first /\n200'})
 
 
 class Actions(Curl):
