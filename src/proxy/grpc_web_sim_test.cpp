@@ -1,6 +1,8 @@
 // Callers of gRPC-Web before endpoints of gRPC, in virtual time: what the endpoint sees, what the
 // caller gets, how calls end.
 
+#include <algorithm>
+
 #include "core/strings.h"
 #include "proxy/http2_world_test.h"
 #include "wire/grpc/web.h"

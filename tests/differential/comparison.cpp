@@ -16,12 +16,26 @@ bool has_fold(std::string_view bytes) {
            bytes.find("\r\n\t") != std::string_view::npos;
 }
 
+template <std::size_t kBytes>
+bool is_longer_than(std::string_view bytes) {
+    return bytes.size() > kBytes;
+}
+
+bool has_many_lines(std::string_view bytes) {
+    return std::count(bytes.begin(), bytes.end(), '\n') > 100;
+}
+
 bool has_tab_at_an_end(std::string_view bytes) {
     return bytes.find("\t\r\n") != std::string_view::npos ||
            bytes.find("\t ") != std::string_view::npos;
 }
 
 constexpr std::array kStricter = {
+    // Limits of ours, which others leave to who uses them.
+    Stricter{"head_too_large", "a head over 60 KiB", {}, is_longer_than<60UL * 1024>},
+    Stricter{"target_too_long", "a target over 8 KiB", {}, is_longer_than<8UL * 1024>},
+    Stricter{"too_many_fields", "more than 100 fields", {}, has_many_lines},
+    Stricter{"trailer_too_large", "trailers over 8 KiB", {}, is_longer_than<8UL * 1024>},
     Stricter{
         "bad_content_length",
         "a tab behind the number, which is a part of it to llhttp",

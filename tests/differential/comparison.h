@@ -24,7 +24,7 @@ enum class Other : std::uint8_t { llhttp, beast };
 struct Stricter {
     std::string_view reason;  // ours (wire::http1::to_string of a Reject)
     std::string_view because;
-    std::string_view example;                           // that another one takes
+    std::string_view example;                           // that another one takes; none: a limit
     bool (*applies)(std::string_view bytes) = nullptr;  // only to these; none: to all
 };
 

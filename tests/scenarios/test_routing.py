@@ -222,6 +222,19 @@ class Actions(Curl):
             self.assertEqual((method, path, headers['host'], headers['content-length']), ('POST', '/copied?a=b', 'api.example', '6'))
         self.assertEqual(self.agent.metric('mesh_route_actions_total', action='mirror'), 2)
 
+    def test_mirrors_of_bodies_that_are_still_coming(self):
+        web, shadow = self.origin('web'), self.origin('shadow')
+        routes, = examples('Mirrors')
+        self.agent = agent_with(self, routes, web=web, shadow=shadow)
+        for http in ('--http1.1',), ('--http2-prior-knowledge',):
+            for size in 200_000, 300_000:
+                body = self.write('body', 'x' * size)
+                self.assertEqual(self.ask('/copied', *http, '-H', 'Expect:', '--data-binary', f'@{body}'), 'web200')
+        until(lambda: shadow.requests == 2)
+        self.assertEqual([headers['content-length'] for _, _, headers in shadow.seen], ['200000', '200000'])
+        for action in 'mirror', 'mirror_skipped':
+            self.assertEqual(self.agent.metric('mesh_route_actions_total', action=action), 2)
+
     def test_fallbacks(self):
         quotes, backup = self.origin('quotes'), self.origin('backup')
         routes, = examples('Fallbacks')
