@@ -133,6 +133,10 @@ bool has_unknown_method(const Reading& ours, std::string_view /*bytes*/) {
     return !ours.method.empty() && !is_method_of_llhttp(ours.method);
 }
 
+bool is_pri(const Reading& ours, std::string_view /*bytes*/) {
+    return ours.method == "PRI";
+}
+
 bool begins_with_empty_line(const Reading& /*ours*/, std::string_view bytes) {
     return bytes.starts_with("\r\n");
 }
@@ -160,6 +164,13 @@ bool has_odd_options(const Reading& ours, std::string_view /*bytes*/) {
 }
 
 constexpr std::array kNarrower = {
+    Narrower{
+        Other::llhttp,
+        "HPE_INVALID_VERSION",
+        "PRI is HTTP/2's preface to it, and nothing else; a method like others to us",
+        "PRI / HTTP/1.1\r\nHost: a\r\n\r\n",
+        is_pri
+    },
     Narrower{
         Other::llhttp,
         "HPE_INVALID_METHOD",
