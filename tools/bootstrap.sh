@@ -12,7 +12,7 @@ check=(g++-12 clang-format-19 clang-tidy-19 libclang-rt-19-dev python3 libgtest-
 peers=(
   curl nghttp2-client nghttp2-proxy openssl prometheus haproxy nginx-light wrk python3-consul strace
   redis-server etcd-server bind9 bind9-dnsutils zookeeper default-jre-headless python3-grpcio patroni postgresql-15
-  nftables iproute2
+  nftables iproute2 libboost1.74-dev node-llhttp
 )
 # Node.js of another vendor brings npm along.
 command -v npm >/dev/null || peers+=(nodejs npm)

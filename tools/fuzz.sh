@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every fuzzer of a build for so many seconds each and stops at the first finding.
 # Usage: tools/fuzz.sh BUILD_DIR SECONDS [NAME...]   e.g. tools/fuzz.sh build/fuzz 30 head_parser_fuzz
-# The corpus grows in build/corpus/NAME; seeds come from tests/corpus/NAME (NAME without _fuzz) if present.
+# The corpus grows in build/corpus/NAME; seeds come from tests/corpus/NAME (NAME without _fuzz) and BUILD_DIR/seeds/NAME if present.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,7 +25,9 @@ for fuzzer in "${fuzzers[@]}"; do
   corpus=build/corpus/$name found=build/corpus/found/$name log=build/corpus/$name.log
   mkdir -p "$corpus" "$found"
   dirs=("$corpus")
-  [ -d "tests/corpus/$name" ] && dirs+=("tests/corpus/$name")
+  for seeds in "tests/corpus/$name" "$build/seeds/$name"; do
+    [ ! -d "$seeds" ] || dirs+=("$seeds")
+  done
 
   # A slow unit or a hang is a finding too; the memory limit is libFuzzer's own default, written down.
   "$fuzzer" "${dirs[@]}" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 \

@@ -11,17 +11,16 @@ namespace datapunk::mesh::apps {
 
 namespace {
 
-EndpointSet fixed_set(
-    const std::string& name, const std::vector<config::NetworkAddress>& endpoints
-) {
+EndpointSet fixed_set(const std::string& name, const config::ServiceSection& section) {
     EndpointSet set{.service = name, .index = 1, .generation = 1, .origin = Origin::fixed};
-    for (const config::NetworkAddress& at : endpoints) {
-        set.endpoints.push_back(
-            {.id = fmt::format("{}-{}-{}", name, at.host, at.port),
-             .service = name,
-             .host = at.host,
-             .port = at.port}
-        );
+    for (const config::NetworkAddress& at : section.endpoints) {
+        ServiceEndpoint& endpoint = set.endpoints.emplace_back();
+        endpoint.id = fmt::format("{}-{}-{}", name, at.host, at.port);
+        endpoint.service = name;
+        endpoint.host = at.host;
+        endpoint.port = at.port;
+        const auto metadata = section.endpoint_metadata.find(config::host_port_text(at));
+        if (metadata != section.endpoint_metadata.end()) endpoint.metadata = metadata->second;
     }
     std::sort(set.endpoints.begin(), set.endpoints.end(), [](const auto& a, const auto& b) {
         return a.id < b.id;
@@ -69,18 +68,17 @@ Result<policy::ServicePolicies*> Agent::make_service(
     return service;
 }
 
+// Also of a subset of it, which the subset's policy picks from them.
 bool Agent::has_fixed_endpoints(const config::Config& config, const std::string& service) {
-    const auto section = config.services.find(service);
+    const auto section = config.services.find(std::string(routing::service_of(service)));
     return section != config.services.end() && !section->second.endpoints.empty();
 }
 
 void Agent::use_fixed_endpoints(const config::Config& config, policy::ServicePolicies& service) {
     if (!has_fixed_endpoints(config, service.name())) return;
-    const auto& section = config.services.find(service.name())->second;
-    service.update(
-        std::make_shared<const EndpointSet>(fixed_set(service.name(), section.endpoints)),
-        loop_.now()
-    );
+    const std::string name(routing::service_of(service.name()));
+    const auto& section = config.services.find(name)->second;
+    service.update(std::make_shared<const EndpointSet>(fixed_set(name, section)), loop_.now());
 }
 
 // One watch for every service that has no endpoints of its own in the configuration.

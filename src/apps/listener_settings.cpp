@@ -67,6 +67,7 @@ Result<proxy::ListenerConfig> listener_of(
         .body_timeout = section.body_timeout,
         .body_rate_min = section.limits.body_rate_min,
         .access_log = section.access_log,
+        .grpc_web = section.grpc_web,
         .tls =
             {.contexts = certificates,
              .handshake_timeout = section.tls.handshake_timeout,

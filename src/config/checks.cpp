@@ -372,11 +372,29 @@ class Checks {
                 );
                 continue;
             }
-            if (!target.subset.empty() && !known->second.endpoints.empty())
-                fail(where, "has endpoints here, which have no metadata: it has no subsets");
+            subset_of_fixed(known->second, target, where);
         }
         for (const routing::RouteTarget& target : routing::targets_of(route))
             route_policy(route, target, at);
+    }
+
+    // Of endpoints that are written here one must be in the subset; others may still come.
+    void subset_of_fixed(
+        const ServiceSection& service, const routing::RouteTarget& target, const std::string& where
+    ) {
+        if (target.subset.empty() || service.endpoints.empty()) return;
+        for (const auto& [address, metadata] : service.endpoint_metadata) {
+            const bool is_in = std::all_of(
+                target.subset.begin(),
+                target.subset.end(),
+                [&known = metadata](const auto& wanted) {
+                    const auto found = known.find(wanted.first);
+                    return found != known.end() && found->second == wanted.second;
+                }
+            );
+            if (is_in) return;
+        }
+        fail(where, "none of its endpoints here is in that subset", "write its endpoint_metadata");
     }
 
     // With what the route says, the service's policy must still be one.
@@ -443,6 +461,22 @@ class Checks {
             service_tls(service.tls, at + ".tls");
             if (config_.registry.kind == RegistryKind::fixed && service.endpoints.empty())
                 fail(at + ".endpoints", "must be written here when registry.kind is static");
+            endpoint_metadata(service, at + ".endpoint_metadata");
+        }
+    }
+
+    void endpoint_metadata(const ServiceSection& service, const std::string& path) {
+        for (const auto& [address, metadata] : service.endpoint_metadata) {
+            const bool is_one = std::any_of(
+                service.endpoints.begin(),
+                service.endpoints.end(),
+                [&text = address](const NetworkAddress& one) { return host_port_text(one) == text; }
+            );
+            if (!is_one) fail(join_path(path, address), "is none of the service's endpoints");
+            for (const auto& [key, value] : metadata) {
+                const std::string problem = core::meta_problem(key, value);
+                if (!problem.empty()) fail(join_path(join_path(path, address), key), problem);
+            }
         }
     }
 

@@ -37,7 +37,6 @@ bool read_choice(std::size_t& to, const std::vector<std::string>& choices, const
 bool expect(Tree::Kind kind, const ReadSpot& spot);
 
 std::string number_text(double value);
-std::string host_port_text(const NetworkAddress& value);
 
 template <class E>
 using EnumNames = std::vector<std::pair<E, std::string>>;

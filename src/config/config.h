@@ -100,6 +100,8 @@ struct NetworkAddress {
     friend bool operator==(const NetworkAddress&, const NetworkAddress&) = default;
 };
 
+std::string host_port_text(const NetworkAddress& value);  // "10.0.0.1:80", "[::1]:80"
+
 struct TlsSection {
     bool enabled = false;
     bool verify = true;
@@ -225,6 +227,7 @@ struct RegistrySection {
 struct ServiceSection {
     ServicePolicy policy;
     std::vector<NetworkAddress> endpoints;
+    std::map<std::string, Metadata> endpoint_metadata;  // by host_port_text() of one of them
     ServiceTlsSection tls;
     friend bool operator==(const ServiceSection&, const ServiceSection&) = default;
 };

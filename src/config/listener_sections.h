@@ -71,6 +71,7 @@ struct ListenerSection {
     Duration body_timeout = std::chrono::seconds(30);
     ListenerLimits limits;
     bool access_log = false;
+    bool grpc_web = false;
     ListenerTlsSection tls;
     ListenerTcpSection tcp;
     ListenerUpgradeSection upgrade;

@@ -80,6 +80,30 @@ TEST(Load, ReadsEverySection) {
     );
 }
 
+TEST(Load, FixedEndpointsMayHaveMetadataAndSoSubsets) {
+    const std::string before = R"(
+registry: {kind: static}
+listeners: [{name: web, port: 1}]
+routes: [{service: shop, subset: {version: "2", zone: a}}]
+services:
+  shop:
+    endpoints: ["10.0.0.5:80", "[::1]:81"]
+)";
+    const auto loaded =
+        load_text(before + R"(    endpoint_metadata: {"[::1]:81": {version: "2", zone: a, x: y}})");
+    ASSERT_TRUE(loaded.config) << problems_of(loaded);
+    EXPECT_EQ(loaded.config->services.at("shop").endpoint_metadata.at("[::1]:81").at("x"), "y");
+    EXPECT_THAT(problems_of(before), HasSubstr("none of its endpoints here is in that subset"));
+    EXPECT_THAT(
+        problems_of(before + R"(    endpoint_metadata: {"[::1]:81": {version: "2"}})"),
+        HasSubstr("none of its endpoints here is in that subset")
+    );
+    EXPECT_THAT(
+        problems_of(before + R"(    endpoint_metadata: {"[::1]:82": {version: "2", zone: a}})"),
+        HasSubstr("is none of the service's endpoints")
+    );
+}
+
 TEST(Load, ServicePolicyStandsBeforeDefaultsFieldByField) {
     const Loaded loaded = load_text(kWhole);
     ASSERT_TRUE(loaded.config) << problems_of(loaded);

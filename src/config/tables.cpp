@@ -462,6 +462,7 @@ const Table& table_of<ListenerSection>() {
             .field("tcp", &L::tcp, "With protocol tcp: where connections go.")
             .field("capture", &L::capture, "Connections that a rule set of the kernel leads here.")
             .field("upgrade", &L::upgrade, "Requests that want to go on in another protocol.")
+            .field("grpc_web", &L::grpc_web, "Whether calls of gRPC-Web are translated into gRPC. Off: they are passed on as they are, for endpoints that speak it themselves.")
             .field("proxy_protocol_from", &L::proxy_protocol_from, "Addresses and ranges, such as 10.0.0.0/8, of proxies whose connections begin with a PROXY header, version 1 or 2. Others' may not: whoever sends one says who he is.")
             .field("access_log", &L::access_log, "Whether every request is logged. Off: metrics and traces tell more for less.")
             .table();
@@ -475,6 +476,7 @@ const Table& table_of<ServiceSection>() {
         TableOf<S>("services", "What differs for single services, by name.")
             .field("policy", &S::policy, "Settings here stand before those of defaults.policy, field by field.")
             .field("endpoints", &S::endpoints, "Fixed endpoints, host:port, instead of asking the registry.")
+            .field("endpoint_metadata", &S::endpoint_metadata, "Metadata of fixed endpoints, by host:port as it stands in endpoints: for subsets, zones and protocol, as registered ones have it.")
             .field("tls", &S::tls, "TLS towards the endpoints. Settings here stand before those of defaults.tls, field by field.")
             .table();
     return table;

@@ -11,6 +11,7 @@
 // head of the answer, the attempt's is part of it; bodies may take as long as each piece moves
 // within body_timeout.
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -21,6 +22,8 @@
 #include "proxy/caller.h"
 #include "proxy/caller_pace.h"
 #include "proxy/exchange_buffers.h"
+#include "proxy/grpc_web.h"
+#include "proxy/mirrors.h"
 #include "proxy/proxy.h"
 #include "proxy/replies.h"
 #include "proxy/service_metrics.h"
@@ -101,6 +104,7 @@ class Exchange final : private CallSteps {
     void add_own_fields(ReplyReason reason);
     void edit_answer();
     void mirror();
+    void copy_to_mirror(const http::Piece& piece);
     // fallback.cpp
     io::Task<void> fail(ReplyReason reason, std::string text, Duration retry_after);
     bool falls_back_on(int status) const noexcept;
@@ -190,6 +194,7 @@ class Exchange final : private CallSteps {
 
     Proxy& proxy_;
     ListenerState& listener_;
+    const std::unique_ptr<GrpcWebCaller> web_;  // around the caller that the exchange is for
     Caller& caller_;
     ExchangeBuffers& buffers_;
     const wire::http1::RequestHead& request_;
@@ -212,6 +217,7 @@ class Exchange final : private CallSteps {
     };
 
     std::optional<FirstFailure> first_failure_;
+    std::unique_ptr<MirrorDraft> mirror_;  // of a body that is still coming
     policy::ServicePolicies* service_ = nullptr;
     UpstreamState* upstream_state_;  // of the service; of no service until one is found
     Instant started_;

@@ -127,6 +127,7 @@ io::Task<Result<>> Exchange::pump_pieces() {
             upstream_->reset();
             co_return std::move(piece).error();
         }
+        if (mirror_ != nullptr) copy_to_mirror(*piece);
         std::vector<wire::http1::Field> trailers;
         if (piece->last) trailers = caller_.trailers();
         auto written = co_await upstream_->send_piece(*piece, trailers, piece_deadline());

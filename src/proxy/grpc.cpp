@@ -12,7 +12,8 @@ using wire::grpc::GrpcStatus;
 using wire::http1::Header;
 
 void Exchange::read_grpc_request() {
-    is_grpc_ = request_.major_version == 2 && request_.method == wire::http1::Method::post &&
+    const bool has_trailers = request_.major_version == 2 || web_ != nullptr;
+    is_grpc_ = has_trailers && request_.method == wire::http1::Method::post &&
                wire::grpc::is_content_type(request_.value(Header::content_type));
 }
 

@@ -177,8 +177,12 @@ inline void pass(RawWorld& w, Duration time = milliseconds(200)) {
 
 // Endpoints that speak HTTP/2: a second proxy is one.
 struct Chain : RawWorld {
-    explicit Chain(ServicePolicy front = kOneAttempt, std::uint32_t streams_max = 100)
-        : RawWorld(with_http2(front)),
+    explicit Chain(
+        ServicePolicy front = kOneAttempt,
+        std::uint32_t streams_max = 100,
+        ListenerConfig listener = {}
+    )
+        : RawWorld(with_http2(front), std::move(listener)),
           back_routes(std::make_shared<const routing::RouteTable>(
               *routing::RouteTable::create({{.name = "all", .service = "web"}})
           )),

@@ -85,6 +85,7 @@ struct ListenerConfig {
     Duration body_timeout = std::chrono::seconds(30);  // between two pieces of a body, either way
     std::uint32_t body_rate_min = 256;  // bytes a second, see CallerPace; 0 = none; not for gRPC
     bool access_log = false;
+    bool grpc_web = false;  // calls of gRPC-Web are made calls of gRPC
     ListenerTls tls;
     ListenerTcp tcp;
     ListenerUpgrade upgrade;

@@ -30,8 +30,7 @@ struct Mirrors::Copy {
         policy::ServicePolicies& of,
         const wire::http1::RequestHead& head,
         const UpstreamHead& with,
-        std::string_view its_body,
-        Instant until
+        std::string_view its_body
     )
         : service(of),
           body(its_body),
@@ -40,8 +39,7 @@ struct Mirrors::Copy {
           certificate(with.client_certificate),
           traceparent(with.traceparent),
           path(with.path),
-          starts_trace(with.starts_trace),
-          deadline(until) {
+          starts_trace(with.starts_trace) {
         wire::http1::RequestHead& own = buffers.request = head;
         std::size_t bytes = 0;
         each_view(own, [&bytes](const std::string_view& view) { bytes += view.size(); });
@@ -74,7 +72,7 @@ struct Mirrors::Copy {
     std::string path;
     bool starts_trace;
     bool is_reused = false;  // the connection had carried others
-    Instant deadline;
+    Instant deadline{};
 };
 
 class Mirrors::Counted {
@@ -97,8 +95,61 @@ bool Mirrors::send(
     std::string_view body
 ) {
     if (count_ >= kMax) return false;
-    const Instant deadline = proxy_.loop().now() + service.policy()->deadline;
-    tasks_.spawn(run(std::make_unique<Copy>(service, head, how, body, deadline)));
+    return send(std::make_unique<Copy>(service, head, how, body));
+}
+
+bool Mirrors::send(std::unique_ptr<Copy> copy) {
+    if (count_ >= kMax) return false;
+    copy->deadline = proxy_.loop().now() + copy->service.policy()->deadline;
+    tasks_.spawn(run(std::move(copy)));
+    return true;
+}
+
+std::unique_ptr<MirrorDraft> Mirrors::begin(
+    policy::ServicePolicies& service,
+    const wire::http1::RequestHead& head,
+    const UpstreamHead& how,
+    std::string_view body
+) {
+    const Instant now = proxy_.loop().now();
+    while (!drafts_.empty() && now - drafts_.front().begun_ >= kDraftTime)
+        drafts_.front().give_up();
+    if (draft_count_ >= kDraftsMax) return nullptr;
+    auto copy = std::make_unique<Copy>(service, head, how, body);
+    auto draft = std::make_unique<MirrorDraft>(*this, std::move(copy), now);
+    drafts_.push_back(*draft);
+    ++draft_count_;
+    return draft;
+}
+
+bool Mirrors::finish(std::unique_ptr<MirrorDraft> draft) {
+    if (draft->copy_ == nullptr) return false;
+    auto copy = std::move(draft->copy_);
+    draft->give_up();
+    return send(std::move(copy));
+}
+
+MirrorDraft::MirrorDraft(Mirrors& mirrors, std::unique_ptr<Mirrors::Copy> copy, Instant begun)
+    : mirrors_(mirrors), copy_(std::move(copy)), begun_(begun) {}
+
+MirrorDraft::~MirrorDraft() {
+    give_up();
+}
+
+void MirrorDraft::give_up() noexcept {
+    copy_.reset();
+    if (!is_linked()) return;
+    unlink();
+    --mirrors_.draft_count_;
+}
+
+bool MirrorDraft::add(std::string_view piece) {
+    if (copy_ == nullptr) return false;
+    if (copy_->body.size() + piece.size() > Mirrors::kBodyBytesMax) {
+        give_up();
+        return false;
+    }
+    copy_->body += piece;
     return true;
 }
 

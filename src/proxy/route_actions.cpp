@@ -187,12 +187,12 @@ void Exchange::edit_answer() {
     routing::apply(route_->response_headers, answer_.fields);
 }
 
-// The request has been collected, if it is short enough. What is to be upgraded is a conversation.
+// What is to be upgraded is a conversation, and has no copy.
 void Exchange::mirror() {
     const routing::Mirror& mirror = *route_->mirror;
     if (!is_chosen(mirror.percentage, proxy_.loop().rng())) return;
     policy::ServicePolicies* const service = proxy_.shared().services.find(extras_->mirror);
-    if (service == nullptr || !body_is_whole_ || !upgrade_.empty()) {
+    if (service == nullptr || !upgrade_.empty()) {
         proxy_.count_route_action(*route_, "mirror_skipped");
         return;
     }
@@ -207,8 +207,28 @@ void Exchange::mirror() {
         .time_left = {},
         .scratch = buffers_.scratch
     };
-    const bool is_sent = proxy_.mirrors().send(*service, request_, how, buffers_.request_body);
+    const std::string_view body = buffers_.request_body;
+    if (!body_is_whole_) {
+        mirror_ = proxy_.mirrors().begin(*service, request_, how, body);
+        if (mirror_ == nullptr) proxy_.count_route_action(*route_, "mirror_dropped");
+        return;
+    }
+    const bool is_sent = proxy_.mirrors().send(*service, request_, how, body);
     proxy_.count_route_action(*route_, is_sent ? "mirror" : "mirror_dropped");
+}
+
+// On its way to the service: a piece of a body that was not whole when the request was mirrored.
+void Exchange::copy_to_mirror(const http::Piece& piece) {
+    auto draft = std::move(mirror_);
+    const bool is_kept = draft->add(piece.bytes);
+    if (!is_kept) {
+        proxy_.count_route_action(*route_, "mirror_skipped");
+    } else if (!piece.last) {
+        mirror_ = std::move(draft);
+    } else {
+        const bool is_sent = proxy_.mirrors().finish(std::move(draft));
+        proxy_.count_route_action(*route_, is_sent ? "mirror" : "mirror_dropped");
+    }
 }
 
 }  // namespace datapunk::mesh::proxy

@@ -1,5 +1,7 @@
 // Mirrors and fallbacks: a route's second service, over a simulated network.
 
+#include <algorithm>
+
 #include "proxy/mirrors.h"
 #include "proxy/raw_world_test.h"
 
@@ -55,6 +57,13 @@ Route mirrored(double percentage = 100) {
     return route;
 }
 
+// A piece every five seconds, for two minutes.
+io::Task<void> stream_slowly(RawWorld& w) {
+    std::vector<std::string> pieces(24, "3\r\nabc\r\n");
+    pieces[0] = "POST /x HTTP/1.1\r\nHost: api\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n";
+    auto answer = co_await w.exchange(std::move(pieces), seconds(5), seconds(200));
+}
+
 TEST(Mirror, GetsTheSameRequestAndItsAnswerIsThrownAway) {
     Route route = mirrored();
     route.rewrite = routing::Rewrite{.host = "inner.example", .prefix = "/v2"};
@@ -75,6 +84,60 @@ TEST(Mirror, GetsTheSameRequestAndItsAnswerIsThrownAway) {
     EXPECT_EQ(w.counted("mirror"), 1);
     w.expect_at_rest();
     EXPECT_EQ(w.other.totals().in_flight, 0U);
+}
+
+// Its body is copied as it flows, and sent when it is whole.
+TEST(Mirror, AStreamedBodyIsCopiedBeside) {
+    TwoWorld w(mirrored());
+    w.a.script = [](int) -> Script { return {.bytes = kOk.bytes, .delay = milliseconds(100)}; };
+    const std::string chunk = "2710\r\n" + std::string(10'000, 'q') + "\r\n";
+    const std::string head = "POST /x HTTP/1.1\r\nHost: api\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const RawAnswer answer = w.ask({head, chunk, chunk, "0\r\n\r\n"});
+    EXPECT_THAT(answer.bytes, testing::EndsWith("\r\n\r\nok"));
+    w.world.loop().run_for(seconds(1));
+    EXPECT_EQ(w.b.heads, 1);
+    EXPECT_THAT(w.b.received, HasSubstr("transfer-encoding: chunked"));
+    EXPECT_EQ(std::count(w.b.received.begin(), w.b.received.end(), 'q'), 20'000);
+    EXPECT_EQ(w.counted("mirror"), 1);
+    EXPECT_EQ(w.proxy.mirrors().drafts(), 0U);
+    w.expect_at_rest();
+}
+
+TEST(Mirror, WhatIsNeverWholeIsNotSent) {
+    TwoWorld w(mirrored());
+    w.a.script = [](int) -> Script { return {.bytes = kOk.bytes, .delay = milliseconds(100)}; };
+    const RawAnswer cut =
+        w.ask({"POST /x HTTP/1.1\r\nHost: api\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"});
+    w.world.loop().run_for(seconds(60));
+    EXPECT_EQ(w.counted("mirror_skipped"), 1);
+    EXPECT_EQ(w.b.heads, 0);
+    EXPECT_EQ(w.proxy.mirrors().drafts(), 0U);
+    w.expect_at_rest();
+}
+
+// A stream that lasts is no reason to copy no other.
+TEST(Mirror, OldDraftsMakeRoom) {
+    TwoWorld w(mirrored());
+    w.a.script = [](int) -> Script {
+        return {.bytes = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"};
+    };
+    io::TaskGroup streams;
+    const auto open = [&](std::size_t count) {
+        for (std::size_t i = 0; i < count; ++i) streams.spawn(stream_slowly(w));
+        w.world.loop().run_for(milliseconds(100));
+    };
+    open(Mirrors::kDraftsMax);
+    EXPECT_EQ(w.proxy.mirrors().drafts(), Mirrors::kDraftsMax);
+    open(1);
+    EXPECT_EQ(w.counted("mirror_dropped"), 1);
+    w.world.loop().run_for(Mirrors::kDraftTime);
+    open(1);
+    EXPECT_EQ(w.counted("mirror_dropped"), 1);
+    EXPECT_EQ(w.proxy.mirrors().drafts(), 1U) << "the others are too old";
+    streams.cancel();
+    w.world.loop().run_for(seconds(60));
+    EXPECT_EQ(w.proxy.mirrors().drafts(), 0U);
+    EXPECT_EQ(w.b.heads, 0);
 }
 
 TEST(Mirror, ConnectionsAreKeptForTheNextOne) {

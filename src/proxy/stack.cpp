@@ -81,7 +81,8 @@ CallerPace pace_of(const ListenerConfig& listener, const wire::http1::RequestHea
 Exchange::Exchange(Proxy& proxy, ListenerState& listener, Caller& caller, ExchangeBuffers& buffers)
     : proxy_(proxy),
       listener_(listener),
-      caller_(caller),
+      web_(listener.config.grpc_web ? GrpcWebCaller::around(caller, buffers) : nullptr),
+      caller_(web_ != nullptr ? static_cast<Caller&>(*web_) : caller),
       buffers_(buffers),
       request_(buffers.request),
       answer_(buffers.answer),
@@ -353,6 +354,8 @@ void Exchange::finish() {
     // What follows a switch of protocols is no part of the answer.
     upstream_state_->metrics.record(status_, status_ == 101 ? answered_at_ - started_ : took);
     count_grpc();
+    // Its body has not come to its end.
+    if (mirror_ != nullptr) proxy_.count_route_action(*route_, "mirror_skipped");
     keep_record(took);
     if (!listener_.config.access_log) return;
     const bool failed = status_ == 0 || status_ >= 500;

@@ -4,6 +4,9 @@ Each is a name and the bytes. What they try: RFC 9112 read strictly, the request
 published since 2005 (CL.TE, TE.CL, TE.TE, CL.0, chunk lines, line ends, names, targets), and numbers as other
 languages parse them.
 """
+import pathlib
+import sys
+
 H = b'Host: a\r\n'
 NEXT = b'GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n'
 
@@ -87,6 +90,7 @@ def _framing():
         ('letters behind', b'5abc'), ('empty', b''), ('list of the same', b'5, 5'), ('list of different', b'5, 6'), ('trailing comma', b'5,'), ('leading comma', b',5'),
         ('blank inside', b'5 5'), ('quoted', b'"5"'), ('too large', b'18446744073709551621'), ('far too large', b'9' * 60), ('form feed before', b'\x0c5'),
         ('no-break space before', b'\xa05'), ('arabic digit', b'\xd9\xa5'),
+        ('tab behind', b'5\t'),
     ):
         yield 'length: ' + name, length(value)
     yield 'length: twice, different', post(b'Content-Length: 5\r\nContent-Length: 6\r\n', b'abcdef')
@@ -102,6 +106,7 @@ def _framing():
         ('chunked and identity', b'chunked, identity'), ('quoted', b'"chunked"'), ('letters behind', b'chunkedX'), ('letters before', b'xchunked'),
         ('no-break spaces', b'\xa0chunked\xa0'), ('vertical tab', b'\x0bchunked'), ('zero behind', b'chunked\0'), ('parameter', b'chunked;a=b'), ('colon before', b': chunked'),
         ('folded', b'\r\n chunked'), ('comma only', b','), ('next line byte', b'\x85chunked'),
+        ('tab behind', b'chunked\t'),
     ):
         yield 'coding: ' + name, transfer_encoding(value)
     yield 'coding: two fields', post(b'Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n', b'0\r\n\r\n')
@@ -209,3 +214,27 @@ BAD_ANSWERS = [
     ('length that is no number', OK + b'Content-Length: x\r\n\r\nabc'),
     ('bad chunk size', OK + b'Transfer-Encoding: chunked\r\n\r\nxyz\r\nabc\r\n0\r\n\r\n'),
 ]
+
+
+def samples():
+    """All of it as (kind, bytes), with answers that are whole."""
+    for _, sent in [*MALFORMED, *ODD, *UNFINISHED]:
+        yield 'request', sent
+    for _, answer in [*CUT_ANSWERS, *BAD_ANSWERS]:
+        if answer:
+            yield 'response', answer
+    for head, body in (
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n', b'abcde'), (b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n', b'5\r\nabcde\r\n0\r\nX: y\r\n\r\n'),
+        (b'HTTP/1.1 200 OK\r\nConnection: close\r\n', b'abcde'), (b'HTTP/1.0 200 OK\r\n', b'abcde'), (b'HTTP/1.1 204 No Content\r\n', b''),
+        (b'HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n', b''), (b'HTTP/1.1 100 Continue\r\n', b''), (b'HTTP/1.1 404 \r\nContent-Length: 0\r\n', b''),
+        (b'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n', b''), (b'HTTP/1.1 599 \xe4\t!\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n', b''),
+    ):
+        yield 'response', head + b'\r\n' + body
+
+
+if __name__ == '__main__':  # for tests/differential: as lines, or each as a file of a folder
+    for number, (kind, sample) in enumerate(samples()):
+        if len(sys.argv) > 1:
+            pathlib.Path(sys.argv[1], str(number)).write_bytes(sample)
+        else:
+            print(kind, sample.hex())

@@ -102,7 +102,7 @@ class Refused(Scenario):
         self.assertEqual(self.api.requests, 0)
 
     def test_paths_that_climb(self):
-        for path in b'/a/../b', b'/a/%2e%2E/b', b'/./':
+        for path in b'/a/../b', b'/a/%2e%2E/b', b'/./', b'/a%2f..%2fb', b'/a/..;/b':
             with self.subTest(path), RawClient(self.agent.port) as client:
                 client.send(b'GET ' + path + b' HTTP/1.1\r\n' + H + b'\r\n')
                 self.assertIn(b' 400 ', client.read_until(b'\r\n'))

@@ -130,20 +130,18 @@ REST = block(SCHEME, PATH, HOST)
 HUFFMAN_HOST = b'\x00\x87' + bytes.fromhex('b83b5339ec327f') + b'\x03api'  # :authority
 CUSTOM_HUFFMAN = bytes.fromhex('8825a849e95ba97d7f') + bytes.fromhex('8925a849e95bb8e8b4bf')  # custom-key: custom-value (RFC 7541 C.4.3)
 sends('generic/5/1', headers(b'\x82\x86\x84' + block(HOST)), then=answer)                         # indexed
-for place, first, bits in (('2', 0x40, 6), ('3', 0x40, 6)):
-    sends(f'generic/5/{place}', headers(b'\x82\x86\x84' + block(HOST) + integer(58, bits, first) + b'\x04test'), then=answer)
-sends('generic/5/4', headers(GET + literal('custom-key', 'custom-value', 0x40)), then=answer)
-sends('generic/5/5', headers(GET + b'\x40' + CUSTOM_HUFFMAN), then=answer)
-sends('generic/5/6', headers(b'\x82\x86\x84' + block(HOST) + integer(58, 4, 0x00) + b'\x04test'), then=answer)
-sends('generic/5/7', headers(GET + literal('custom-key', 'custom-value', 0x00)), then=answer)
-sends('generic/5/8', headers(GET + b'\x00' + CUSTOM_HUFFMAN), then=answer)
-sends('generic/5/9', headers(b'\x82\x86\x84' + block(HOST) + integer(58, 4, 0x10) + b'\x04test'), then=answer)
-sends('generic/5/10', headers(GET + literal('custom-key', 'custom-value', 0x10)), then=answer)
-sends('generic/5/11', headers(GET + b'\x10' + CUSTOM_HUFFMAN), then=answer)
-sends('generic/5/12', headers(b'\x20' + GET), then=answer)                                         # the table is emptied
-sends('generic/5/13', headers(b'\x20' + integer(4096, 5, 0x20) + GET), then=answer)               # twice in one block
-sends('generic/5/14', headers(GET + literal('x-kept', 'here', 0x40)), headers(GET + b'\xbe', stream=3), then=lambda peer: answer(peer, 3))
-sends('generic/5/15', headers(literal(':method', 'GET', 0x40) + REST), headers(b'\xbe' + REST, stream=3), then=lambda peer: answer(peer, 3))
+for number, first, bits in ((2, 0x40, 6), (6, 0x00, 4), (10, 0x10, 4)):  # with indexing, without, never
+    named = headers(b'\x82\x86\x84' + block(HOST) + integer(58, bits, first) + b'\x04test')
+    named_huffman = headers(b'\x82\x86\x84' + block(HOST) + integer(58, bits, first) + b'\x83' + bytes.fromhex('49509f'))
+    new = headers(GET + literal('custom-key', 'custom-value', first))
+    new_huffman = headers(GET + bytes((first,)) + CUSTOM_HUFFMAN)
+    for i, piece in enumerate((named, named_huffman, new, new_huffman)):
+        sends(f'generic/5/{number + i}', piece, then=answer)
+sends('generic/5/14', headers(b'\x20' + GET), then=answer)                                         # the table is emptied
+sends('generic/5/15', headers(b'\x20' + integer(4096, 5, 0x20) + GET), then=answer)               # twice in one block
+# Not in the list: what was indexed is used.
+sends('own/1', headers(GET + literal('x-kept', 'here', 0x40)), headers(GET + b'\xbe', stream=3), then=lambda peer: answer(peer, 3))
+sends('own/2', headers(literal(':method', 'GET', 0x40) + REST), headers(b'\xbe' + REST, stream=3), then=lambda peer: answer(peer, 3))
 
 # --- http2
 sends('http2/3.5/1', headers(GET), then=answer)
@@ -356,6 +354,15 @@ class Conformance(Scenario):
         with Peer(agent.port, greet=False) as peer:
             peer.send(PREFACE[:-8] + b'XX\r\n\r\n' + frame(SETTINGS))
             peer.wait(lambda f: False, 'the end')
+
+    def test_an_answer_before_the_end_of_the_request_is_whole_and_then_told_to_stop(self):  # RFC 9113 8.1
+        agent = agent_before(self, self.origin('api'))
+        with Peer(agent.port) as peer:
+            peer.send(headers(request('POST', '/a/../b'), flags=END_HEADERS), data(b'x' * 1000, flags=0))
+            whole(peer)
+            reset = peer.wait(lambda f: f[0] == RST_STREAM and f[2] == 1, 'RST_STREAM')
+            self.assertEqual(reset[3], u32(0), 'NO_ERROR')
+            pong(peer)
 
 
 if __name__ == '__main__':

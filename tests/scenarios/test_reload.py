@@ -114,13 +114,13 @@ class Reload(Scenario):
         api = self.origin('api')
         more = f'routes: [{{service: api}}]\nservices: {{{self.service(api)}}}'
         self.begin(more)
-        self.rewrite(more.replace('service: api', 'service: api, timeout: 3s') + '\nnode: {name: other}', workers=3)
+        self.rewrite(more.replace('service: api', 'service: api, timeout: 3s') + '\nnode: {name: other}\ndiscovery: {removal_share_max: 0.25}', workers=3)
         answer = self.reload()
         self.assertEqual(answer.status, 422)
-        self.assertIn('node.name, workers', answer.json()['why'])
+        self.assertIn('discovery.removal_share_max, node.name, workers', answer.json()['why'])
         self.assertIn('--take-over', answer.json()['why'])
         self.assertEqual({change['key']: change['needs_restart'] for change in answer.json()['changes']},
-                         {'node.name': True, 'routes[0].timeout': False, 'workers': True})
+                         {'discovery.removal_share_max': True, 'node.name': True, 'routes[0].timeout': False, 'workers': True})
         self.assertEqual(self.version()['number'], 1)
 
     def test_a_dry_run_and_the_commands_show_the_difference(self):

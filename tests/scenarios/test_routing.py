@@ -1,8 +1,9 @@
 """The routes of docs/routing.md do what the page says, for callers and endpoints that nobody here wrote."""
 import unittest
 
+from agents import Agent
 from harness import Scenario, binary, free_port, peer, peer_module, run, until, wait_http
-from routing import agent_with, examples, headings
+from routing import CONFIG, agent_with, examples, headings
 
 NGINX = """
 daemon off; master_process off; pid nginx.pid; error_log stderr;
@@ -125,6 +126,19 @@ class Splits(Curl):
         self.assertEqual(sum(by_version.values()), 5 + 60 + 9)
         self.assertEqual(len(self.agent.page('/endpoints')['shop/version=2']['endpoints']), 1)
 
+    def test_fixed_endpoints_have_metadata_too(self):
+        one, two = (place.address for place in nginx_as(self, 'first', 'second').values())
+        routes = "routes: [{service: shop, subset: {version: '2'}}, {path_prefix: /all, service: shop}]"
+        services = 'shop: {{endpoints: ["{}", "{}"], endpoint_metadata: {{"{}": {{version: "{}"}}, "{}": {{version: "{}"}}}}}}'
+        self.agent = Agent(self, CONFIG, routes=routes, registry='{kind: static}', services=services.format(one, two, one, 1, two, 2))
+        self.assertEqual({self.ask('/') for _ in range(5)}, {'second /\n200'})
+        self.assertEqual({self.ask('/all') for _ in range(5)}, {'first /all\n200', 'second /all\n200'})
+        path = self.dir / 'mesh.yaml'
+        path.write_text(path.read_text().replace('version: "1"', 'version: "3"').replace('version: "2"', 'version: "1"').replace('version: "3"', 'version: "2"'))
+        done = run(binary('dpmesh'), 'reload', '--agent', f'127.0.0.1:{self.agent.admin}')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual({self.ask('/') for _ in range(5)}, {'first /\n200'})
+
 
 class Actions(Curl):
     def agent_for(self, heading):
@@ -207,6 +221,19 @@ class Actions(Curl):
         for method, path, headers in shadow.seen:
             self.assertEqual((method, path, headers['host'], headers['content-length']), ('POST', '/copied?a=b', 'api.example', '6'))
         self.assertEqual(self.agent.metric('mesh_route_actions_total', action='mirror'), 2)
+
+    def test_mirrors_of_bodies_that_are_still_coming(self):
+        web, shadow = self.origin('web'), self.origin('shadow')
+        routes, = examples('Mirrors')
+        self.agent = agent_with(self, routes, web=web, shadow=shadow)
+        for http in ('--http1.1',), ('--http2-prior-knowledge',):
+            for size in 200_000, 300_000:
+                body = self.write('body', 'x' * size)
+                self.assertEqual(self.ask('/copied', *http, '-H', 'Expect:', '--data-binary', f'@{body}'), 'web200')
+        until(lambda: shadow.requests == 2)
+        self.assertEqual([headers['content-length'] for _, _, headers in shadow.seen], ['200000', '200000'])
+        for action in 'mirror', 'mirror_skipped':
+            self.assertEqual(self.agent.metric('mesh_route_actions_total', action=action), 2)
 
     def test_fallbacks(self):
         quotes, backup = self.origin('quotes'), self.origin('backup')

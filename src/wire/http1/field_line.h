@@ -35,6 +35,15 @@ inline Reject parse_field_line(std::string_view line, Field& out) noexcept {
     return Reject::none;
 }
 
+// Whether a tab was among the blanks behind the value of a field, whose line still has its end.
+// RFC 9110 5.6.3 allows it; llhttp takes it for a part of the value.
+inline bool has_tab_behind(std::string_view value) noexcept {
+    for (const char* at = value.data() + value.size(); is_blank(*at); ++at) {
+        if (*at == '\t') return true;
+    }
+    return false;
+}
+
 // Calls visit(element) for each non-empty element of a comma-separated list (RFC 9110 5.6.1).
 template <class Visit>
 void for_each_element(std::string_view list, Visit&& visit) {

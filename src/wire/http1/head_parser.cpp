@@ -199,13 +199,14 @@ Reject HeadParser::note_field(const Field& field, Head& out) {
             const bool is_list = field.value.find(',') != std::string_view::npos;
             if (out.has_content_length || is_list) return Reject::two_lengths;
             const auto length = core::parse_number<std::uint64_t>(field.value);
-            if (!length) return Reject::bad_content_length;
+            if (!length || has_tab_behind(field.value)) return Reject::bad_content_length;
             out.content_length = *length;
             out.has_content_length = true;
             break;
         }
         case Header::transfer_encoding:
-            if (progress_.has_te || !core::equals_ignoring_case(field.value, "chunked"))
+            if (progress_.has_te || !core::equals_ignoring_case(field.value, "chunked") ||
+                has_tab_behind(field.value))
                 return Reject::unknown_transfer_coding;
             progress_.has_te = true;
             break;

@@ -211,6 +211,7 @@ TEST(HeadParser, RefusesWhatTwoReadersCouldReadDifferently) {
         {POST "Content-Length: 0x5\r\n\r\n", Reject::bad_content_length},
         {POST "Content-Length: 5 5\r\n\r\n", Reject::bad_content_length},
         {POST "Content-Length:\r\n\r\n", Reject::bad_content_length},
+        {POST "Content-Length: 5 \t \r\n\r\n", Reject::bad_content_length},
         {POST "Content-Length: 18446744073709551616\r\n\r\n", Reject::bad_content_length},
         // Codings.
         {POST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", Reject::te_and_length},
@@ -221,6 +222,7 @@ TEST(HeadParser, RefusesWhatTwoReadersCouldReadDifferently) {
         {POST "Transfer-Encoding: chunked, identity\r\n\r\n", Reject::unknown_transfer_coding},
         {POST "Transfer-Encoding: chunked, chunked\r\n\r\n", Reject::unknown_transfer_coding},
         {POST "Transfer-Encoding: xchunked\r\n\r\n", Reject::unknown_transfer_coding},
+        {POST "Transfer-Encoding: chunked\t\r\n\r\n", Reject::unknown_transfer_coding},
         {POST "Transfer-Encoding: chunke\r\n\r\n", Reject::unknown_transfer_coding},
         {POST "Transfer-Encoding: \"chunked\"\r\n\r\n", Reject::unknown_transfer_coding},
         {POST "Transfer-Encoding: chunked;a=b\r\n\r\n", Reject::unknown_transfer_coding},
@@ -265,7 +267,7 @@ TEST(HeadParser, ReadsOddButValidRequests) {
     const std::string most = POST "Content-Length: 18446744073709551615\r\n\r\n";
     EXPECT_EQ(parsed(most).content_length, UINT64_MAX);
     EXPECT_EQ(parsed(POST "Content-Length: 0\r\n\r\n").framing, Framing::none);
-    EXPECT_EQ(parsed(POST "transfer-encoding:ChUnKeD\t\r\n\r\n").framing, Framing::chunked);
+    EXPECT_EQ(parsed(POST "transfer-encoding:ChUnKeD \r\n\r\n").framing, Framing::chunked);
     EXPECT_TRUE(parsed(POST "Expect: 100-Continue\r\n\r\n").expects_continue);
 }
 
