@@ -20,7 +20,8 @@ struct Block {
 struct Pool {
     std::array<Block*, kClasses> head{};
     std::array<std::size_t, kClasses> count{};
-    bool guarded = false;
+    // Of each class; 0 before there is a guard, and when the thread ends.
+    std::size_t kept_max = 0;
     bool closed = false;
 };
 
@@ -29,6 +30,7 @@ constinit thread_local Pool pool;
 struct Guard {
     ~Guard() {
         pool.closed = true;
+        pool.kept_max = 0;
         for (Block*& list : pool.head) {
             while (list != nullptr) {
                 Block* next = list->next;
@@ -41,7 +43,7 @@ struct Guard {
 
 void guard_pool() {
     thread_local const Guard guard;
-    pool.guarded = true;
+    pool.kept_max = kKeptPerClassMax;
 }
 
 }  // namespace
@@ -59,11 +61,12 @@ void* allocate_block(std::size_t bytes) {
 
 void free_block(void* memory, std::size_t bytes) noexcept {
     const std::size_t at = (bytes - 1) / kClassBytes;
-    if (!kBlocksArePooled || at >= kClasses || pool.closed || pool.count[at] >= kKeptPerClassMax) {
+    if (!kBlocksArePooled || at >= kClasses || pool.count[at] >= pool.kept_max) {
+        const bool is_first = kBlocksArePooled && pool.kept_max == 0 && !pool.closed;
+        if (is_first) guard_pool();
         ::operator delete(memory);
         return;
     }
-    if (!pool.guarded) guard_pool();
     auto* block = static_cast<Block*>(memory);
     block->next = pool.head[at];
     pool.head[at] = block;
