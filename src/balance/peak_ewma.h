@@ -71,8 +71,12 @@ class PeakEwmaPicker {
     Seen see(const Candidate& candidate, Instant now) const noexcept;
     double cost(const Seen& seen) const noexcept;
     bool is_better(const Seen& a, const Seen& b) const noexcept;
+    // Of at most as many as there are.
     std::optional<std::uint32_t> best_of_drawn(
         std::uint32_t choices, const PickQuery& query, PickState& state
+    ) const noexcept;
+    std::uint32_t settle(
+        std::uint32_t best, const Seen& seen, const PickQuery& query, PickState& state
     ) const noexcept;
 
     double per_decay_;  // 1 / ns

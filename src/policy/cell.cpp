@@ -22,6 +22,7 @@ Cell::Cell(ServiceEndpoint the_endpoint, const CircuitBreakerConfig& config, Ins
       address(endpoint.address()),
       key(core::hash64(endpoint.id)),
       has_dependencies(!endpoint.meta(meta_key::dependencies).empty()) {
+    enlist(0, kNoSlot);
     publish(now);
 }
 
@@ -42,18 +43,16 @@ void Cell::hand_in(NotedSuccesses* noted, Instant now) noexcept {
         const Instant last(Duration(load.latency_at.load(std::memory_order_relaxed)));
         return hand_in(count, breaker.closed_era(), std::min(last, now), now);
     }
-    const std::uint32_t count = noted->of(number);
+    const std::uint32_t count = noted->of(number());
     if (count == 0) return;
-    noted->clear(number);
+    noted->clear(number());
     hand_in(count, noted->era(), noted->last(), now);
 }
 
 void Cell::hand_in(std::uint32_t count, std::uint32_t era, Instant last, Instant now) noexcept {
     successes += count;
-    for (std::uint32_t i = 0; i < count; ++i) {
-        breaker.on_success({.admitted = true, .era = era}, last);
-        resilience::record_success(results, now);
-    }
+    breaker.on_successes({.admitted = true, .era = era}, count, last);
+    resilience::record_success(results, now, count);
 }
 
 CellChange Cell::record_at_once(

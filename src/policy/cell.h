@@ -2,10 +2,12 @@
 
 // Cell: all that is remembered about one endpoint while it is registered, shared by every thread.
 //
-//   line 1   balance::EndpointLoad: what picking reads. owner_word holds the breaker's era while it
-//            is closed (the permit of every call, without asking), 0 when the breaker must be
-//            asked; and whether the record is clean: see worker.h. owner_count: successes on a
-//            clean record that it has not been told of, where threads do not note them (no slot)
+//   line 1   balance::EndpointLoad: what picking reads, and all that a call of an endpoint that is
+//            well touches of it. owner_word holds the breaker's era while it is closed (the permit
+//            of every call, without asking), 0 when the breaker must be asked; and whether the
+//            record is clean: see worker.h. owner_count: successes on a clean record that it has
+//            not been told of, where threads do not note them (no slot). owner_number: of this
+//            service's cells, 0 = none. owner_slot: into Worker::noted
 //   then     the record: breaker, ejection, counts; under `lock`, which an attempt's end takes
 //            unless it is one more success on a clean record
 //   last     the endpoint itself, immutable
@@ -51,11 +53,45 @@ struct Cell {
     Cell(ServiceEndpoint the_endpoint, const CircuitBreakerConfig& config, Instant now);
     ~Cell();
 
+    std::uint32_t number() const noexcept { return load.owner_number; }
+
+    std::uint32_t slot() const noexcept { return load.owner_slot; }
+
+    // Before anybody picks from a table that has it.
+    void enlist(std::uint32_t number, std::uint32_t slot) noexcept {
+        load.owner_number = number;
+        load.owner_slot = slot;
+    }
+
+    // The era of the permit that any attempt gets while the breaker is closed; 0 = admit() says.
+    std::uint32_t open_door() const noexcept {
+        return load.owner_word.load(std::memory_order_relaxed) & ~kClean;
+    }
+
     // May an attempt go there? Without a lock while the breaker is closed.
     Permit admit(Instant now, CellChange& change) noexcept {
-        const std::uint32_t word = load.owner_word.load(std::memory_order_relaxed);
-        if (word != 0) return {.admitted = true, .era = word & ~kClean};
+        const std::uint32_t era = open_door();
+        if (era != 0) return {.admitted = true, .era = era};
         return ask_breaker(now, change);
+    }
+
+    // One more success on a clean record, the usual case. False: it is not, and nothing has
+    // happened; record_at_once() then. `noted`: the calling thread's, if the cell has a slot.
+    bool note_success(
+        Permit permit,
+        Duration latency,
+        const CallPolicy& policy,
+        Instant now,
+        NotedSuccesses* noted
+    ) noexcept {
+        if (latency >= policy.slow_call ||
+            load.owner_word.load(std::memory_order_relaxed) != (permit.era | kClean) ||
+            !note(permit, now, noted)) {
+            return false;
+        }
+        // Two threads at once may lose one of two samples; an average bears that.
+        balance::record_answer(load, policy.averaging, latency, false, now);
+        return true;
     }
 
     // `noted`: the calling thread's, if the cell has a slot, and then always.
@@ -67,11 +103,8 @@ struct Cell {
         Instant now,
         NotedSuccesses* noted
     ) noexcept {
-        if (verdict == resilience::Verdict::success && latency < policy.slow_call &&
-            load.owner_word.load(std::memory_order_relaxed) == (permit.era | kClean) &&
-            note(permit, now, noted)) {
-            // Two threads at once may lose one of two samples; an average bears that.
-            balance::record_answer(load, policy.averaging, latency, false, now);
+        if (verdict == resilience::Verdict::success &&
+            note_success(permit, latency, policy, now, noted)) {
             return {};
         }
         return record_at_once(permit, verdict, latency, policy, now, noted);
@@ -101,10 +134,6 @@ struct Cell {
     void eject(const resilience::OutlierStats& judged, Instant now) noexcept;
 
     balance::EndpointLoad load;
-
-    // What only the writer (ServicePolicies::update) changes, and every call reads.
-    std::uint32_t number = 0;      // of this service's cells; 0 = none
-    std::uint32_t slot = kNoSlot;  // into Worker::noted
 
     alignas(balance::kCacheLineBytes) mutable SpinLock lock;
     resilience::CircuitBreaker breaker;
@@ -145,8 +174,8 @@ struct Cell {
             load.owner_count.fetch_add(1, std::memory_order_relaxed);
             return true;
         }
-        if (!noted->has_room(number, permit.era)) return false;
-        noted->add(number, permit.era, now);
+        if (!noted->has_room(number(), permit.era)) return false;
+        noted->add(number(), permit.era, now);
         return true;
     }
 

@@ -29,7 +29,7 @@ TEST(Cell, NotingSuccessesChangesNoDecision) {
         Cell plain(endpoint, config, now);
         Cell noting(endpoint, config, now);
         Cell counting(endpoint, config, now);
-        noting.number = 1;
+        noting.enlist(1, 0);
         NotedSuccesses noted;
         const double failing = rng.unit() * rng.unit();
         for (int call = 0; call < 400; ++call) {
@@ -75,7 +75,7 @@ TEST(Cell, TheFirstFailureBringsInWhatWasNotedAndACleanWindowNotesAgain) {
     Cell cell(
         {.id = "a", .host = "127.0.0.1", .port = 1}, {.window_calls = 4, .min_calls = 4}, now
     );
-    cell.number = 7;
+    cell.enlist(7, 0);
     NotedSuccesses noted;
     const auto record = [&](Outcome outcome) {
         CellChange change;

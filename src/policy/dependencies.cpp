@@ -110,11 +110,12 @@ ServiceStanding ServicePolicies::standing(Instant now) const {
 }
 
 void ServicePolicies::set_degraded(const Degradation& found, Instant now) {
-    is_blocked_.store(
-        found.is_blocked && policy()->dependencies.fail_fast, std::memory_order_relaxed
-    );
     {
         const std::lock_guard guard(mutex_);
+        is_blocked_.store(
+            found.is_blocked && rules().dependencies.fail_fast, std::memory_order_relaxed
+        );
+        publish_questions();
         if (degraded_because_ == found.because) return;
         const bool was_degraded = !degraded_because_.empty();
         degraded_because_ = found.because;
