@@ -80,9 +80,9 @@ void Http2Link::digest() {
 }
 
 io::Task<void> Http2Link::read_loop() {
+    Instant deadline;  // of the sign of life, once it was asked for
     bool was_asked = false;
     for (;;) {
-        Instant deadline = loop().now() + config_.ping_timeout;
         if (!was_asked) {
             const Instant since = is_idle() ? loop().now() : std::max(heard_at_, busy_since_);
             deadline = std::max(
@@ -104,6 +104,7 @@ io::Task<void> Http2Link::read_loop() {
                 if (now >= idle_since_ + config_.idle_timeout) break;
             } else if (now >= std::max(heard_at_, busy_since_) + config_.ping_after) {
                 was_asked = true;
+                deadline = now + config_.ping_timeout;
                 session_.ping();
                 schedule_write();
             }
