@@ -5,6 +5,7 @@ import pathlib
 import tempfile
 import unittest
 
+import cost
 import measure
 import micro
 import report
@@ -16,6 +17,19 @@ STRACE = '''% time     seconds  usecs/call     calls    errors syscall
  47.70    0.009000           0     20000           sendto
 ------ ----------- ----------- --------- --------- ----------------
 100.00    0.019000           0     40500       500 total
+'''
+
+
+CALLGRIND = '''--------------------------------------------------------------------------------
+1,000 (100.0%)  PROGRAM TOTALS
+
+  1,000 (100.0%)  ???:start_thread [/usr/lib/x86_64-linux-gnu/libc.so.6]
+    400 (40.00%)  ???:datapunk::mesh::wire::http1::HeadParser::next_line(std::basic_string_view<char, std::char_traits<char> >) [/build/dpmesh]
+    150 (15.00%)  ???:0x0000000000017ed0 [/usr/lib/x86_64-linux-gnu/libnghttp2.so.14.24.1]
+'''
+TRACE = '''7 recvfrom(9, ""..., 16384, 0, NULL, NULL) = 100
+7 recvfrom(9, 0x55, 16384, 0, NULL, NULL) = -1 EAGAIN (Resource temporarily unavailable)
+8 sendto(9, ""..., 300, MSG_NOSIGNAL, NULL, 0) = 300
 '''
 
 
@@ -33,6 +47,15 @@ class Reading(unittest.TestCase):
     def test_stat_of_a_process_whose_name_has_parentheses(self):
         line = '7 (a) b (c) S 1 42 42 0 -1 4194560 1 2 3 4 150 50 9 9 20 0 1 0 5 6 7'
         self.assertEqual(measure.parse_stat(line), (42, 200))
+
+    def test_instructions_of_callgrind_by_room_and_function(self):
+        total, rows = cost.parse_callgrind(CALLGRIND)
+        self.assertEqual(total, 1000)
+        self.assertEqual(cost.summed(rows, cost.room_of), [('wire', 400), ('nghttp2', 150)])
+        self.assertEqual(cost.summed(rows, cost.short), [('wire::http1::HeadParser::next_line', 400), ('libnghttp2 0x0000000000017ed0', 150)])
+
+    def test_calls_of_strace_with_their_bytes(self):
+        self.assertEqual(cost.parse_calls(TRACE), {'recvfrom': [2, 1, 100], 'sendto': [1, 0, 300]})
 
     def test_own_process_group_has_cpu_and_memory(self):
         import os

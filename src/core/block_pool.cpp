@@ -43,7 +43,8 @@ struct Pool {
     std::array<List, kClasses> free{};
     // Of what was free at the last sweep, what has not been needed since: taken from last.
     std::array<List, kClasses> unused{};
-    bool guarded = false;
+    // Of each class; 0 before there is a guard, and when the thread ends.
+    std::size_t kept_max = 0;
     bool closed = false;
 };
 
@@ -52,6 +53,7 @@ constinit thread_local Pool pool;
 struct Guard {
     ~Guard() {
         pool.closed = true;
+        pool.kept_max = 0;
         for (auto* lists : {&pool.free, &pool.unused}) {
             for (List& list : *lists) {
                 while (Block* block = list.pop()) ::operator delete(block);
@@ -62,7 +64,7 @@ struct Guard {
 
 void guard_pool() {
     thread_local const Guard guard;
-    pool.guarded = true;
+    pool.kept_max = kKeptPerClassMax;
 }
 
 }  // namespace
@@ -77,12 +79,12 @@ void* allocate_block(std::size_t bytes) {
 
 void free_block(void* memory, std::size_t bytes) noexcept {
     const std::size_t at = (bytes - 1) / kClassBytes;
-    if (!kBlocksArePooled || at >= kClasses || pool.closed ||
-        pool.free[at].count >= kKeptPerClassMax) {
+    if (!kBlocksArePooled || at >= kClasses || pool.free[at].count >= pool.kept_max) {
+        const bool is_first = kBlocksArePooled && pool.kept_max == 0 && !pool.closed;
+        if (is_first) guard_pool();
         ::operator delete(memory);
         return;
     }
-    if (!pool.guarded) guard_pool();
     pool.free[at].push(static_cast<Block*>(memory));
 }
 

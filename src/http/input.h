@@ -1,8 +1,11 @@
 #pragma once
 
 // Input: the bytes of a stream that have arrived and are not yet consumed, contiguous. Grows to
-// what one message head may need and not beyond; an idle connection holds no memory for it. One
-// loop's object. Standard blocks come from a per-thread free list (~3 ns).
+// what one message head may need and not beyond; who waits for the first byte of something holds no
+// memory for it, so that all connections of a thread read into the same few blocks. One loop's
+// object. Standard blocks come from a per-thread free list (~3 ns).
+//
+//   block:  | a head, held | consumed | data() | room to read into |
 
 #include <cstddef>
 #include <string_view>
@@ -14,7 +17,9 @@
 namespace datapunk::mesh::http {
 
 // 16 KiB holds nearly every head, and many bodies, in one read.
-inline constexpr std::size_t kBlockBytes = 16 * 1024;
+inline constexpr std::size_t kBlockBytes = 16UL * 1024;
+// For what is mostly bodies: a page of 16 KiB comes with its head in one read.
+inline constexpr std::size_t kWideBlockBytes = 32UL * 1024;
 
 // Owned bytes; what is parsed out of them are views into them. Movable.
 class Block {
@@ -50,7 +55,8 @@ void sweep_free_blocks() noexcept;
 
 class Input {
   public:
-    explicit Input(io::Stream& stream) noexcept : stream_(stream) {}
+    explicit Input(io::Stream& stream, std::size_t block_bytes = kBlockBytes) noexcept
+        : stream_(stream), block_bytes_(block_bytes) {}
 
     Input(const Input&) = delete;
     Input& operator=(const Input&) = delete;
@@ -70,22 +76,28 @@ class Input {
     enum class Filled : std::uint8_t { nothing, bytes, full, ended };
     Filled fill_now(std::size_t bytes_max);
 
-    // Hands over the block that data() stands in, so that views of its first `bytes` (a message
-    // head) stay good while the rest of the message is read. What follows them is kept here.
-    Block take(std::size_t bytes);
+    // Consumes the first `bytes` and leaves them where they are, so that views of them (a message
+    // head) stay good while the rest of the message is read behind them; until let_go(). Moves what
+    // follows only if little room is left there.
+    void hold(std::size_t bytes);
+    void let_go() noexcept;
 
     // Gives the memory back while nothing is in it.
     void release() noexcept {
-        if (empty()) block_.reset();
+        if (empty() && floor_ == 0) block_.reset();
     }
 
     io::Stream& stream() noexcept { return stream_; }
 
   private:
     void make_room(std::size_t bytes_max);
+    void replace_block(std::size_t bytes);
 
     io::Stream& stream_;
+    const std::size_t block_bytes_;
     Block block_;
+    Block held_;             // the block of what is held, if it is another one
+    std::size_t floor_ = 0;  // bytes at the beginning of block_ that are held
     std::size_t begin_ = 0;
     std::size_t end_ = 0;
 };

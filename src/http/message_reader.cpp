@@ -16,8 +16,10 @@ constexpr std::size_t kBodyBufferBytes = kBlockBytes;
 
 }  // namespace
 
-MessageReader::MessageReader(io::Stream& stream, wire::http1::Limits limits)
-    : input_(stream), limits_(limits), parser_(limits) {}
+MessageReader::MessageReader(
+    io::Stream& stream, wire::http1::Limits limits, std::size_t block_bytes
+)
+    : input_(stream, block_bytes), limits_(limits), parser_(limits) {}
 
 void MessageReader::start_body(const wire::http1::Head& head) {
     body_done_ = head.framing == Framing::none ||
@@ -25,17 +27,32 @@ void MessageReader::start_body(const wire::http1::Head& head) {
     if (!body_done_) decoder_.reset(head.framing, head.content_length, limits_);
 }
 
+// The stream ended inside a head.
+HeadRead MessageReader::broken() {
+    error_ = {
+        .code = Code::unavailable,
+        .what = fmt::format("{} closed inside a message head", input_.stream().peer().to_string()),
+        .source = Source::upstream,
+        .retryable = true
+    };
+    return HeadRead::failed;
+}
+
 template <class Parse>
-io::Task<HeadRead> MessageReader::read_head(Parse parse, Instant deadline) {
+io::Task<HeadRead> MessageReader::read_head(
+    Parse parse, const wire::http1::Head* head, Instant deadline
+) {
     MESH_ASSERT(body_done_);
-    input_.consume(std::exchange(spent_, 0));
+    forget_piece();
+    input_.let_go();
     parser_.reset();
+    const std::size_t bytes_max = limits_.head_bytes_max + kBlockBytes;
     for (;;) {
         if (!input_.empty()) {
             const ParseResult result = parse(input_.data());
             if (result.state == ParseResult::State::done) {
-                // Moving the block does not move the bytes: the head's views stay good.
-                head_block_ = input_.take(result.head_bytes);
+                input_.hold(result.head_bytes);  // the head's views stay good
+                start_body(*head);
                 co_return HeadRead::done;
             }
             if (result.state == ParseResult::State::bad) {
@@ -43,23 +60,20 @@ io::Task<HeadRead> MessageReader::read_head(Parse parse, Instant deadline) {
                 co_return HeadRead::rejected;
             }
         }
-        auto got = co_await input_.fill(limits_.head_bytes_max + kBlockBytes, deadline);
+        const Input::Filled filled = input_.fill_now(bytes_max);
+        if (filled == Input::Filled::bytes) continue;
+        if (filled == Input::Filled::nothing) {
+            auto ready = co_await input_.stream().readable(deadline);
+            if (ready) continue;
+            error_ = std::move(ready).error();
+            co_return HeadRead::failed;
+        }
+        auto got = co_await input_.fill(bytes_max, deadline);  // says what is wrong
         if (!got) {
             error_ = std::move(got).error();
             co_return HeadRead::failed;
         }
-        if (*got == 0) {
-            if (input_.empty()) co_return HeadRead::closed;
-            error_ = {
-                .code = Code::unavailable,
-                .what = fmt::format(
-                    "{} closed inside a message head", input_.stream().peer().to_string()
-                ),
-                .source = Source::upstream,
-                .retryable = true
-            };
-            co_return HeadRead::failed;
-        }
+        if (*got == 0) co_return input_.empty() ? HeadRead::closed : broken();
     }
 }
 
@@ -67,9 +81,7 @@ io::Task<HeadRead> MessageReader::read_request(wire::http1::RequestHead& head, I
     const auto parse = [this, &head](std::string_view bytes) {
         return parser_.parse_request(bytes, head);
     };
-    const HeadRead outcome = co_await read_head(parse, deadline);
-    if (outcome == HeadRead::done) start_body(head);
-    co_return outcome;
+    return read_head(parse, &head, deadline);
 }
 
 io::Task<HeadRead> MessageReader::read_response(
@@ -78,14 +90,12 @@ io::Task<HeadRead> MessageReader::read_response(
     const auto parse = [this, &head, request_method](std::string_view bytes) {
         return parser_.parse_response(bytes, request_method, head);
     };
-    const HeadRead outcome = co_await read_head(parse, deadline);
-    if (outcome == HeadRead::done) start_body(head);
-    co_return outcome;
+    return read_head(parse, &head, deadline);
 }
 
 Result<std::optional<Piece>> MessageReader::buffered_piece() {
     MESH_ASSERT(!body_done_);
-    input_.consume(std::exchange(spent_, 0));
+    forget_piece();
     while (!input_.empty()) {
         const BodyDecoder::Step step = decoder_.decode(input_.data());
         if (step.state == BodyDecoder::State::bad) {
@@ -112,7 +122,14 @@ io::Task<Result<Piece>> MessageReader::next_piece(Instant deadline) {
         auto piece = buffered_piece();
         if (!piece) co_return std::move(piece).error();
         if (piece->has_value()) co_return **piece;
-        auto got = co_await input_.fill(kBodyBufferBytes, deadline);
+        const Input::Filled filled = input_.fill_now(kBodyBufferBytes);
+        if (filled == Input::Filled::bytes) continue;
+        if (filled == Input::Filled::nothing) {
+            auto ready = co_await input_.stream().readable(deadline);
+            if (!ready) co_return std::move(ready).error();
+            continue;
+        }
+        auto got = co_await input_.fill(kBodyBufferBytes, deadline);  // says what is wrong
         if (!got) co_return std::move(got).error();
         if (*got == 0) {
             if (decoder_.eof().state == BodyDecoder::State::done) {

@@ -35,7 +35,10 @@ struct Piece {
 
 class MessageReader {
   public:
-    MessageReader(io::Stream& stream, wire::http1::Limits limits);
+    // `block_bytes`: what is read at a time.
+    MessageReader(
+        io::Stream& stream, wire::http1::Limits limits, std::size_t block_bytes = kBlockBytes
+    );
 
     // `head` is filled in; its body, if any, is then to be read to the end (or the connection
     // closed) before the next head.
@@ -76,20 +79,20 @@ class MessageReader {
     // dead after that.
     void release() noexcept {
         forget_piece();
-        head_block_.reset();
+        input_.let_go();
         input_.release();
     }
 
   private:
     template <class Parse>
-    io::Task<HeadRead> read_head(Parse parse, Instant deadline);
+    io::Task<HeadRead> read_head(Parse parse, const wire::http1::Head* head, Instant deadline);
+    HeadRead broken();
     void start_body(const wire::http1::Head& head);
 
     Input input_;
     wire::http1::Limits limits_;
     wire::http1::HeadParser parser_;
     wire::http1::BodyDecoder decoder_;
-    Block head_block_;
     std::size_t spent_ = 0;  // bytes of the last piece, still in input_
     bool body_done_ = true;
     wire::http1::Reject why_ = wire::http1::Reject::none;

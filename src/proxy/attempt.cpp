@@ -160,8 +160,9 @@ Exchange::AttemptResult Exchange::connect_failure(const Error& error) const {
 io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
     // The policy may be another one before this is sent.
     buffers_.deadline_header = service_->policy()->deadline_header;
-    std::vector<wire::http1::Field> trailers;
-    if (body_is_whole_ && request_.framing == Framing::chunked) trailers = caller_.trailers();
+    request_trailers_.clear();
+    if (body_is_whole_ && request_.framing == Framing::chunked)
+        request_trailers_ = caller_.trailers();
     const UpstreamRequest request{
         .head = request_,
         .how =
@@ -184,11 +185,10 @@ io::Task<Result<>> Exchange::send_request(const policy::HeldEndpoint& at) {
              .scratch = buffers_.scratch},
         .body = buffers_.request_body,
         .whole = body_is_whole_,
-        .trailers = trailers,
+        .trailers = request_trailers_,
         .buffers = buffers_
     };
-    auto written = co_await upstream_->send_request(request, attempt_deadline_);
-    co_return std::move(written);
+    return upstream_->send_request(request, attempt_deadline_);
 }
 
 // Passes interim answers on where the caller can understand them.

@@ -60,7 +60,7 @@ class Exchange final : private CallSteps {
     // stack.cpp
     io::Task<void> dispatch();
     void enter(const Proxy::Routed& routed);
-    io::Task<bool> heed_callers_deadline();
+    io::Task<bool> heed_callers_deadline(Result<std::optional<Duration>> patience);
     io::Task<void> serve();
     io::Task<void> call_service();
     std::optional<bool> judged(resilience::Outcome ended, int status) const;
@@ -228,7 +228,8 @@ class Exchange final : private CallSteps {
     std::string upgrade_;        // the protocol to go on in, of those allowed; empty: none
     std::string websocket_key_;  // ours, if the caller's protocol has none
 
-    bool body_is_whole_ = true;                // buffers_.request_body is all of it: replayable
+    bool body_is_whole_ = true;  // buffers_.request_body is all of it: replayable
+    std::vector<wire::http1::Field> request_trailers_;  // then these follow
     std::optional<ReplyReason> body_problem_;  // why the caller's body could not be sent on
 
     CallerPace request_pace_;

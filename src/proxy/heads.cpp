@@ -7,6 +7,7 @@
 #include "core/strings.h"
 #include "proxy/websocket.h"
 #include "wire/http1/encode.h"
+#include "wire/http1/head_writer.h"
 #include "wire/http1/hop_by_hop.h"
 
 namespace datapunk::mesh::proxy {
@@ -43,13 +44,18 @@ bool is_proxy_field(std::string_view name) noexcept {
 
 struct TextSink {
     void add(std::string_view name, std::string_view value, bool /*indexed*/ = true) {
-        append_field(out, name, value);
+        out.add(name, value);
     }
 
-    void add(std::string_view name, std::uint64_t value) { append_field(out, name, value); }
+    void add(std::string_view name, std::uint64_t value) { out.add(name, value); }
 
-    std::string& out;
+    wire::http1::HeadWriter out;
 };
+
+// Known ones either end here anyway or may not be nominated.
+bool ends_here(const std::vector<Field>& fields, const Field& field) noexcept {
+    return field.id == Header::unknown && nominated_by_connection(fields, field.name);
+}
 
 // All of a request's fields but those that the two protocols write differently.
 template <class Sink>
@@ -85,7 +91,7 @@ void write_request_fields(Sink& out, const RequestHead& request, const UpstreamH
                 break;
         }
         if (is_hop_by_hop(field.id)) continue;
-        if (has_connection && nominated_by_connection(request.fields, field.name)) continue;
+        if (has_connection && ends_here(request.fields, field)) continue;
         out.add(field.name, field.value);
     }
     if (forwarded_for.empty()) {
@@ -112,7 +118,7 @@ void write_answer_fields(Sink& out, const ResponseHead& response, std::string_vi
         if (field.id == Header::content_length || is_hop_by_hop(field.id)) continue;
         if (field.id == Header::unknown && is_ours(field.name)) continue;
         if (!left_out.empty() && core::equals_ignoring_case(field.name, left_out)) continue;
-        if (has_connection && nominated_by_connection(response.fields, field.name)) continue;
+        if (has_connection && ends_here(response.fields, field)) continue;
         out.add(field.name, field.value);
     }
     out.add("via", via(response));
@@ -130,25 +136,25 @@ bool is_identity_field(std::string_view name) noexcept {
 
 void append_upstream_head(std::string& out, const RequestHead& request, const UpstreamHead& how) {
     wire::http1::append_request_line(out, request.method_text, how.path);
-    append_field(out, "host", request.host.empty() ? how.fallback_host : request.host);
+    TextSink sink{wire::http1::HeadWriter(out)};
+    sink.add("host", request.host.empty() ? how.fallback_host : request.host);
     // The one member of TE that may pass, and as RFC 9110 10.1.4 wants it.
     const bool takes_trailers = accepts_trailers(request.fields);
-    if (takes_trailers) append_field(out, "te", "trailers");
+    if (takes_trailers) sink.add("te", "trailers");
     if (!how.upgrade.empty()) {
-        append_field(out, "upgrade", how.upgrade);
-        append_field(out, "connection", takes_trailers ? "te, upgrade" : "upgrade");
+        sink.add("upgrade", how.upgrade);
+        sink.add("connection", takes_trailers ? "te, upgrade" : "upgrade");
     } else if (takes_trailers) {
-        append_field(out, "connection", "te");
+        sink.add("connection", "te");
     }
-    if (!how.websocket_key.empty()) append_field(out, kWebSocketKey, how.websocket_key);
+    if (!how.websocket_key.empty()) sink.add(kWebSocketKey, how.websocket_key);
     if (request.framing == Framing::chunked) {
-        append_field(out, "transfer-encoding", "chunked");
+        sink.add("transfer-encoding", "chunked");
     } else if (request.has_content_length) {
-        append_field(out, "content-length", request.content_length);
+        sink.add("content-length", request.content_length);
     }
-    TextSink sink{out};
     write_request_fields(sink, request, how);
-    out += "\r\n";
+    sink.out.end();
 }
 
 void fill_upstream_head(
@@ -194,25 +200,24 @@ void append_downstream_head(
     std::string& out, const ResponseHead& response, const DownstreamHead& how
 ) {
     wire::http1::append_status_line(out, response.status, response.reason);
-    TextSink sink{out};
+    TextSink sink{wire::http1::HeadWriter(out)};
     write_answer_fields(sink, response);
     if (how.framing == DownstreamFraming::chunked) {
-        append_field(out, "transfer-encoding", "chunked");
+        sink.add("transfer-encoding", "chunked");
     } else if (response.has_content_length && may_have_length(response.status)) {
-        append_field(out, "content-length", response.content_length);
+        sink.add("content-length", response.content_length);
     }
-    if (!how.date.empty()) append_field(out, "date", how.date);
+    if (!how.date.empty()) sink.add("date", how.date);
     if (!how.upgrade.empty()) {
-        append_field(out, "upgrade", how.upgrade);
-        append_field(out, "connection", "upgrade");
-        if (!how.websocket_accept.empty())
-            append_field(out, kWebSocketAccept, how.websocket_accept);
+        sink.add("upgrade", how.upgrade);
+        sink.add("connection", "upgrade");
+        if (!how.websocket_accept.empty()) sink.add(kWebSocketAccept, how.websocket_accept);
     } else if (!how.keep_alive) {
-        append_field(out, "connection", "close");
+        sink.add("connection", "close");
     } else if (how.caller_is_http10) {
-        append_field(out, "connection", "keep-alive");
+        sink.add("connection", "keep-alive");
     }
-    out += "\r\n";
+    sink.out.end();
 }
 
 void fill_downstream_head(

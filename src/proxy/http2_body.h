@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -58,11 +60,11 @@ class Http2Body {
     bool is_done_ = false;
 };
 
-// Waits for a piece of what `side` has (its buffered_piece()), which `news` tells of. `too_slow` is
-// the error's.
+// Waits for a piece of what `side` has (its buffered_piece()), which `news` tells of. `too_slow`
+// and `source` are the error's; a literal.
 template <class Side>
 io::Task<Result<http::Piece>> wait_for_piece(
-    Side& side, io::Event& news, Instant deadline, Error too_slow
+    Side& side, io::Event& news, Instant deadline, std::string_view too_slow, Source source
 ) {
     for (;;) {
         news.clear();
@@ -70,7 +72,8 @@ io::Task<Result<http::Piece>> wait_for_piece(
         if (!piece) co_return std::move(piece).error();
         if (piece->has_value()) co_return **piece;
         const bool in_time = co_await news.wait(deadline);
-        if (!in_time) co_return std::move(too_slow);
+        if (!in_time)
+            co_return Error{.code = Code::timeout, .what = std::string(too_slow), .source = source};
     }
 }
 

@@ -59,13 +59,8 @@ Result<std::optional<Piece>> Http2Caller::buffered_piece() {
 }
 
 io::Task<Result<Piece>> Http2Caller::next_piece(Instant deadline) {
-    Error too_slow{
-        .code = Code::timeout,
-        .what = "the request's body came too slowly",
-        .source = Source::downstream
-    };
-    auto piece = co_await wait_for_piece(*this, news_, deadline, std::move(too_slow));
-    co_return std::move(piece);
+    constexpr std::string_view kTooSlow = "the request's body came too slowly";
+    return wait_for_piece(*this, news_, deadline, kTooSlow, Source::downstream);
 }
 
 io::Task<Result<>> Http2Caller::ask_for_body(Instant /*deadline*/) {
@@ -106,8 +101,7 @@ io::Task<Result<>> Http2Caller::flush(Instant /*deadline*/) {
 
 io::Task<Result<>> Http2Caller::send_piece(Piece piece, Trailers trailers, Instant deadline) {
     fill_trailers(buffers_.trailers, trailers);
-    auto sent = co_await send(piece.bytes, piece.last, !trailers.empty(), deadline);
-    co_return std::move(sent);
+    return send(piece.bytes, piece.last, !trailers.empty(), deadline);
 }
 
 io::Task<Result<>> Http2Caller::send(

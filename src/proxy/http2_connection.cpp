@@ -77,8 +77,13 @@ io::Task<void> Http2Connection::read_loop(std::string_view first) {
     if (!take(first)) co_return;
     for (;;) {
         const Instant deadline = read_deadline();
-        auto ready = co_await stream_.readable(deadline);
-        if (!ready) {
+        // Read first: a full block may have been all there was, and asking would be another call.
+        http::Block block(http::kWideBlockBytes);
+        const io::IoResult got = stream_.read_some({block.data(), block.size()});
+        if (got.state == io::IoResult::State::would_block) {
+            block.reset();
+            auto ready = co_await stream_.readable(deadline);
+            if (ready) continue;
             const bool goes_on = ready.error().code == Code::timeout && !was_midway_ && !is_idle();
             if (goes_on) continue;
             if (was_midway_)
@@ -89,12 +94,8 @@ io::Task<void> Http2Connection::read_loop(std::string_view first) {
             }
             co_return;
         }
-        const http::Block block(http::kBlockBytes);
-        const std::span<char> room(block.data(), block.size());
-        auto got = co_await stream_.read(room, deadline);
-        if (!got && got.error().code == Code::timeout) continue;
-        if (!got || *got == 0) co_return;
-        if (!take({block.data(), *got})) co_return;
+        if (got.state == io::IoResult::State::failed || got.bytes == 0) co_return;
+        if (!take({block.data(), got.bytes})) co_return;
     }
 }
 

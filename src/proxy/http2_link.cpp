@@ -80,9 +80,9 @@ void Http2Link::digest() {
 }
 
 io::Task<void> Http2Link::read_loop() {
+    Instant deadline;  // of the sign of life, once it was asked for
     bool was_asked = false;
     for (;;) {
-        Instant deadline = loop().now() + config_.ping_timeout;
         if (!was_asked) {
             const Instant since = is_idle() ? loop().now() : std::max(heard_at_, busy_since_);
             deadline = std::max(
@@ -90,8 +90,13 @@ io::Task<void> Http2Link::read_loop() {
                 loop().now() + std::chrono::milliseconds(1)
             );
         }
-        auto ready = co_await stream_->readable(deadline);
-        if (!ready) {
+        // Read first: a full block may have been all there was, and asking would be another call.
+        http::Block block(http::kWideBlockBytes);
+        const io::IoResult got = stream_->read_some({block.data(), block.size()});
+        if (got.state == io::IoResult::State::would_block) {
+            block.reset();
+            auto ready = co_await stream_->readable(deadline);
+            if (ready) continue;
             const bool is_silent = ready.error().code == Code::timeout;
             if (!is_silent || is_over_ || was_asked) break;
             const Instant now = loop().now();
@@ -99,20 +104,17 @@ io::Task<void> Http2Link::read_loop() {
                 if (now >= idle_since_ + config_.idle_timeout) break;
             } else if (now >= std::max(heard_at_, busy_since_) + config_.ping_after) {
                 was_asked = true;
+                deadline = now + config_.ping_timeout;
                 session_.ping();
                 schedule_write();
             }
             continue;
         }
-        const http::Block block(http::kBlockBytes);
-        const std::span<char> room(block.data(), block.size());
-        auto got = co_await stream_->read(room, deadline);
-        if (!got && got.error().code == Code::timeout) continue;
-        if (!got || *got == 0) break;
+        if (got.state == io::IoResult::State::failed || got.bytes == 0) break;
         heard_at_ = loop().now();
         was_asked = false;
         const bool had_settings = session_.has_settings();
-        const bool goes_on = session_.feed({block.data(), *got}, loop().now());
+        const bool goes_on = session_.feed({block.data(), got.bytes}, loop().now());
         if (session_.has_settings() != had_settings) {
             users_.for_each([](Http2Upstream& user) { user.on_news(); });
             settled_.set();
@@ -243,8 +245,7 @@ io::Task<Result<>> Http2Upstream::send_request(UpstreamRequest request, Instant 
 
 io::Task<Result<>> Http2Upstream::send_piece(Piece piece, Trailers trailers, Instant deadline) {
     fill_trailers(buffers_->request_trailers, trailers);
-    auto sent = co_await send(piece.bytes, piece.last, !trailers.empty(), deadline);
-    co_return std::move(sent);
+    return send(piece.bytes, piece.last, !trailers.empty(), deadline);
 }
 
 io::Task<Result<>> Http2Upstream::send(
@@ -328,13 +329,8 @@ Result<std::optional<Piece>> Http2Upstream::buffered_piece() {
 }
 
 io::Task<Result<Piece>> Http2Upstream::next_piece(Instant deadline) {
-    Error too_slow{
-        .code = Code::timeout,
-        .what = "the answer's body came too slowly",
-        .source = Source::upstream
-    };
-    auto piece = co_await wait_for_piece(*this, news_, deadline, std::move(too_slow));
-    co_return std::move(piece);
+    constexpr std::string_view kTooSlow = "the answer's body came too slowly";
+    return wait_for_piece(*this, news_, deadline, kTooSlow, Source::upstream);
 }
 
 }  // namespace datapunk::mesh::proxy

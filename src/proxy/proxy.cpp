@@ -399,8 +399,7 @@ void Proxy::count_route_action(const routing::Route& route, std::string_view act
 void Proxy::count_grpc(
     const policy::ServicePolicies& service, std::string_view method, std::string_view status
 ) {
-    shared_.metrics.counter(metrics::names::kGrpcRequests, {service.name(), method, status}, shard_)
-        .add();
+    grpc_.add(shared_.metrics, shard_, service.name(), method, status);
 }
 
 bool Proxy::continue_trace(std::string_view received, std::string& out) {

@@ -213,6 +213,7 @@ class Proxy {
     core::IntrusiveList<HttpConnection> open_;
     std::unique_ptr<TcpTable> tcp_;
     std::uint64_t tcp_connections_ = 0;  // to endpoints
+    GrpcCounters grpc_;
     std::size_t open_count_ = 0;
     io::Event idle_;
     bool draining_ = false;

@@ -1,5 +1,6 @@
 #include "proxy/service_metrics.h"
 
+#include "core/hash.h"
 #include "metrics/names.h"
 
 namespace datapunk::mesh::proxy {
@@ -17,6 +18,26 @@ ServiceMetrics::ServiceMetrics(
     for (std::size_t i = 0; i < kClasses.size(); ++i) {
         by_class[i] = registry.counter(names::kRequests, {service, kClasses[i]}, shard);
     }
+}
+
+void GrpcCounters::add(
+    metrics::MetricRegistry& registry,
+    metrics::Shard shard,
+    std::string_view service,
+    std::string_view method,
+    std::string_view status
+) {
+    wanted_.clear();
+    for (const std::string_view label : {service, method, status}) {
+        wanted_ += label;
+        wanted_ += '\0';
+    }
+    Used& used = used_[core::hash64(wanted_) % used_.size()];
+    if (used.labels != wanted_) {
+        used.counter = registry.counter(names::kGrpcRequests, {service, method, status}, shard);
+        used.labels = wanted_;
+    }
+    used.counter.add();
 }
 
 UpstreamUse upstream_use(

@@ -4,6 +4,7 @@
 // then a few plain stores a request. ListenerMetrics likewise.
 
 #include <array>
+#include <string>
 #include <string_view>
 
 #include "metrics/metric_registry.h"
@@ -28,6 +29,27 @@ struct ServiceMetrics {
     std::array<metrics::Counter, 6> by_class;  // [0] = error
     metrics::Histogram duration;
     metrics::Gauge in_flight;
+};
+
+// The counters of gRPC calls that one worker has used last: a look-up takes a lock and makes text.
+class GrpcCounters {
+  public:
+    void add(
+        metrics::MetricRegistry& registry,
+        metrics::Shard shard,
+        std::string_view service,
+        std::string_view method,
+        std::string_view status
+    );
+
+  private:
+    struct Used {
+        std::string labels;  // each with a zero byte behind it
+        metrics::Counter counter;
+    };
+
+    std::array<Used, 64> used_;
+    std::string wanted_;
 };
 
 // What one worker keeps of one service.

@@ -156,7 +156,10 @@ io::Task<void> Exchange::dispatch() {
             fmt::format("route {} names a service that is not configured", routed.route->name);
         co_await reply(503, ReplyReason::unknown_service, why);
     } else if (goes_on) {
-        const bool in_time = co_await heed_callers_deadline();
+        const auto patience = callers_patience(request_, service_->policy()->deadline_header);
+        bool in_time = true;
+        const bool says_one = !patience || patience->has_value();
+        if (says_one) in_time = co_await heed_callers_deadline(patience);
         if (in_time) co_await serve();
     }
     if (service_ != nullptr) upstream_state_->metrics.in_flight.add(-1);
@@ -170,13 +173,11 @@ void Exchange::enter(const Proxy::Routed& routed) {
 }
 
 // False if it has been answered: nobody waits for the answer any more, or nobody knows how long.
-io::Task<bool> Exchange::heed_callers_deadline() {
-    const auto patience = callers_patience(request_, service_->policy()->deadline_header);
+io::Task<bool> Exchange::heed_callers_deadline(Result<std::optional<Duration>> patience) {
     if (!patience) {
         co_await reply(400, ReplyReason::malformed_request, patience.error().what);
         co_return false;
     }
-    if (!patience->has_value()) co_return true;
     deadline_ = std::min(deadline_, started_ + **patience);
     if (deadline_ > now()) co_return true;
     co_await reply(
@@ -186,8 +187,10 @@ io::Task<bool> Exchange::heed_callers_deadline() {
 }
 
 io::Task<void> Exchange::serve() {
-    const bool has_body = co_await take_request_body();
-    if (!has_body) co_return;
+    if (!caller_.body_done()) {
+        const bool has_body = co_await take_request_body();
+        if (!has_body) co_return;
+    }
     if (extras_ != nullptr && route_->mirror) mirror();
     co_await call_service();
     if (first_failure_ && !client_gone_) co_await fall_back();

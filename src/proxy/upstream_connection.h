@@ -78,7 +78,7 @@ class UpstreamConnection final : public Upstream {
         : slot_(std::move(slot)),
           stream_(std::move(stream)),
           tls_context_(tls_context),
-          reader_(*stream_, {.head_bytes_max = head_bytes_max}) {}
+          reader_(*stream_, {.head_bytes_max = head_bytes_max}, http::kWideBlockBytes) {}
 
     io::Task<Result<>> send_request(UpstreamRequest request, Instant deadline) override;
     io::Task<Result<>> send_piece(http::Piece piece, Trailers trailers, Instant deadline) override;

@@ -1,6 +1,9 @@
 #include "wire/traceparent.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
 
 #include "core/strings.h"
 #include "wire/hex.h"
@@ -28,8 +31,24 @@ std::optional<std::uint64_t> parse_hex(std::string_view digits) noexcept {
     return value;
 }
 
-void append_hex(std::string& out, std::uint64_t value, unsigned digits) {
-    while (digits-- > 0) out += kHexLower[(value >> (4U * digits)) & 0xfU];
+constexpr std::uint64_t kToLetter = 'a' - '9' - 1;
+
+// Eight digits, all at once: a nibble to each byte, the highest first; then '0' to each, and what
+// is missing to 'a' where a nibble is over 9.
+void write_hex(char* to, std::uint32_t value) noexcept {
+    std::uint64_t digits = value;
+    digits = (digits & 0xffffU) << 32U | digits >> 16U;
+    digits = (digits & 0x0000ff000000ff00U) >> 8U | (digits & 0x000000ff000000ffU) << 16U;
+    digits = (digits & 0x00f000f000f000f0U) >> 4U | (digits & 0x000f000f000f000fU) << 8U;
+    const std::uint64_t is_letter = ((digits + 0x0606060606060606U) >> 4U) & 0x0101010101010101U;
+    digits += 0x3030303030303030U + is_letter * kToLetter;
+    if constexpr (std::endian::native == std::endian::big) digits = __builtin_bswap64(digits);
+    std::memcpy(to, &digits, sizeof digits);
+}
+
+void write_hex(char* to, std::uint64_t value) noexcept {
+    write_hex(to, static_cast<std::uint32_t>(value >> 32U));
+    write_hex(to + 8, static_cast<std::uint32_t>(value));
 }
 
 std::uint64_t nonzero(core::Rng& rng) noexcept {
@@ -94,25 +113,28 @@ std::optional<TraceParent> parse_traceparent(std::string_view text) noexcept {
 }
 
 void append_traceparent(std::string& out, const TraceParent& parent) {
-    out += "00-";
-    append_hex(out, parent.trace_high, 16);
-    append_hex(out, parent.trace_low, 16);
-    out += '-';
-    append_hex(out, parent.span_id, 16);
-    out += '-';
-    append_hex(out, parent.flags, 2);
+    std::array<char, TraceParent::kTextBytes> text{'0', '0', '-'};
+    write_hex(&text[3], parent.trace_high);
+    write_hex(&text[19], parent.trace_low);
+    text[35] = '-';
+    write_hex(&text[36], parent.span_id);
+    text[52] = '-';
+    const unsigned flags = parent.flags;
+    text[53] = kHexLower[flags >> 4U];
+    text[54] = kHexLower[flags & 0xfU];
+    out.append(text.data(), text.size());
 }
 
 std::string format_trace_id(const TraceParent& parent) {
-    std::string out;
-    append_hex(out, parent.trace_high, 16);
-    append_hex(out, parent.trace_low, 16);
+    std::string out(32, '0');
+    write_hex(out.data(), parent.trace_high);
+    write_hex(out.data() + 16, parent.trace_low);
     return out;
 }
 
 std::string format_span_id(std::uint64_t span_id) {
-    std::string out;
-    append_hex(out, span_id, 16);
+    std::string out(16, '0');
+    write_hex(out.data(), span_id);
     return out;
 }
 

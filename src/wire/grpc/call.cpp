@@ -35,7 +35,10 @@ std::string_view to_string(GrpcStatus status) noexcept {
 
 bool is_content_type(std::string_view content_type) noexcept {
     constexpr std::string_view kType = "application/grpc";
-    if (!core::equals_ignoring_case(content_type.substr(0, kType.size()), kType)) return false;
+    if (content_type.size() < kType.size()) return false;
+    const bool is_ours = content_type.starts_with(kType) ||
+                         core::equals_ignoring_case(content_type.substr(0, kType.size()), kType);
+    if (!is_ours) return false;
     const std::string_view rest = content_type.substr(kType.size());
     return rest.empty() || rest.front() == '+' || rest.front() == ';';
 }

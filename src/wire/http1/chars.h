@@ -4,6 +4,7 @@
 // SSE2 (every x86-64 has it) takes 16 bytes at a time; elsewhere a table does.
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
@@ -67,6 +68,31 @@ inline const char* find_control(const char* at, const char* end) noexcept {
 #endif
     while (at != end && !is_in(*at, kControl)) ++at;
     return at;
+}
+
+// Whether there is a control byte in [at, at + bytes). So many bytes behind that must be readable,
+// whatever they are.
+inline constexpr std::size_t kScanSlack = 16;
+
+inline bool has_control(const char* at, std::size_t bytes) noexcept {
+#if defined(__SSE2__)
+    const __m128i low = _mm_set1_epi8(0x1f);
+    const __m128i tab = _mm_set1_epi8('\t');
+    const __m128i del = _mm_set1_epi8(0x7f);
+    for (std::size_t i = 0; i < bytes; i += 16) {
+        const __m128i some = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + i));
+        const __m128i is_low = _mm_cmpeq_epi8(_mm_min_epu8(some, low), some);
+        const __m128i stops = _mm_or_si128(
+            _mm_andnot_si128(_mm_cmpeq_epi8(some, tab), is_low), _mm_cmpeq_epi8(some, del)
+        );
+        const auto mask = static_cast<unsigned>(_mm_movemask_epi8(stops));
+        const std::size_t rest = bytes - i;
+        if ((rest >= 16 ? mask : mask & ((1U << rest) - 1)) != 0) return true;
+    }
+    return false;
+#else
+    return find_control(at, at + bytes) != at + bytes;
+#endif
 }
 
 // Whether `token` equals `lowercase` (made of a-z, 0-9, '-'), ignoring case; both are

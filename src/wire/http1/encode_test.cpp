@@ -2,7 +2,11 @@
 
 #include <gmock/gmock.h>
 
+#include <cstdint>
 #include <string>
+
+#include "wire/http1/chars.h"
+#include "wire/http1/head_writer.h"
 
 namespace datapunk::mesh::wire::http1 {
 namespace {
@@ -59,6 +63,41 @@ TEST(Encode, KnowsReasonPhrases) {
     EXPECT_EQ(reason_phrase(505), "HTTP Version Not Supported");
     EXPECT_EQ(reason_phrase(299), "Unknown");
     EXPECT_EQ(reason_phrase(999), "Unknown");
+}
+
+TEST(HeadWriter, WritesLinesBehindWhatIsThere) {
+    std::string out = "GET / HTTP/1.1\r\n";
+    const std::string longer(3000, 'v');
+    {
+        HeadWriter head(out);
+        head.add("host", "a");
+        head.add("content-length", std::uint64_t{18446744073709551615U});
+        head.add("x", "");
+        head.add("y", longer);
+        head.add("z", "\xc3\xa4\tb");
+        head.end();
+    }
+    EXPECT_EQ(
+        out,
+        "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 18446744073709551615\r\nx: \r\ny: " + longer +
+            "\r\nz: \xc3\xa4\tb\r\n\r\n"
+    );
+}
+
+// Wherever it stands, also behind the last whole 16 bytes; what lies behind the line does not
+// count.
+TEST(HeadWriterDeathTest, AssertsThatNothingBreaksTheFraming) {
+    for (std::size_t at = 0; at < 40; ++at) {
+        std::string value(40 + kScanSlack, 'v');
+        value[at] = '\n';
+        EXPECT_TRUE(has_control(value.data(), at + 1)) << at;
+        EXPECT_FALSE(has_control(value.data(), at)) << at;
+    }
+    std::string out;
+    HeadWriter head(out);
+    EXPECT_DEATH(head.add("a", "b\r\nc: d"), "");
+    EXPECT_DEATH(head.add("a\r\n", "b"), "");
+    EXPECT_DEATH(head.add("", "b"), "");
 }
 
 }  // namespace

@@ -111,9 +111,8 @@ Reject HeadBlock::fill(http1::Head& out) {
         const Field field{.name = text, .value = value(entry), .id = http1::header_of(text)};
         // nghttp2 has refused these already; another decoder might not.
         if (!http1::all_in(field.name, http1::kToken)) return Reject::bad_field_name;
-        for (const char c : field.value) {
-            if (http1::is_in(c, http1::kControl)) return Reject::control_byte;
-        }
+        const char* const end = field.value.data() + field.value.size();
+        if (http1::find_control(field.value.data(), end) != end) return Reject::control_byte;
         if (field.value != http1::trim_blanks(field.value)) return Reject::control_byte;
         if (field.id == Header::content_length) {
             const bool is_list = field.value.find(',') != std::string_view::npos;
@@ -243,8 +242,10 @@ void FieldList::add(std::string_view name, std::string_view value, bool indexed)
          .value_bytes = static_cast<std::uint32_t>(value.size()),
          .indexed = indexed}
     );
-    for (const char c : name) text_ += core::to_lower(c);
+    const std::size_t at = text_.size();
+    text_ += name;
     text_ += value;
+    for (std::size_t i = at; i < at + name.size(); ++i) text_[i] = core::to_lower(text_[i]);
 }
 
 void FieldList::add(std::string_view name, std::uint64_t value) {
