@@ -23,6 +23,8 @@ constexpr BackoffConfig kColdSpread{
 };
 // A registry that is back is asked about one service more after so long, on average.
 constexpr Duration kReturnPace = std::chrono::milliseconds(2);
+// What is patched is read in full so often, whatever is said of it.
+constexpr Duration kWholeEvery = std::chrono::hours(1);
 constexpr std::uint32_t kBurst = 2;  // questions at once; Consul's advice for blocking queries
 
 }  // namespace
@@ -264,7 +266,8 @@ io::Task<void> FollowedService::run() {
         const Instant deadline =
             loop.now() + longest + longest / 16 + context_.config.query_timeout;
         registry::KnownAnswer known{.index = after_, .memory = std::move(memory_)};
-        if (after_ == 0) known.memory = nullptr;
+        if (after_ == 0 || loop.now() >= whole_from_) known.memory = nullptr;
+        asked_of_ = latest_ == nullptr ? 0 : latest_->generation;
         auto news = co_await context_.backend.follow(name_, std::move(known), longest, deadline);
         is_asking_ = false;
         Instant resume = loop.now();
@@ -288,6 +291,7 @@ io::Task<void> FollowedService::run() {
         if (is_wanted) co_await pause_until(resume);
         is_wanted = is_wanted && (is_followed() || hold_.confirm_at().has_value());
     }
+    memory_ = nullptr;  // the next question will be a new one
     is_running_ = false;
 }
 
@@ -313,6 +317,11 @@ io::Task<void> FollowedService::pause_until(Instant resume) {
 void FollowedService::on_news(registry::News news) {
     memory_ = std::move(news.memory);
     if (auto* patch = std::get_if<registry::Patch>(&news.what)) {
+        if (latest_ == nullptr || latest_->generation != asked_of_) {
+            memory_ = nullptr;  // it is of a set that we do not have any more
+            after_ = 0;
+            return;
+        }
         on_patch(std::move(*patch));
     } else {
         on_answer(std::get<registry::Answer>(std::move(news.what)));
@@ -357,6 +366,7 @@ void FollowedService::on_answer(registry::Answer answer) {
     const Instant at = now();
     const std::uint64_t index = std::max<std::uint64_t>(answer.index, 1);
     heard(index);
+    whole_from_ = at + jittered(kWholeEvery);
     // A registry that may never have heard of the service: "none" says little.
     const bool says_little =
         answer.endpoints.empty() && !context_.backend.capabilities().empty_is_authoritative;
@@ -421,7 +431,6 @@ void FollowedService::on_patch(registry::Patch patch) {
     const std::shared_ptr<EndpointSet> set = sets_.next(*latest_, change);
     set->service = name_;
     set->index = index;
-    if (!is_news) set->generation = latest_->generation;
     set->learned_at = now();
     set->stale = patch.is_stale;
     latest_ = set;

@@ -181,6 +181,8 @@ class FollowedService {
     PatchedSets sets_;
     // Of latest_, for as long as that is what the registry said, no more and no less.
     std::unique_ptr<registry::AnswerMemory> memory_;
+    std::uint64_t asked_of_ = 0;             // the generation that memory_ was of when it was shown
+    Instant whole_from_ = Instant::min();    // no patches from then on, until all has been read
     Instant confirmed_at_ = Instant::min();  // latest_, if by the registry
     Instant fresh_until_ = Instant::min();
     Instant last_used_;

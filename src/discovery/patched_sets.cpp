@@ -169,8 +169,11 @@ std::shared_ptr<EndpointSet> PatchedSets::next(
         set->endpoints = latest.endpoints;
         ++copies_;
     }
+    set->generation = latest.generation;
+    const bool is_same = change.added.empty() && change.removed.empty() && change.changed.empty();
+    if (is_same) return set;
     apply_change(set->endpoints, change);
-    set->generation = latest.generation + 1;
+    ++set->generation;
     Step step{.generation = set->generation, .ids = {}};
     for (const auto* list : {&change.added, &change.removed, &change.changed}) {
         for (const ServiceEndpoint& one : *list) step.ids.push_back(one.id);

@@ -40,8 +40,8 @@ class PatchedSets {
 
     // An empty one, which comes back when nobody holds it any more.
     std::shared_ptr<EndpointSet> fresh();
-    // The endpoints of `latest` with the change made, as generation latest.generation + 1. The
-    // rest is the caller's to fill in.
+    // The endpoints of `latest` with the change made, as the next generation, or as the same one if
+    // it changes nothing. The rest is the caller's to fill in.
     std::shared_ptr<EndpointSet> next(const EndpointSet& latest, const EndpointChange& change);
     // Nobody asks any more: what is in reserve is freed.
     void rest();
