@@ -54,8 +54,8 @@ class Server:
         return measure.cpu_seconds(self.process.pid)
 
 
-def load(args, server, *words, deadline=600, program='registry_load'):
-    done = subprocess.run([args.build / 'bench' / program, str(server.port), *map(str, words)],
+def load(args, server, *words, deadline=600, program='registry_load', port=None):
+    done = subprocess.run([args.build / 'bench' / program, str(port or server.port), *map(str, words)],
                           capture_output=True, text=True, timeout=deadline, check=False)
     if done.returncode:
         raise RuntimeError(f'{server.name}: {" ".join(map(str, words))}: {done.stderr.strip()} {done.stdout.strip()[-300:]}')
@@ -150,12 +150,18 @@ def picker(args, folder, data, lines):
 def change(args, folder, data, lines):
     """What a change in a large service costs a mesh that calls and watches it, from the answer on the wire to the picker."""
     lines.append('CPU of a mesh for one change in a service, ms: reading, decoding, difference, policies, picker, freeing the old set')
-    lines.append(f'{"endpoints":34}{"bytes":>10}{"p50":>10}{"p99":>10}{"idle p50":>10}')
+    lines.append(f'{"endpoints, and how it is told":34}{"bytes":>10}{"p50":>10}{"p99":>10}{"idle p50":>10}')
     for count in (100, 1000, 10_000):
         server = ours(args, folder, f'change{count}')
-        one = load(args, server, 'change', count, args.change_rounds, program='mesh_load')[0]
-        data.setdefault('change', []).append(one)
-        lines.append(f'{count:<34}{one["bytes"]:10.0f}{one["p50"]:10.2f}{one["p99"]:10.2f}{one["idle"]["p50"]:10.2f}')
+        plain = free_port()
+        forwarder = Process(sys.executable, str(HERE / 'without_delta.py'), str(plain), str(server.port), log=folder / 'without_delta.log')
+        wait_http(f'http://127.0.0.1:{plain}/v1/status/leader', lambda answer: answer.status == 200, deadline=60, process=forwarder)
+        for how, port in (('what has changed', server.port), ('in full', plain)):
+            one = load(args, server, 'change', count, args.change_rounds, program='mesh_load', port=port)[0]
+            data.setdefault('change', []).append({**one, 'told': how})
+            lines.append(f'{f"{count}, {how}":34}{one["bytes"]:10.0f}{one["p50"]:10.2f}{one["p99"]:10.2f}{one["idle"]["p50"]:10.2f}')
+            say(lines[-1])
+        forwarder.stop()
         server.process.stop()
     lines.append('')
 

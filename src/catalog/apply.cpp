@@ -40,15 +40,24 @@ void Apply::touch(WatchTopic topic, std::string_view name) {
     outcome_.touched.push_back({topic, std::string(name)});
 }
 
-void Apply::touch_instance(CatalogNode& node, const std::string& service_name) {
-    auto& named = catalog_.by_name_[service_name];
+void Apply::touch_instance(CatalogNode& node, const ServiceRow& service) {
+    note_change(node, service);
+    auto& named = catalog_.by_name_.find(service.name)->second;
     named.index = named.health_index = next_;
     node.index = next_;
     catalog_.services_index_ = next_;
     touch(WatchTopic::services);
-    touch(WatchTopic::service, service_name);
-    touch(WatchTopic::health_service, service_name);
+    touch(WatchTopic::service, service.name);
+    touch(WatchTopic::health_service, service.name);
     touch(WatchTopic::node, node.row.name);
+}
+
+void Apply::note_change(const CatalogNode& node, const ServiceRow& service) {
+    const auto [at, is_new] = catalog_.by_name_.try_emplace(service.name);
+    Catalog::NamedService& named = at->second;
+    // One that was not there: what came before is not known any more.
+    if (is_new || named.health_index == 0) named.changes = ChangeLog(next_);
+    named.changes.note(next_, node.row.name, service.id, named.instances.size());
 }
 
 void Apply::touch_check(const CatalogNode& node, const ServiceRow* service, const CheckRow& check) {
@@ -58,15 +67,16 @@ void Apply::touch_check(const CatalogNode& node, const ServiceRow* service, cons
     touch(WatchTopic::health_node, node.row.name);
     if (&node == catalog_.local_) outcome_.local_checks.push_back(check.id);
     alias_target_moved(node, service == nullptr ? std::string_view() : service->id);
-    const auto touch_health = [&](const std::string& name) {
-        catalog_.by_name_.find(name)->second.health_index = next_;
-        touch(WatchTopic::health_service, name);
+    const auto touch_health = [&](const ServiceRow& row) {
+        note_change(node, row);
+        catalog_.by_name_.find(row.name)->second.health_index = next_;
+        touch(WatchTopic::health_service, row.name);
     };
     if (service != nullptr) {
-        touch_health(service->name);
+        touch_health(*service);
         touch(WatchTopic::health_checks, service->name);
     } else {
-        for (const auto& [id, instance] : node.services) touch_health(instance.row.name);
+        for (const auto& [id, instance] : node.services) touch_health(instance.row);
     }
 }
 
@@ -84,7 +94,7 @@ CatalogNode& Apply::put_node(NodeRow row) {
     catalog_.nodes_index_ = next_;
     touch(WatchTopic::nodes);
     touch(WatchTopic::node, node.row.name);
-    for (const auto& [id, instance] : node.services) touch_instance(node, instance.row.name);
+    for (const auto& [id, instance] : node.services) touch_instance(node, instance.row);
     return node;
 }
 
@@ -106,7 +116,7 @@ Instance& Apply::put_service(CatalogNode& node, ServiceRow row) {
     catalog_.by_name_[instance.row.name].instances.insert_or_assign(
         {node.row.name, instance.row.id}, Catalog::Placed{&node, &instance}
     );
-    touch_instance(node, instance.row.name);
+    touch_instance(node, instance.row);
     if (renamed) touch(WatchTopic::health_checks, instance.row.name);
     return instance;
 }
@@ -120,7 +130,7 @@ void Apply::rename_or_retag(CatalogNode& node, Instance& instance) {
 }
 
 void Apply::unplace(CatalogNode& node, const ServiceRow& row) {
-    touch_instance(node, row.name);
+    touch_instance(node, row);
     const auto named = catalog_.by_name_.find(row.name);
     named->second.instances.erase({node.row.name, row.id});
     if (named->second.instances.empty()) {

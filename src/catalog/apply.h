@@ -94,7 +94,9 @@ struct Apply {
 
   private:
     void touch(WatchTopic topic, std::string_view name = {});
-    void touch_instance(CatalogNode& node, const std::string& service_name);
+    void touch_instance(CatalogNode& node, const ServiceRow& service);
+    // For who asks what has changed: this instance of that service.
+    void note_change(const CatalogNode& node, const ServiceRow& service);
     void touch_check(const CatalogNode& node, const ServiceRow* service, const CheckRow& check);
     // A service, or the whole node, that aliases may follow.
     void alias_target_moved(const CatalogNode& node, std::string_view service_id);

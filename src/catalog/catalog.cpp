@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "catalog/apply.h"
 #include "catalog/fields.h"
@@ -154,12 +155,42 @@ std::vector<InstanceRef> Catalog::select(std::string_view name, const ServiceFil
     chosen.reserve(found->instances.size());
     for (const auto& [where, placed] : found->instances) {
         const InstanceRef ref{placed.node, placed.instance};
-        if (!has_tags(placed.instance->row.tags, filter.tags)) continue;
-        if (!contains_all(placed.node->row.meta, filter.node_meta)) continue;
-        if (filter.passing_only && ref.health() != Health::passing) continue;
-        chosen.push_back(ref);
+        if (matches(ref, filter)) chosen.push_back(ref);
     }
     return chosen;
+}
+
+bool Catalog::matches(const InstanceRef& ref, const ServiceFilter& filter) {
+    return has_tags(ref.instance->row.tags, filter.tags) &&
+           contains_all(ref.node->row.meta, filter.node_meta) &&
+           (!filter.passing_only || ref.health() == Health::passing);
+}
+
+std::size_t Catalog::instances_of(std::string_view name) const {
+    const NamedService* found = named(name);
+    return found == nullptr ? 0 : found->instances.size();
+}
+
+std::optional<ServiceChanges> Catalog::health_changes(std::string_view name, std::uint64_t since)
+    const {
+    const NamedService* found = named(name);
+    if (found == nullptr || since > found->health_index || !found->changes.reaches(since)) {
+        return std::nullopt;
+    }
+    std::set<std::pair<std::string_view, std::string_view>> touched;
+    found->changes.for_each_since(since, [&](const ChangeLog::Entry& entry) {
+        touched.emplace(entry.node, entry.id);
+    });
+    ServiceChanges out;
+    for (const auto& [node, id] : touched) {
+        const auto at = found->instances.find(std::pair(std::string(node), std::string(id)));
+        if (at == found->instances.end()) {
+            out.gone.emplace_back(node, id);
+        } else {
+            out.changed.push_back({at->second.node, at->second.instance});
+        }
+    }
+    return out;
 }
 
 Indexed<std::vector<InstanceRef>> Catalog::service(

@@ -26,6 +26,7 @@
 #include <datapunk/mesh/result.h>
 
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,6 +35,7 @@
 
 #include "catalog/acl.h"
 #include "catalog/aliases.h"
+#include "catalog/change_log.h"
 #include "catalog/command.h"
 #include "catalog/kv.h"
 #include "catalog/queries.h"
@@ -81,6 +83,12 @@ struct Indexed {
 
 // Every pair of `want` is in `have`.
 bool contains_all(const Metadata& have, const Metadata& want);
+
+// What became of a service's instances: the difference to an earlier index.
+struct ServiceChanges {
+    std::vector<InstanceRef> changed;  // or new: as they are now; by node and id
+    std::vector<std::pair<std::string_view, std::string_view>> gone;  // node and id
+};
 
 struct ServiceFilter {
     std::vector<std::string> tags;  // all of them
@@ -132,6 +140,13 @@ class Catalog {
     Indexed<std::vector<InstanceRef>> health_service(
         std::string_view name, const ServiceFilter& filter = {}
     ) const;
+    // From the health_service() of index `since` to now, each instance once; nothing if the history
+    // does not reach back so far (ChangeLog), or if there is no such service. Views live as long
+    // as rows.
+    std::optional<ServiceChanges> health_changes(std::string_view name, std::uint64_t since) const;
+    std::size_t instances_of(std::string_view name) const;
+    // Whether this instance passes the filter that select lists by.
+    static bool matches(const InstanceRef& ref, const ServiceFilter& filter);
     Indexed<std::vector<CheckRef>> health_checks(std::string_view service) const;
     Indexed<std::vector<CheckRef>> health_state(std::string_view state) const;  // or "any"
     Indexed<std::vector<CheckRef>> health_node(std::string_view node) const;
@@ -186,6 +201,7 @@ class Catalog {
         std::map<std::pair<std::string, std::string>, Placed> instances;  // by node and id
         std::uint64_t index = 0;         // instances and their nodes
         std::uint64_t health_index = 0;  // and their checks
+        ChangeLog changes;               // of health_index
     };
 
     // Everything counts as changed at this index, which is above all in it.

@@ -127,6 +127,7 @@ Result<Catalog> Catalog::decode_state(std::string_view bytes) {
         const auto found = c.by_name_.find(name);
         if (found == c.by_name_.end()) return unreadable("an index of no service");
         all(in, found->second.index, found->second.health_index);
+        found->second.changes = ChangeLog(found->second.health_index);
     }
     KvStore::State kv;
     all(in, kv.rows, kv.tombstones, kv.floor, kv.index);
@@ -180,7 +181,10 @@ void Catalog::raise_to(std::uint64_t index) {
             for (auto& [check_id, check] : instance.checks) check.index.modified = index;
         }
     }
-    for (auto& [name, service] : by_name_) service.index = service.health_index = index;
+    for (auto& [name, service] : by_name_) {
+        service.index = service.health_index = index;
+        service.changes = ChangeLog(index);
+    }
     kv_.raise_to(index);
     sessions_.raise_to(index);
     acl_.raise_to(index);

@@ -161,10 +161,13 @@ class World {
 TEST(DiscoveryChurn, InTheEndWatchersKnowWhatTheRegistryKnows) {
     const std::uint64_t first = sim::seed_for_test(1);
     int changes = 0;
+    int patches = 0;
     for (std::uint64_t seed = first; seed < first + kRuns; ++seed) {
         SCOPED_TRACE(sim::seed_hint(seed));
         World world(seed);
+        world.registry.tells_patches = seed % 2 == 0;
         world.live(400);
+        patches += world.registry.patches;
         EXPECT_EQ(world.registry.most_at_once, 1U);
         for (std::uint64_t i = 0; i < kServices; ++i) {
             changes += world.ledgers[i].changes;
@@ -174,6 +177,7 @@ TEST(DiscoveryChurn, InTheEndWatchersKnowWhatTheRegistryKnows) {
         if (HasFailure()) return;
     }
     EXPECT_GT(changes, kRuns * 30);  // it was not a quiet life
+    EXPECT_GT(patches, kRuns * 30);
 }
 
 TEST(DiscoveryChurn, TheSameSeedAsksTheSameQuestionsAtTheSameTimes) {

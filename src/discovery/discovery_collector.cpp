@@ -51,10 +51,10 @@ void DiscoveryCollector::count(const DiscoveryStats& stats) {
     counted_ = stats;
 }
 
-void DiscoveryCollector::describe(const EndpointSet& set, Instant now) {
+void DiscoveryCollector::describe(const SetStatus& set, Instant now) {
     auto found = services_.find(set.service);
     if (found == services_.end()) {
-        const std::string& name = set.service;
+        const std::string name(set.service);
         found = services_
                     .emplace(
                         name,
@@ -78,7 +78,7 @@ void DiscoveryCollector::describe(const EndpointSet& set, Instant now) {
 void DiscoveryCollector::update(const ServiceDiscovery& discovery) {
     count(discovery.stats());
     for (auto& [name, one] : services_) one.is_known = false;
-    discovery.for_each_known([&](const EndpointSet& set) { describe(set, discovery.now()); });
+    discovery.for_each_status([&](const SetStatus& set) { describe(set, discovery.now()); });
     for (auto at = services_.begin(); at != services_.end();) {
         Described& one = at->second;
         if (one.is_known) {

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "discovery/discovery_stats.h"
+#include "discovery/followed_service.h"
 #include "metrics/metric_registry.h"
 
 namespace datapunk::mesh::discovery {
@@ -25,7 +26,7 @@ class DiscoveryCollector {
 
     // The two halves of that.
     void count(const DiscoveryStats& stats);
-    void describe(const EndpointSet& set, Instant now);
+    void describe(const SetStatus& set, Instant now);
 
   private:
     struct Described {

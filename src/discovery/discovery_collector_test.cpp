@@ -42,7 +42,7 @@ TEST(DiscoveryCollector, SaysHowOldAndHowGoodWhatIsKnownIs) {
     metrics::MetricRegistry registry;
     DiscoveryCollector collector(registry, "consul");
     const Instant now{std::chrono::hours(2)};
-    EndpointSet set{.service = "api", .learned_at = now - std::chrono::minutes(1)};
+    SetStatus set{.service = "api", .learned_at = now - std::chrono::minutes(1)};
     set.origin = Origin::cache;
     collector.describe(set, now);
     const auto value = [&](const metrics::MetricFamily& family) {

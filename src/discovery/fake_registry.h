@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -81,6 +82,26 @@ class FakeRegistry final : public registry::Backend {
         co_return std::move(answer);
     }
 
+    // With `tells_patches`, from what the asker brings back to what is now.
+    io::Task<Result<registry::News>> follow(
+        std::string service, registry::KnownAnswer known, Duration longest, Instant deadline
+    ) override {
+        const auto* before = static_cast<const Told*>(known.memory.get());
+        auto answer = co_await wait(std::move(service), known.index, longest, deadline);
+        if (!answer) co_return std::move(answer).error();
+        registry::News news;
+        auto told = std::make_unique<Told>();
+        for (const ServiceEndpoint& one : answer->endpoints) told->endpoints[one.id] = one;
+        if (before != nullptr && answer->index >= known.index) {
+            ++patches;
+            news.what = patch_of(before->endpoints, told->endpoints, answer->index);
+        } else {
+            news.what = *std::move(answer);
+        }
+        if (tells_patches) news.memory = std::move(told);
+        co_return news;
+    }
+
     io::Task<Result<>> register_service(ServiceConfig, Instant) override { co_return Ok{}; }
 
     io::Task<Result<>> deregister_service(std::string, Instant) override { co_return Ok{}; }
@@ -118,11 +139,35 @@ class FakeRegistry final : public registry::Backend {
     bool is_silent = false;
     bool is_lying = false;      // says that there is nothing
     bool never_blocks = false;  // answers every blocking query at once
+    bool tells_patches = false;
+    int patches = 0;  // told
     std::map<std::string, int> queries;
     std::size_t most_at_once = 0;  // questions about one service
     std::vector<std::string> trace;
 
   private:
+    using Endpoints = std::map<std::string, ServiceEndpoint>;
+
+    struct Told final : registry::AnswerMemory {
+        Endpoints endpoints;
+    };
+
+    // Says more than it must: also endpoints that nobody had are gone.
+    static registry::Patch patch_of(
+        const Endpoints& before, const Endpoints& now, std::uint64_t index
+    ) {
+        registry::Patch patch{.changed = {}, .removed = {"never was"}, .index = index};
+        for (const auto& [id, one] : now) {
+            const auto old = before.find(id);
+            if (old == before.end() || !(old->second == one)) patch.changed.push_back(one);
+        }
+        for (const auto& [id, one] : before) {
+            if (!now.contains(id)) patch.removed.push_back(id);
+        }
+        std::sort(patch.removed.begin(), patch.removed.end());
+        return patch;
+    }
+
     Error away() const {
         return {
             .code = is_silent ? Code::timeout : Code::unavailable,

@@ -81,6 +81,7 @@ void FollowedService::adopt(const EndpointSet& set, Duration age, Origin origin,
     adopted->origin = origin;
     adopted->stale = is_stale;
     latest_ = std::move(adopted);
+    memory_ = nullptr;
     cached_view_ = nullptr;
     is_expired_ = false;
     fresh_until_ = is_stale ? Instant::min() : now() - age + jittered(context_.config.cache_ttl);
@@ -118,6 +119,7 @@ void FollowedService::expire() {
     none->origin = latest_->origin;
     none->stale = true;
     latest_ = std::move(none);
+    memory_ = nullptr;
     cached_view_ = nullptr;
     is_expired_ = true;
     for (const auto& subscriber : subscribers_) context_.loop.make_ready(*subscriber);
@@ -134,7 +136,7 @@ void FollowedService::share() {
     shared_generation_ = latest_->generation;
     shared_epoch_ = context_.shared->epoch();
     shared_at_ = now();
-    context_.shared->offer(latest_);
+    context_.shared->offer(confirmed());
 }
 
 // One who is followed hears of it from the registry as well, and not all of us should ask at once.
@@ -158,7 +160,7 @@ void FollowedService::learn_from_shared() {
 io::Task<void> FollowedService::relearn() {
     auto found = co_await context_.shared->fetch(name_);
     if (!found || !error_) co_return;
-    const bool is_younger = has_set() ? now() - found->age > latest_->learned_at
+    const bool is_younger = has_set() ? now() - found->age > learned_at()
                                       : found->age < context_.config.snapshot_max_age;
     if (!is_younger) co_return;
     ++context_.stats.shared_hits;

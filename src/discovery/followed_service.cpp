@@ -23,6 +23,8 @@ constexpr BackoffConfig kColdSpread{
 };
 // A registry that is back is asked about one service more after so long, on average.
 constexpr Duration kReturnPace = std::chrono::milliseconds(2);
+// What is patched is read in full so often, whatever is said of it.
+constexpr Duration kWholeEvery = std::chrono::hours(1);
 constexpr std::uint32_t kBurst = 2;  // questions at once; Consul's advice for blocking queries
 
 }  // namespace
@@ -88,10 +90,35 @@ EndpointSetPtr FollowedService::from_cache() {
     if (cached_view_ == nullptr || cached_view_->stale != is_stale) {
         auto view = std::make_shared<EndpointSet>(*latest_);
         if (is_learned) view->origin = Origin::cache;
+        view->learned_at = learned_at();
         view->stale = is_stale;
         cached_view_ = std::move(view);
     }
     return cached_view_;
+}
+
+Instant FollowedService::learned_at() const noexcept {
+    const bool is_learned = latest_->origin == Origin::registry;
+    return is_learned ? std::max(latest_->learned_at, confirmed_at_) : latest_->learned_at;
+}
+
+std::optional<SetStatus> FollowedService::status() const {
+    if (latest_ == nullptr) return std::nullopt;
+    return SetStatus{
+        .service = name_,
+        .learned_at = learned_at(),
+        .origin = latest_->origin == Origin::registry ? Origin::cache : latest_->origin,
+        .stale = error_.has_value() || latest_->stale
+    };
+}
+
+EndpointSetPtr FollowedService::confirmed() {
+    if (latest_->learned_at >= learned_at()) return latest_;
+    auto set = std::make_shared<EndpointSet>(*latest_);
+    set->learned_at = learned_at();
+    set->index = index_;
+    latest_ = std::move(set);
+    return latest_;
 }
 
 bool FollowedService::may_serve_cached() const noexcept {
@@ -126,7 +153,7 @@ io::Task<Result<EndpointSetPtr>> FollowedService::ask(bool use_cache, Instant de
         if (!ended) break;
     }
     const bool is_answered = rounds_ != round;
-    if (is_answered && !error_) co_return latest_;
+    if (is_answered && !error_) co_return confirmed();
     if (use_cache && has_set() && adopted_ != adopted && !error_ && !latest_->stale) {
         co_return latest_;  // as fresh as a cache's
     }
@@ -167,6 +194,7 @@ void FollowedService::stop_following() {
     if (is_watched() || is_asking_) return;  // a question that is answered at once ends by itself
     tasks_.cancel();
     is_running_ = false;
+    sets_.rest();
 }
 
 void FollowedService::refresh() {
@@ -237,11 +265,14 @@ io::Task<void> FollowedService::run() {
         is_asking_ = after_ == 0;
         const Instant deadline =
             loop.now() + longest + longest / 16 + context_.config.query_timeout;
-        auto answer = co_await context_.backend.wait(name_, after_, longest, deadline);
+        registry::KnownAnswer known{.index = after_, .memory = std::move(memory_)};
+        if (after_ == 0 || loop.now() >= whole_from_) known.memory = nullptr;
+        asked_of_ = latest_ == nullptr ? 0 : latest_->generation;
+        auto news = co_await context_.backend.follow(name_, std::move(known), longest, deadline);
         is_asking_ = false;
         Instant resume = loop.now();
-        if (answer) {
-            on_answer(*std::move(answer));
+        if (news) {
+            on_news(*std::move(news));
             const auto confirm = hold_.confirm_at();
             if (confirm && !is_followed()) {
                 resume = *confirm;
@@ -250,7 +281,7 @@ io::Task<void> FollowedService::run() {
             is_wanted = is_followed() || confirm.has_value();
         } else {
             if (!has_set()) co_await find_fallback();
-            on_failure(std::move(answer).error());
+            on_failure(std::move(news).error());
             is_wanted = is_followed();
             const std::uint32_t retry = failures_ - 1;
             if (retry == 0) pause = Duration::zero();
@@ -260,6 +291,7 @@ io::Task<void> FollowedService::run() {
         if (is_wanted) co_await pause_until(resume);
         is_wanted = is_wanted && (is_followed() || hold_.confirm_at().has_value());
     }
+    memory_ = nullptr;  // the next question will be a new one
     is_running_ = false;
 }
 
@@ -282,21 +314,32 @@ io::Task<void> FollowedService::pause_until(Instant resume) {
     co_await io::sleep_until(loop, std::max(soon, not_before_));
 }
 
-void FollowedService::on_answer(registry::Answer answer) {
+void FollowedService::on_news(registry::News news) {
+    memory_ = std::move(news.memory);
+    if (auto* patch = std::get_if<registry::Patch>(&news.what)) {
+        if (latest_ == nullptr || latest_->generation != asked_of_) {
+            memory_ = nullptr;  // it is of a set that we do not have any more
+            after_ = 0;
+            return;
+        }
+        on_patch(std::move(*patch));
+    } else {
+        on_answer(std::get<registry::Answer>(std::move(news.what)));
+    }
+    // What is held back is not what the registry says.
+    if (hold_.held() > 0) memory_ = nullptr;
+    share();
+    end_round();
+}
+
+bool FollowedService::heard(std::uint64_t index) {
     context_.note_outcome(nullptr);
     const Instant at = now();
-    const std::uint64_t index = std::max<std::uint64_t>(answer.index, 1);
     const bool is_back = failures_ > 0;
     const bool is_reset = index < index_;
     if (is_back) ++context_.stats.reconnects;
     if (is_reset) ++context_.stats.index_resets;
     if ((is_back || is_reset) && latest_ != nullptr) {
-        hold_.distrust_until(at + context_.config.reset_grace);
-    }
-    // A registry that may never have heard of the service: "none" says little.
-    const bool says_little =
-        answer.endpoints.empty() && !context_.backend.capabilities().empty_is_authoritative;
-    if (says_little && latest_ != nullptr && !latest_->endpoints.empty() && hold_.held() == 0) {
         hold_.distrust_until(at + context_.config.reset_grace);
     }
     failures_ = 0;
@@ -308,11 +351,33 @@ void FollowedService::on_answer(registry::Answer answer) {
     retry_at_ = Instant::min();
     after_ = is_reset ? 0 : index;
     index_ = index;
+    confirmed_at_ = at;
+    cached_view_ = nullptr;
+    return is_reset;
+}
+
+void FollowedService::tell_subscribers() {
+    ++context_.stats.changes;
+    if (context_.on_news) context_.on_news();
+    for (const auto& subscriber : subscribers_) context_.loop.make_ready(*subscriber);
+}
+
+void FollowedService::on_answer(registry::Answer answer) {
+    const Instant at = now();
+    const std::uint64_t index = std::max<std::uint64_t>(answer.index, 1);
+    heard(index);
+    whole_from_ = at + jittered(kWholeEvery);
+    // A registry that may never have heard of the service: "none" says little.
+    const bool says_little =
+        answer.endpoints.empty() && !context_.backend.capabilities().empty_is_authoritative;
+    if (says_little && latest_ != nullptr && !latest_->endpoints.empty() && hold_.held() == 0) {
+        hold_.distrust_until(at + context_.config.reset_grace);
+    }
 
     static const std::vector<ServiceEndpoint> kNone;
     const auto& current = latest_ == nullptr ? kNone : latest_->endpoints;
     const std::uint64_t held_before = hold_.held_total();
-    auto set = std::make_shared<EndpointSet>();
+    const std::shared_ptr<EndpointSet> set = sets_.fresh();
     std::optional<std::vector<std::uint32_t>> places;
     if (hold_.is_idle()) places = changed_places(current, answer.endpoints);
     bool is_changed = latest_ == nullptr;
@@ -330,29 +395,57 @@ void FollowedService::on_answer(registry::Answer answer) {
     set->learned_at = at;
     set->stale = answer.is_stale;
     const bool is_negative = set->endpoints.empty();
-    latest_ = std::move(set);
-    cached_view_ = nullptr;
+    latest_ = set;
     const Duration ttl = context_.config.cache_ttl;
     fresh_until_ = at + (is_negative ? std::min(ttl, context_.config.negative_ttl) : jittered(ttl));
-    if (is_changed) {
-        changed_places_ = std::move(places);
-        places_of_ = latest_->generation;
-        ++context_.stats.changes;
-        if (context_.on_news) context_.on_news();
-        for (const auto& subscriber : subscribers_) context_.loop.make_ready(*subscriber);
+    if (!is_changed) return;
+    step_.reset();
+    if (places) {
+        step_.emplace();
+        for (const std::uint32_t place : *places) {
+            step_->changed.push_back(set->endpoints[place]);
+        }
     }
-    share();
-    end_round();
+    step_of_ = set->generation;
+    tell_subscribers();
+}
+
+// To what latest_ is, which the registry's word was until now.
+void FollowedService::on_patch(registry::Patch patch) {
+    const std::uint64_t index = std::max(patch.index, index_);
+    EndpointChange change = effect_of(std::move(patch), latest_->endpoints);
+    const std::size_t known = latest_->endpoints.size();
+    const std::size_t left = known + change.added.size() - change.removed.size();
+    if (!hold_.lets_go(change.removed, known, left, now())) {
+        // As any answer that looks wrong.
+        registry::Answer whole{.endpoints = latest_->endpoints, .index = index};
+        whole.is_stale = patch.is_stale;
+        apply_change(whole.endpoints, change);
+        return on_answer(std::move(whole));
+    }
+    heard(index);
+    fresh_until_ = now() + jittered(context_.config.cache_ttl);
+    const bool is_news =
+        !change.added.empty() || !change.removed.empty() || !change.changed.empty();
+    if (!is_news && patch.is_stale == latest_->stale) return;
+    const std::shared_ptr<EndpointSet> set = sets_.next(*latest_, change);
+    set->service = name_;
+    set->index = index;
+    set->learned_at = now();
+    set->stale = patch.is_stale;
+    latest_ = set;
+    if (!is_news) return;
+    step_ = std::move(change);
+    step_of_ = set->generation;
+    tell_subscribers();
 }
 
 EndpointChange FollowedService::change_since(const EndpointSet* told) const {
     const std::uint64_t generation = latest_->generation;
     const bool is_next = told != nullptr && told->generation + 1 == generation;
-    if (!is_next || places_of_ != generation || !changed_places_) return difference(told, latest_);
-    EndpointChange change{.all = latest_};
-    for (const std::uint32_t at : *changed_places_) {
-        change.changed.push_back(latest_->endpoints[at]);
-    }
+    if (!is_next || step_of_ != generation || !step_) return difference(told, latest_);
+    EndpointChange change = *step_;
+    change.all = latest_;
     return change;
 }
 
@@ -363,6 +456,7 @@ void FollowedService::on_failure(Error error) {
     not_before_ = now() + std::min(error_->retry_after, registry::kLeftAloneMax);
     retry_at_ = std::max(now() + context_.config.negative_ttl, not_before_);
     after_ = 0;
+    memory_ = nullptr;
     hold_.start_over();
     const bool is_borrowed = has_set() && latest_->origin != Origin::registry;
     if (is_borrowed && context_.shared != nullptr) learn_from_shared();

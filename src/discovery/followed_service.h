@@ -19,11 +19,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/log.h"
 #include "core/rng.h"
 #include "discovery/discovery_stats.h"
+#include "discovery/patched_sets.h"
 #include "discovery/removal_hold.h"
 #include "discovery/set_codec.h"
 #include "io/loop.h"
@@ -59,6 +61,14 @@ struct DiscoveryContext {
 
 class Subscriber;
 
+// Of a set that is known.
+struct SetStatus {
+    std::string_view service;
+    Instant learned_at{};
+    Origin origin = Origin::registry;
+    bool stale = false;
+};
+
 class FollowedService {
   public:
     FollowedService(DiscoveryContext& context, std::string name);
@@ -88,6 +98,11 @@ class FollowedService {
 
     // The same as a cache gives it: with its origin, and stale if the registry cannot be asked.
     EndpointSetPtr from_cache();
+
+    // When latest() was last confirmed.
+    Instant learned_at() const noexcept;
+    // What from_cache() would say of itself, without its endpoints.
+    std::optional<SetStatus> status() const;
 
     bool is_watched() const noexcept { return !subscribers_.empty(); }
 
@@ -132,7 +147,14 @@ class FollowedService {
     void start();
     void start_again();
     void stop_following();
+    void on_news(registry::News news);
     void on_answer(registry::Answer answer);
+    void on_patch(registry::Patch patch);
+    // The registry has answered, with this index: whether that has gone backwards.
+    bool heard(std::uint64_t index);
+    void tell_subscribers();
+    // latest_, with the time of its last confirmation.
+    EndpointSetPtr confirmed();
     void on_failure(Error error);
     void end_round();
     void drop(Subscriber& subscriber);
@@ -152,9 +174,16 @@ class FollowedService {
 
     EndpointSetPtr latest_;
     EndpointSetPtr cached_view_;  // of latest_, made when first wanted
-    // Where the set of generation places_of_ differs from the one before; unset: not in place only.
-    std::optional<std::vector<std::uint32_t>> changed_places_;
-    std::uint64_t places_of_ = 0;
+    // How the set of generation step_of_ differs from the one before, without `all`; unset: not
+    // known.
+    std::optional<EndpointChange> step_;
+    std::uint64_t step_of_ = 0;
+    PatchedSets sets_;
+    // Of latest_, for as long as that is what the registry said, no more and no less.
+    std::unique_ptr<registry::AnswerMemory> memory_;
+    std::uint64_t asked_of_ = 0;             // the generation that memory_ was of when it was shown
+    Instant whole_from_ = Instant::min();    // no patches from then on, until all has been read
+    Instant confirmed_at_ = Instant::min();  // latest_, if by the registry
     Instant fresh_until_ = Instant::min();
     Instant last_used_;
     RemovalHold hold_;

@@ -88,4 +88,24 @@ std::vector<ServiceEndpoint> RemovalHold::settle(
     return fresh;
 }
 
+bool RemovalHold::lets_go(
+    const std::vector<ServiceEndpoint>& removed, std::size_t known, std::size_t left, Instant now
+) {
+    if (!held_.empty()) return false;
+    std::erase_if(expected_, [now](const auto& entry) { return entry.second <= now; });
+    const auto missing = static_cast<std::size_t>(std::count_if(
+        removed.begin(),
+        removed.end(),
+        [this](const ServiceEndpoint& one) { return !expected_.contains(one.id); }
+    ));
+    if (missing > 0) {
+        const bool is_distrusted = distrusted_until_ && now < *distrusted_until_;
+        const auto counted = static_cast<double>(known - (removed.size() - missing));
+        const bool is_shrunken = left == 0 || static_cast<double>(missing) > share_max_ * counted;
+        if (is_distrusted || (is_shrunken && grace_ > Duration::zero())) return false;
+    }
+    for (const ServiceEndpoint& one : removed) take_expected(one.id);
+    return true;
+}
+
 }  // namespace datapunk::mesh::discovery

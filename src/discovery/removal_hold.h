@@ -37,6 +37,15 @@ class RemovalHold {
         const std::vector<ServiceEndpoint>& current, std::vector<ServiceEndpoint> fresh, Instant now
     );
 
+    // The same for an answer that says only what has changed: whether settle() would let these go
+    // at once, of so many that we have. If so they count as seen. `left`: endpoints there are then.
+    bool lets_go(
+        const std::vector<ServiceEndpoint>& removed,
+        std::size_t known,
+        std::size_t left,
+        Instant now
+    );
+
     // Removals first seen before `until` are held until then.
     void distrust_until(Instant until) noexcept;
 

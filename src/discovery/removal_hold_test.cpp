@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "core/rng.h"
+
 namespace datapunk::mesh::discovery {
 namespace {
 
@@ -129,6 +131,40 @@ TEST_F(RemovalHoldTest, NoGraceBelievesEverything) {
     answer("ab", 2s);
     hold.distrust_until(Instant(10s));
     EXPECT_EQ(answer("", 3s), "ab");  // unless it was away
+}
+
+// A patch's removals are believed exactly when those of the whole answer were.
+TEST_F(RemovalHoldTest, LetsGoWhatAWholeAnswerWouldTakeAway) {
+    core::Rng rng(20261122);
+    int gone = 0;
+    int kept = 0;
+    for (int round = 0; round < 20'000; ++round) {
+        RemovalHold whole(0.5, rng.chance(0.9) ? 3s : 0s);
+        Instant now(1min);
+        if (rng.chance(0.1)) whole.distrust_until(now + 1s);
+        const std::string_view all = std::string_view("abcdefgh").substr(rng.below(8));
+        std::string fresh;
+        std::vector<ServiceEndpoint> removed;
+        for (const char id : all) {
+            if (rng.chance(0.6)) {
+                fresh += id;
+                continue;
+            }
+            removed.push_back(set_of(std::string_view(&id, 1)).front());
+            if (rng.chance(0.3)) whole.expect_removal(std::string(1, id), now);
+        }
+        if (rng.chance(0.1)) whole.expect_removal("z", now);
+        RemovalHold patched = whole;
+        const auto believed = whole.settle(set_of(all), set_of(fresh), now);
+        const bool is_gone = patched.lets_go(removed, all.size(), fresh.size(), now);
+        ASSERT_EQ(is_gone, believed.size() == fresh.size()) << all << " to " << fresh;
+        if (is_gone) {
+            EXPECT_EQ(patched.is_idle(), whole.is_idle());
+        }
+        ++(is_gone ? gone : kept);
+    }
+    EXPECT_GT(gone, 1000);
+    EXPECT_GT(kept, 1000);
 }
 
 }  // namespace

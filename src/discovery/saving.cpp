@@ -65,12 +65,13 @@ void ServiceDiscovery::load_snapshot(io::Files& files) {
     );
 }
 
-void ServiceDiscovery::keep_on_disk(const std::string& name, const EndpointSetPtr& set) {
+void ServiceDiscovery::keep_on_disk(const std::string& name, const FollowedService& one) {
+    const EndpointSetPtr& set = one.latest();
     if (snapshot_writer_ == nullptr || set == nullptr || set->endpoints.empty()) return;
     const bool is_new = !context_.snapshot.contains(name);
     if (is_new && context_.snapshot.size() >= context_.config.services_max) return;
     // Its age as of snapshot_read, as the others' ages; below zero if it was confirmed since.
-    context_.snapshot[name] = {.set = set, .age = context_.snapshot_read - set->learned_at};
+    context_.snapshot[name] = {.set = set, .age = context_.snapshot_read - one.learned_at()};
 }
 
 void ServiceDiscovery::save_soon() {
@@ -87,7 +88,7 @@ void ServiceDiscovery::save() {
     for (const auto& [name, one] : services_) {
         const EndpointSetPtr& set = one->latest();
         if (set == nullptr || set->endpoints.empty()) continue;
-        snapshot.sets.push_back({.set = set, .age = now - set->learned_at});
+        snapshot.sets.push_back({.set = set, .age = now - one->learned_at()});
     }
     // What nobody has asked for since the start; it may be wanted after the next one.
     for (const auto& [name, one] : context_.snapshot) {

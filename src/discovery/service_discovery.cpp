@@ -95,7 +95,7 @@ void ServiceDiscovery::sweep() {
         std::erase_if(services_, [&](const auto& entry) {
             const FollowedService& one = *entry.second;
             const bool goes = one.is_idle() && now - one.last_used() >= context_.config.idle_ttl;
-            if (goes) keep_on_disk(entry.first, one.latest());
+            if (goes) keep_on_disk(entry.first, one);
             return goes;
         });
         context_.services = services_.size();
@@ -150,6 +150,12 @@ void ServiceDiscovery::use(SharedCache& shared) {
 void ServiceDiscovery::for_each_known(const Visitor& visit) const {
     for (const auto& [name, one] : services_) {
         if (const EndpointSetPtr set = one->from_cache()) visit(*set);
+    }
+}
+
+void ServiceDiscovery::for_each_status(const StatusVisitor& visit) const {
+    for (const auto& [name, one] : services_) {
+        if (const auto status = one->status()) visit(*status);
     }
 }
 

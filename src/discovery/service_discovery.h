@@ -87,6 +87,9 @@ class ServiceDiscovery {
     // Every service that something is known about, as a cache gives it.
     using Visitor = std::function<void(const EndpointSet&)>;
     void for_each_known(const Visitor& visit) const;
+    // The same without the endpoints, which costs nothing.
+    using StatusVisitor = std::function<void(const SetStatus&)>;
+    void for_each_status(const StatusVisitor& visit) const;
 
   private:
     struct NameHash {
@@ -119,7 +122,7 @@ class ServiceDiscovery {
 
     void load_snapshot(io::Files& files);
     // What is forgotten here.
-    void keep_on_disk(const std::string& name, const EndpointSetPtr& set);
+    void keep_on_disk(const std::string& name, const FollowedService& one);
     void save_soon();
     void save();
     void on_saved(const Result<>& written);

@@ -102,6 +102,18 @@ io::Task<Result<registry::Answer>> ObservedBackend::wait(
     co_return result;
 }
 
+io::Task<Result<registry::News>> ObservedBackend::follow(
+    std::string service, registry::KnownAnswer known, Duration longest, Instant deadline
+) {
+    const bool is_poll = known.index > 0 && longest > Duration::zero();
+    const Instant begun = loop_.now();
+    auto result =
+        co_await backend_->follow(std::move(service), std::move(known), longest, deadline);
+    if (!is_poll) co_return noted("discover", begun, std::move(result));
+    note("wait", result ? nullptr : &result.error(), std::nullopt);
+    co_return std::move(result);
+}
+
 io::Task<Result<std::vector<registry::ServiceSummary>>> ObservedBackend::services(Instant deadline
 ) {
     const Instant begun = loop_.now();

@@ -40,6 +40,9 @@ class ObservedBackend final : public registry::Backend {
     io::Task<Result<registry::Answer>> wait(
         std::string service, std::uint64_t after, Duration longest, Instant deadline
     ) override;
+    io::Task<Result<registry::News>> follow(
+        std::string service, registry::KnownAnswer known, Duration longest, Instant deadline
+    ) override;
     io::Task<Result<std::vector<registry::ServiceSummary>>> services(Instant deadline) override;
 
   private:

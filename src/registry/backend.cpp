@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 namespace datapunk::mesh::registry {
 
 Error refuse_write(std::string_view kind) {
@@ -20,6 +22,16 @@ io::Task<Result<std::optional<Metadata>>> Backend::metadata_of(std::string id, I
     std::optional<Metadata> found;
     if (*has) found.emplace();
     co_return found;
+}
+
+io::Task<Result<News>> Backend::follow(
+    std::string service, KnownAnswer known, Duration longest, Instant deadline
+) {
+    auto answer = co_await wait(std::move(service), known.index, longest, deadline);
+    if (!answer) co_return std::move(answer).error();
+    News news;
+    news.what = *std::move(answer);
+    co_return news;
 }
 
 io::Task<Result<>> ReadOnlyBackend::register_service(ServiceConfig, Instant) {

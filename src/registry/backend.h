@@ -8,15 +8,20 @@
 // Waiting: `wait` answers when the service's index has gone past `after`, or when `longest` is
 // over, then with what it had. `after` = 0 answers at once. An index may go backwards (a registry
 // that lost its data): the caller starts again from 0. Errors carry no index.
+//
+// Following: `follow` is `wait` for who keeps the answer and brings back what came with it. Of a
+// large service it may then say only what has changed; most backends leave it at whole answers.
 
 #include <datapunk/mesh/endpoint.h>
 #include <datapunk/mesh/registration.h>
 #include <datapunk/mesh/result.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "io/task.h"
@@ -27,6 +32,31 @@ struct Answer {
     std::vector<ServiceEndpoint> endpoints;  // sorted by id; critical ones included
     std::uint64_t index = 0;                 // at least 1
     bool is_stale = false;  // the registry itself says that it may be old: it has lost its leader
+};
+
+// What has changed since an answer that the asker still has.
+struct Patch {
+    std::vector<ServiceEndpoint> changed;  // new, or instead of the one with its id; sorted by id
+    std::vector<std::string> removed;      // ids that are gone; perhaps long ago, or never there
+    std::uint64_t index = 0;               // no less than the asker's
+    bool is_stale = false;
+};
+
+// What a backend must see again to say what has changed since: its own business.
+class AnswerMemory {
+  public:
+    virtual ~AnswerMemory() = default;
+};
+
+// An answer that the asker has: unchanged, but for the patches that followed.
+struct KnownAnswer {
+    std::uint64_t index = 0;                         // 0: none
+    std::unique_ptr<AnswerMemory> memory = nullptr;  // null: it wants a whole answer
+};
+
+struct News {
+    std::variant<Answer, Patch> what;
+    std::unique_ptr<AnswerMemory> memory = nullptr;  // for the next question; null: none
 };
 
 struct ServiceSummary {
@@ -83,6 +113,9 @@ class Backend {
     virtual io::Task<Result<Answer>> wait(
         std::string service, std::uint64_t after, Duration longest, Instant deadline
     ) = 0;
+    virtual io::Task<Result<News>> follow(
+        std::string service, KnownAnswer known, Duration longest, Instant deadline
+    );
     virtual io::Task<Result<std::vector<ServiceSummary>>> services(Instant deadline) = 0;
 };
 

@@ -168,6 +168,20 @@ io::Task<Result<Answer>> BreakerBackend::wait(
     co_return admission.settled(std::move(result));
 }
 
+io::Task<Result<News>> BreakerBackend::follow(
+    std::string service, KnownAnswer known, Duration longest, Instant deadline
+) {
+    Admission admission(*this);
+    if (!admission) co_return refusal();
+    if (breaker_.state(loop_.now()) == resilience::BreakerState::half_open) {
+        known = KnownAnswer();
+        longest = Duration::zero();
+    }
+    auto result =
+        co_await backend_->follow(std::move(service), std::move(known), longest, deadline);
+    co_return admission.settled(std::move(result));
+}
+
 io::Task<Result<std::vector<ServiceSummary>>> BreakerBackend::services(Instant deadline) {
     Admission admission(*this);
     if (!admission) co_return refusal();

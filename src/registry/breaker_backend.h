@@ -60,6 +60,9 @@ class BreakerBackend final : public Backend {
     io::Task<Result<Answer>> wait(
         std::string service, std::uint64_t after, Duration longest, Instant deadline
     ) override;
+    io::Task<Result<News>> follow(
+        std::string service, KnownAnswer known, Duration longest, Instant deadline
+    ) override;
     io::Task<Result<std::vector<ServiceSummary>>> services(Instant deadline) override;
 
   private:

@@ -33,12 +33,15 @@ struct RegistryServerConfig {
     AclConfig acl;
 };
 
+class InstanceDigests;
+
 // Cheap to copy; what it points at outlives every call.
 struct Context {
     registry::embedded::EmbeddedRegistry* registry = nullptr;
     const RegistryServerConfig* config = nullptr;
     AnswerCache* answers = nullptr;
     AclGate* acl = nullptr;
+    InstanceDigests* digests = nullptr;
 
     const catalog::Catalog& catalog() const { return registry->catalog(); }
 

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "server/delta.h"
 #include "server/endpoints.h"
 #include "server/filter/filter_rows.h"
 #include "server/near.h"
@@ -55,6 +56,9 @@ http::Response render_service(
         return refused;
     }
     filter.passing_only = *passing;
+    const std::string name = answer_name(call, filter);
+    const HealthView view{name, filter, index};
+    if (auto delta = delta_answer(context, call, options, view)) return *std::move(delta);
     VisibleTo visible(call);
     const auto encode = [&] {
         std::string out;
@@ -64,8 +68,8 @@ http::Response render_service(
         const auto near = call.query.value("near").value_or("");
         nearest_first(context.catalog(), near, answer.data, node_of_ref);
         for (const catalog::InstanceRef& ref : answer.data) {
-            const InstanceView view{ref, context.config->datacenter};
-            if (!options.accepts(&view) || !visible.instance(ref)) continue;
+            const InstanceView row{ref, context.config->datacenter};
+            if (!options.accepts(&row) || !visible.instance(ref)) continue;
             write_health(json, ref, context.config->datacenter);
         }
         json.end_array();
@@ -75,12 +79,13 @@ http::Response render_service(
     // What depends on who asks is not shared.
     http::Response response;
     if (call.access.may_everything()) {
-        response = shared_answer(context, answer_name(call, filter), index, options, encode);
+        response = shared_answer(context, name, index, options, encode);
     } else {
         response = http::json_response(200, encode());
         add_index(response, index, options);
         visible.tell(response);
     }
+    offer_delta(context, call, view, response);
     return response;
 }
 

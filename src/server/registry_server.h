@@ -17,6 +17,7 @@
 
 #include "http/server.h"
 #include "server/call.h"
+#include "server/delta.h"
 
 namespace datapunk::mesh::server {
 
@@ -48,6 +49,7 @@ class RegistryServer final : public http::Handler {
     RegistryServerConfig config_;
     AnswerCache answers_;
     AclGate acl_;
+    InstanceDigests digests_;
     Context context_;
 };
 

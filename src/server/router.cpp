@@ -227,7 +227,8 @@ RegistryServer::RegistryServer(
     : config_(std::move(config)),
       answers_(config_.answer_cache_bytes_max),
       acl_(registry.catalog(), config_.acl, config_.datacenter),
-      context_{&registry, &config_, &answers_, &acl_} {}
+      digests_(registry.loop().rng()()),
+      context_{&registry, &config_, &answers_, &acl_, &digests_} {}
 
 io::Task<http::Response> RegistryServer::handle(http::Request request) {
     Routed routed = route_request(std::move(request), acl_, context_.since_1970());

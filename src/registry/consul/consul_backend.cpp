@@ -8,7 +8,9 @@
 #include "core/health_check.h"
 #include "core/strings.h"
 #include "io/files.h"
+#include "registry/consul/health_memory.h"
 #include "registry/consul/messages.h"
+#include "registry/delta_protocol.h"
 #include "registry/left_alone.h"
 #include "wire/url.h"
 
@@ -87,7 +89,8 @@ ConsulBackend::ConsulBackend(
            .tls_server_name = config_.server_name}
       ),
       token_(config_.token),
-      token_read_at_(network.loop().now()) {}
+      token_read_at_(network.loop().now()),
+      seed_(network.loop().rng()()) {}
 
 Capabilities ConsulBackend::capabilities() const noexcept {
     Capabilities out;
@@ -144,26 +147,28 @@ Error ConsulBackend::explained(std::string_view asked, Error error) const {
 io::Task<Result<http::Response>> ConsulBackend::ask(
     std::string method, std::string target, std::string body, Instant deadline
 ) {
+    http::Request request{.method = std::move(method), .target = std::move(target)};
+    if (!body.empty()) request.headers.push_back({"Content-Type", "application/json"});
+    request.body = std::move(body);
+    return ask_twice(std::move(request), deadline);
+}
+
+io::Task<Result<http::Response>> ConsulBackend::ask_twice(http::Request request, Instant deadline) {
     refresh_token(false);
-    auto response = co_await ask_once(method, target, body, deadline);
+    auto response = co_await ask_once(request, deadline);
     if (response) note_retry_after(*response);
     // A token that has just been replaced is tried before anybody hears of it.
     if (!response || response->status != 403 || !refresh_token(true)) co_return std::move(response);
-    co_return co_await ask_once(std::move(method), std::move(target), std::move(body), deadline);
+    co_return co_await ask_once(std::move(request), deadline);
 }
 
-io::Task<Result<http::Response>> ConsulBackend::ask_once(
-    std::string method, std::string target, std::string body, Instant deadline
-) {
-    const std::string asked = fmt::format("{} {}", method, target.substr(0, 200));
-    http::Request request{.method = std::move(method), .target = std::move(target)};
+io::Task<Result<http::Response>> ConsulBackend::ask_once(http::Request request, Instant deadline) {
+    const std::string asked = fmt::format("{} {}", request.method, request.target.substr(0, 200));
     if (!token_.empty()) request.headers.push_back({"X-Consul-Token", token_});
     if (!config_.user.empty()) {
         const std::string pair = config_.user + ":" + config_.password;
         request.headers.push_back({"Authorization", "Basic " + core::base64_encode(pair)});
     }
-    if (!body.empty()) request.headers.push_back({"Content-Type", "application/json"});
-    request.body = std::move(body);
     auto response =
         co_await client_.fetch(config_.host, config_.port, std::move(request), deadline);
     if (!response) {
@@ -175,7 +180,9 @@ io::Task<Result<http::Response>> ConsulBackend::ask_once(
     co_return std::move(response);
 }
 
-io::Task<Result<http::Response>> ConsulBackend::question(std::string target, Instant deadline) {
+io::Task<Result<http::Response>> ConsulBackend::question(
+    std::string target, std::string delta, Instant deadline
+) {
     const std::string asked = "GET " + target.substr(0, 200);
     const Instant now = network_.loop().now();
     if (now < quiet_until_) {
@@ -191,9 +198,11 @@ io::Task<Result<http::Response>> ConsulBackend::question(std::string target, Ins
              .retry_after = quiet_until_ - now}
         );
     }
-    const std::string method = "GET";
-    const std::string no_body;
-    auto response = co_await ask(method, std::move(target), no_body, deadline);
+    http::Request request{.method = "GET", .target = std::move(target)};
+    if (!delta.empty()) {
+        request.headers.push_back({std::string(kDeltaHeader), std::move(delta)});
+    }
+    auto response = co_await ask_twice(std::move(request), deadline);
     if (!response) co_return std::move(response);
     // The index of an error answer is 1 and means nothing.
     if (response->status != 200) co_return refused(asked, *response);
@@ -335,22 +344,31 @@ io::Task<Result<>> ConsulBackend::heartbeat(
     co_return std::move(done);
 }
 
+ConsulBackend::HealthQuestion ConsulBackend::health_question(
+    std::string_view service, std::uint64_t after, Duration longest, Instant deadline
+) const {
+    HealthQuestion out;
+    out.target = "/v1/health/service/" + wire::percent_encode(service) + query();
+    out.deadline = deadline;
+    if (!config_.near.empty()) out.target += "&near=" + wire::percent_encode(config_.near);
+    if (!config_.filter.empty()) out.target += "&filter=" + wire::percent_encode(config_.filter);
+    if (after == 0 || longest <= Duration::zero()) return out;
+    longest = std::clamp(longest, kWaitMin, config_.wait_max);
+    const auto wait_ms = std::chrono::ceil<std::chrono::milliseconds>(longest).count();
+    out.target += fmt::format("&index={}&wait={}ms", after, wait_ms);
+    // Consul adds up to a sixteenth, so that many waits do not end together.
+    const Instant latest = network_.loop().now() + longest + longest / 16 + config_.wait_slack;
+    out.deadline = std::min(deadline, latest);
+    return out;
+}
+
 io::Task<Result<Answer>> ConsulBackend::wait(
     std::string service, std::uint64_t after, Duration longest, Instant deadline
 ) {
-    std::string target = "/v1/health/service/" + wire::percent_encode(service) + query();
-    if (!config_.near.empty()) target += "&near=" + wire::percent_encode(config_.near);
-    if (!config_.filter.empty()) target += "&filter=" + wire::percent_encode(config_.filter);
-    const Instant now = network_.loop().now();
-    if (after > 0 && longest > Duration::zero()) {
-        longest = std::clamp(longest, kWaitMin, config_.wait_max);
-        const auto wait_ms = std::chrono::ceil<std::chrono::milliseconds>(longest).count();
-        target += fmt::format("&index={}&wait={}ms", after, wait_ms);
-        // Consul adds up to a sixteenth, so that many waits do not end together.
-        deadline = std::min(deadline, now + longest + longest / 16 + config_.wait_slack);
-    }
-    const std::string asked = "GET " + target.substr(0, 200);
-    auto response = co_await question(std::move(target), deadline);
+    HealthQuestion asking = health_question(service, after, longest, deadline);
+    const std::string asked = "GET " + asking.target.substr(0, 200);
+    const std::string no_delta;
+    auto response = co_await question(std::move(asking.target), no_delta, asking.deadline);
     if (!response) co_return std::move(response).error();
     auto index = parse_index(*response);
     if (!index) co_return explained(asked, std::move(index).error());
@@ -364,10 +382,54 @@ io::Task<Result<Answer>> ConsulBackend::wait(
     co_return answer;
 }
 
+io::Task<Result<News>> ConsulBackend::follow(
+    std::string service, KnownAnswer known, Duration longest, Instant deadline
+) {
+    std::unique_ptr<HealthMemory> memory(static_cast<HealthMemory*>(known.memory.release()));
+    HealthQuestion asking = health_question(service, known.index, longest, deadline);
+    const std::string asked = "GET " + asking.target.substr(0, 200);
+    std::string delta(memory == nullptr ? kDeltaAny : memory->token());
+    auto response = co_await question(std::move(asking.target), std::move(delta), asking.deadline);
+    if (!response) co_return std::move(response).error();
+    auto index = parse_index(*response);
+    if (!index) co_return explained(asked, std::move(index).error());
+    const std::string_view since = response->header(kDeltaSinceHeader);
+    const HealthAnswer answer{
+        .body = response->body,
+        .token = response->header(kDeltaHeader),
+        .since = since.empty()
+                     ? std::nullopt
+                     : std::optional(core::parse_number<std::uint64_t>(since).value_or(0)),
+        .index = *index,
+        .now = network_.loop().wall_now()
+    };
+    auto news = read_health(answer, known.index, std::move(memory), seed_);
+    if (!news) co_return explained(asked, std::move(news).error());
+    if (answer.since) ++deltas_;
+    if (!*news) {
+        // What we have is not what the registry thinks that we have.
+        ++misfits_;
+        KnownAnswer nothing;
+        co_return co_await follow(std::move(service), std::move(nothing), longest, deadline);
+    }
+    const bool is_old = is_stale(*response, config_.last_contact_max);
+    if (auto* patch = std::get_if<Patch>(&(*news)->what)) {
+        patch->is_stale = is_old;
+        co_return *std::move(*news);
+    }
+    auto& whole = std::get<Answer>((*news)->what);
+    if (whole.endpoints.empty() && may_be_filtered(*response, !token_.empty())) {
+        co_return explained(asked, hidden_by_acls());
+    }
+    whole.is_stale = is_old;
+    co_return *std::move(*news);
+}
+
 io::Task<Result<std::vector<ServiceSummary>>> ConsulBackend::services(Instant deadline) {
     const std::string target = "/v1/catalog/services" + query();
     const std::string asked = "GET " + target;
-    auto response = co_await question(target, deadline);
+    const std::string no_delta;
+    auto response = co_await question(target, no_delta, deadline);
     if (!response) co_return std::move(response).error();
     auto summaries = parse_services(response->body);
     if (!summaries) co_return explained(asked, std::move(summaries).error());

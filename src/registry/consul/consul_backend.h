@@ -56,22 +56,44 @@ class ConsulBackend final : public Backend {
     io::Task<Result<Answer>> wait(
         std::string service, std::uint64_t after, Duration longest, Instant deadline
     ) override;
+    // Of a large service, only what has changed is decoded; our own registry sends no more than
+    // that (health_memory.h).
+    io::Task<Result<News>> follow(
+        std::string service, KnownAnswer known, Duration longest, Instant deadline
+    ) override;
     io::Task<Result<std::vector<ServiceSummary>>> services(Instant deadline) override;
+
+    // Answers that told only what has changed, and those of them that did not fit what we had.
+    std::uint64_t deltas() const noexcept { return deltas_; }
+
+    std::uint64_t misfits() const noexcept { return misfits_; }
 
   private:
     ConsulBackend(
         io::Network& network, ConsulConfig config, std::shared_ptr<const io::TlsContext> tls
     );
 
+    // About a service's health, as a GET.
+    struct HealthQuestion {
+        std::string target;
+        Instant deadline;
+    };
+
+    HealthQuestion health_question(
+        std::string_view service, std::uint64_t after, Duration longest, Instant deadline
+    ) const;
+
     // The answer, whatever its status; a failure to get one is the registry's.
     io::Task<Result<http::Response>> ask(
         std::string method, std::string target, std::string body, Instant deadline
     );
-    io::Task<Result<http::Response>> ask_once(
-        std::string method, std::string target, std::string body, Instant deadline
+    io::Task<Result<http::Response>> ask_once(http::Request request, Instant deadline);
+    io::Task<Result<http::Response>> ask_twice(http::Request request, Instant deadline);
+    // A question that may wait: refused at once while Consul wants to be left alone. `delta`: of
+    // kDeltaHeader, or empty.
+    io::Task<Result<http::Response>> question(
+        std::string target, std::string delta, Instant deadline
     );
-    // A question that may wait: refused at once while Consul wants to be left alone.
-    io::Task<Result<http::Response>> question(std::string target, Instant deadline);
     io::Task<Result<>> put(std::string target, std::string body, Instant deadline);
     io::Task<Result<>> register_in_catalog(ServiceConfig config, Instant deadline);
     io::Task<Result<std::optional<Metadata>>> find_in_catalog(std::string id, Instant deadline);
@@ -92,6 +114,9 @@ class ConsulBackend final : public Backend {
     Instant token_read_at_;
     Instant quiet_until_;                                // no questions before
     std::map<std::string, Duration, std::less<>> ttls_;  // of what is registered in the catalog
+    std::uint64_t seed_;  // of fingerprints: nobody can make two that are the same
+    std::uint64_t deltas_ = 0;
+    std::uint64_t misfits_ = 0;
 };
 
 }  // namespace datapunk::mesh::registry::consul

@@ -63,6 +63,16 @@ Health worst_of(const dom::object& instance, WallTime now) {
     return worst;
 }
 
+bool is_renewed(const dom::object& instance) {
+    dom::array checks;
+    if (instance.at_key("Checks").get(checks) != simdjson::SUCCESS) return false;
+    return std::any_of(checks.begin(), checks.end(), [](const dom::element check) {
+        dom::object fields;
+        return check.get(fields) == simdjson::SUCCESS &&
+               text_at(fields, "Notes").starts_with(kUntil);
+    });
+}
+
 std::uint32_t weight_of(const dom::object& service, Health health) {
     dom::object weights;
     if (service.at_key("Weights").get(weights) != simdjson::SUCCESS) return 1;
@@ -103,12 +113,12 @@ bool read_endpoint(
     if (const std::string_view address = text_at(service, "Address"); !address.empty()) {
         out.host = address;
     }
-    const std::int64_t port = number_at(service, "Port", 0);
-    if (out.host.empty() || port < 1 || port > 65535) return false;
-    out.port = static_cast<std::uint16_t>(port);
     out.service = text_at(service, "Service");
     out.id = text_at(service, "ID");
     if (out.id.empty()) out.id = out.service;
+    const std::int64_t port = number_at(service, "Port", 0);
+    if (out.host.empty() || port < 1 || port > 65535) return false;
+    out.port = static_cast<std::uint16_t>(port);
     out.health = worst_of(instance, now);
     out.weight = weight_of(service, out.health);
     read_tags(service, "Tags", out.tags);
@@ -376,6 +386,11 @@ Result<std::vector<ServiceEndpoint>> parse_health(std::string_view body, WallTim
         ServiceEndpoint endpoint;
         if (read_endpoint(fields, service, now, endpoint)) endpoints.push_back(std::move(endpoint));
     }
+    order_endpoints(endpoints);
+    return endpoints;
+}
+
+void order_endpoints(std::vector<ServiceEndpoint>& endpoints) {
     sort_endpoints(endpoints);
     make_ids_unique(endpoints);
     // The same id on the same node twice is the registry's defect: the first one counts.
@@ -383,7 +398,26 @@ Result<std::vector<ServiceEndpoint>> parse_health(std::string_view body, WallTim
         return a.id == b.id;
     };
     endpoints.erase(std::unique(endpoints.begin(), endpoints.end(), same_id), endpoints.end());
-    return endpoints;
+}
+
+InstanceReader::InstanceReader() : parser_(std::make_unique<dom::parser>()) {}
+
+InstanceReader::~InstanceReader() = default;
+
+Result<HealthInstance> InstanceReader::read(std::string_view text, WallTime now) {
+    dom::object fields;
+    dom::object service;
+    const auto problem = parser_->parse(text.data(), text.size()).get(fields);
+    if (problem != simdjson::SUCCESS) {
+        return malformed_answer(text, simdjson::error_message(problem));
+    }
+    if (fields.at_key("Service").get(service) != simdjson::SUCCESS) {
+        return malformed_answer(text, "an instance without a Service");
+    }
+    HealthInstance out;
+    out.is_callable = read_endpoint(fields, service, now, out.endpoint);
+    out.is_renewed = is_renewed(fields);
+    return out;
 }
 
 Result<std::vector<ServiceSummary>> parse_services(std::string_view body) {

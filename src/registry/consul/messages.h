@@ -8,12 +8,18 @@
 #include <datapunk/mesh/result.h>
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "http/message.h"
 #include "registry/backend.h"
+
+namespace simdjson::dom {
+class parser;
+}
 
 namespace datapunk::mesh::registry::consul {
 
@@ -53,6 +59,30 @@ Result<Metadata> parse_agent_service(std::string_view body);
 // goes with its health. Ids that several nodes use become "id@node". Instances without an address
 // or port cannot be called and are left out. A renewal of ours that is over at `now` is critical.
 Result<std::vector<ServiceEndpoint>> parse_health(std::string_view body, WallTime now = {});
+
+// One instance of that body, by itself; its id is unique on its node only.
+struct HealthInstance {
+    ServiceEndpoint endpoint{};
+    bool is_callable = false;
+    bool is_renewed = false;  // by a renewal of ours, which runs out
+};
+
+// Keeps its parser's memory from one to the next.
+class InstanceReader {
+  public:
+    InstanceReader();
+    ~InstanceReader();
+    InstanceReader(const InstanceReader&) = delete;
+    InstanceReader& operator=(const InstanceReader&) = delete;
+
+    Result<HealthInstance> read(std::string_view text, WallTime now);
+
+  private:
+    std::unique_ptr<simdjson::dom::parser> parser_;
+};
+
+// What parse_health() does to the endpoints that it has read: the order, unique ids.
+void order_endpoints(std::vector<ServiceEndpoint>& endpoints);
 // The body of GET /v1/catalog/services, sorted by name.
 Result<std::vector<ServiceSummary>> parse_services(std::string_view body);
 // X-Consul-Index; less than 1 counts as 1. An error if it is missing or no number: a loop without

@@ -3,10 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
 
 #include "core/health_check.h"
+#include "registry/delta_protocol.h"
 
 namespace datapunk::mesh::registry::embedded {
 
@@ -112,6 +116,61 @@ ServiceEndpoint endpoint_of(const catalog::InstanceRef& ref) {
     return out;
 }
 
+bool is_callable(const ServiceEndpoint& endpoint) {
+    return !endpoint.host.empty() && endpoint.port != 0;
+}
+
+// Which instances the asker knows of. There is none where ids of several nodes had to be told
+// apart: those do not stay what they are when others come and go.
+struct Told final : AnswerMemory {
+    std::unordered_map<std::string, std::string> nodes;  // by id
+
+    bool add(const catalog::InstanceRef& ref) {
+        const std::string& node = ref.node->row.name;
+        return nodes.try_emplace(ref.instance->row.id, node).first->second == node;
+    }
+};
+
+std::unique_ptr<AnswerMemory> memory_of(const std::vector<catalog::InstanceRef>& instances) {
+    if (instances.size() < kDeltaInstancesMin) return nullptr;
+    auto told = std::make_unique<Told>();
+    for (const catalog::InstanceRef& ref : instances) {
+        if (!told->add(ref)) return nullptr;
+    }
+    return told;
+}
+
+// Unset: it cannot be said so.
+std::optional<Patch> patch_of(
+    const catalog::Catalog& catalog, std::string_view service, std::uint64_t since, Told& told
+) {
+    const auto changes = catalog.health_changes(service, since);
+    if (!changes) return std::nullopt;
+    Patch patch;
+    patch.index = catalog.index_of({catalog::WatchTopic::health_service, std::string(service)});
+    for (const auto& [node, id] : changes->gone) {
+        const auto at = told.nodes.find(std::string(id));
+        if (at == told.nodes.end() || at->second != node) continue;
+        patch.removed.push_back(at->first);
+        told.nodes.erase(at);
+    }
+    for (const catalog::InstanceRef& ref : changes->changed) {
+        if (!told.add(ref)) return std::nullopt;
+        ServiceEndpoint endpoint = endpoint_of(ref);
+        std::erase(patch.removed, endpoint.id);
+        if (is_callable(endpoint)) {
+            patch.changed.push_back(std::move(endpoint));
+        } else {
+            patch.removed.push_back(std::move(endpoint.id));
+        }
+    }
+    if (told.nodes.size() != catalog.instances_of(service)) return std::nullopt;
+    const auto by_id = [](const auto& a, const auto& b) { return a.id < b.id; };
+    std::sort(patch.changed.begin(), patch.changed.end(), by_id);
+    std::sort(patch.removed.begin(), patch.removed.end());
+    return patch;
+}
+
 // Ids are unique on a node only; callers need them unique in the service.
 void make_ids_unique(std::vector<ServiceEndpoint>& sorted) {
     for (std::size_t begin = 0; begin < sorted.size();) {
@@ -124,6 +183,19 @@ void make_ids_unique(std::vector<ServiceEndpoint>& sorted) {
         }
         begin = end;
     }
+}
+
+Answer whole_of(const catalog::Indexed<std::vector<catalog::InstanceRef>>& found) {
+    Answer answer{.endpoints = {}, .index = std::max<std::uint64_t>(found.index, 1)};
+    for (const catalog::InstanceRef& ref : found.data) {
+        ServiceEndpoint endpoint = endpoint_of(ref);
+        if (is_callable(endpoint)) answer.endpoints.push_back(std::move(endpoint));
+    }
+    std::sort(answer.endpoints.begin(), answer.endpoints.end(), [](const auto& a, const auto& b) {
+        return std::tie(a.id, a.node) < std::tie(b.id, b.node);
+    });
+    make_ids_unique(answer.endpoints);
+    return answer;
 }
 
 }  // namespace
@@ -178,28 +250,42 @@ io::Task<Result<>> EmbeddedBackend::heartbeat(
     return execute(std::move(command), deadline);
 }
 
+io::Task<Result<>> EmbeddedBackend::wait_past(
+    std::string service, std::uint64_t index, Duration longest, Instant deadline
+) {
+    if (index == 0) co_return Ok{};
+    const Instant until = std::min(deadline, registry_.loop().now() + longest);
+    catalog::WatchKey key{catalog::WatchTopic::health_service, std::move(service)};
+    co_return co_await registry_.wait(std::move(key), index, until);
+}
+
 io::Task<Result<Answer>> EmbeddedBackend::wait(
     std::string service, std::uint64_t after, Duration longest, Instant deadline
 ) {
-    if (after > 0) {
-        const Instant until = std::min(deadline, registry_.loop().now() + longest);
-        catalog::WatchKey key{catalog::WatchTopic::health_service, service};
-        auto waited = co_await registry_.wait(std::move(key), after, until);
-        if (!waited) co_return std::move(waited).error();
-    }
-    const auto found = registry_.catalog().health_service(service);
-    Answer answer{.endpoints = {}, .index = std::max<std::uint64_t>(found.index, 1)};
-    for (const catalog::InstanceRef& ref : found.data) {
-        ServiceEndpoint endpoint = endpoint_of(ref);
-        if (!endpoint.host.empty() && endpoint.port != 0) {
-            answer.endpoints.push_back(std::move(endpoint));
+    auto waited = co_await wait_past(service, after, longest, deadline);
+    if (!waited) co_return std::move(waited).error();
+    co_return whole_of(registry_.catalog().health_service(service));
+}
+
+io::Task<Result<News>> EmbeddedBackend::follow(
+    std::string service, KnownAnswer known, Duration longest, Instant deadline
+) {
+    auto waited = co_await wait_past(service, known.index, longest, deadline);
+    if (!waited) co_return std::move(waited).error();
+    const catalog::Catalog& catalog = registry_.catalog();
+    News news;
+    if (known.memory != nullptr) {
+        auto patch = patch_of(catalog, service, known.index, static_cast<Told&>(*known.memory));
+        if (patch) {
+            news.what = *std::move(patch);
+            news.memory = std::move(known.memory);
+            co_return news;
         }
     }
-    std::sort(answer.endpoints.begin(), answer.endpoints.end(), [](const auto& a, const auto& b) {
-        return std::tie(a.id, a.node) < std::tie(b.id, b.node);
-    });
-    make_ids_unique(answer.endpoints);
-    co_return answer;
+    const auto found = catalog.health_service(service);
+    news.what = whole_of(found);
+    news.memory = memory_of(found.data);
+    co_return news;
 }
 
 io::Task<Result<std::vector<ServiceSummary>>> EmbeddedBackend::services(Instant) {

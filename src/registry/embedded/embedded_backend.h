@@ -25,10 +25,17 @@ class EmbeddedBackend final : public Backend {
     io::Task<Result<Answer>> wait(
         std::string service, std::uint64_t after, Duration longest, Instant deadline
     ) override;
+    io::Task<Result<News>> follow(
+        std::string service, KnownAnswer known, Duration longest, Instant deadline
+    ) override;
     io::Task<Result<std::vector<ServiceSummary>>> services(Instant deadline) override;
 
   private:
     io::Task<Result<>> execute(catalog::Command command, Instant deadline);
+    // Until the service's index is above this one, or `longest` is over.
+    io::Task<Result<>> wait_past(
+        std::string service, std::uint64_t index, Duration longest, Instant deadline
+    );
 
     EmbeddedRegistry& registry_;
 };

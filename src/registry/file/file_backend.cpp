@@ -66,10 +66,10 @@ Result<FileBackend::Texts> FileBackend::read() {
 void FileBackend::start() {
     if (is_started_) return;
     is_started_ = true;
-    tasks_.spawn(follow());
+    tasks_.spawn(follow_file());
 }
 
-io::Task<void> FileBackend::follow() {
+io::Task<void> FileBackend::follow_file() {
     io::Loop& loop = parts_.loop;
     bool is_watched = true;
     auto watched = parts_.watch->refresh();

@@ -63,7 +63,7 @@ class FileBackend final : public ReadOnlyBackend {
 
     // The first time, reads and begins to watch.
     void start();
-    io::Task<void> follow();
+    io::Task<void> follow_file();
     Result<Texts> read();
     bool is_tried(const Texts& texts) const;
     void put_in_force(const Result<Texts>& texts);

@@ -267,7 +267,7 @@ io::Task<void> MergedBackend::ask_once(
 }
 
 // Asks the member again and again; ended by whoever waits for the sum of them.
-io::Task<void> MergedBackend::follow(
+io::Task<void> MergedBackend::follow_member(
     std::shared_ptr<Followed> one, std::size_t at, Duration longest, Instant deadline
 ) {
     const Instant until = loop_.now() + longest;
@@ -335,7 +335,7 @@ io::Task<Result<Answer>> MergedBackend::wait(
     io::TaskGroup questions;
     if (after != 0 && one->index() == after) {
         for (std::size_t at = 0; at < members_.size(); ++at) {
-            questions.spawn(follow(one, at, longest, deadline));
+            questions.spawn(follow_member(one, at, longest, deadline));
         }
         (void)compose(*one);
     }

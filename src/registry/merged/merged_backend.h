@@ -88,7 +88,7 @@ class MergedBackend final : public Backend {
     std::optional<Error> left_alone(std::size_t at) const;
     void note_wish(std::size_t at, const Error& error);
     io::Task<void> ask_once(std::shared_ptr<Followed> one, std::size_t at, Instant deadline);
-    io::Task<void> follow(
+    io::Task<void> follow_member(
         std::shared_ptr<Followed> one, std::size_t at, Duration longest, Instant deadline
     );
     void note(Followed& one, std::size_t at, Result<Answer> answer);
