@@ -112,8 +112,11 @@ struct RegisterCommand {
     std::string zone;
     std::vector<std::string> capabilities;
     std::vector<std::string> dependencies;
-    std::string check = "http";  // http, tcp, ttl, none
+    std::string check = "http";  // http, tcp, udp, grpc, ttl, none
     std::string check_path = "/health";
+    std::string check_target;        // empty: host:port
+    std::string check_grpc_service;  // grpc; empty: the server as a whole
+    bool check_tls = false;          // http, grpc
     std::string check_interval = "10s";
     std::string check_timeout = "5s";
 };

@@ -37,6 +37,9 @@ ServiceDiscoveryConfig discovery_of(const config::Config& config) {
         .database = redis.database,
         .tls = redis.tls,
         .tls_ca = redis.tls_ca,
+        .tls_certificate = redis.tls_certificate,
+        .tls_private_key = redis.tls_private_key.reveal(),
+        .tls_server_name = redis.tls_server_name,
         .prefix = redis.prefix,
         .timeout = redis.timeout,
         .keep = redis.keep

@@ -306,11 +306,21 @@ int main(int argc, char** argv) {
     register_cli->add_option("--zone", reg.zone, "Zone");
     register_cli->add_option("--capability", reg.capabilities, "Capability; may be repeated");
     register_cli->add_option("--dependency", reg.dependencies, "Service it calls; may be repeated");
-    register_cli->add_option("--check", reg.check, "Health check: http, tcp, ttl or none")
+    register_cli
+        ->add_option("--check", reg.check, "Health check: http, tcp, udp, grpc, ttl or none")
         ->capture_default_str()
-        ->check(CLI::IsMember({"http", "tcp", "ttl", "none"}));
-    register_cli->add_option("--check-path", reg.check_path, "Target of an http check")
+        ->check(CLI::IsMember({"http", "tcp", "udp", "grpc", "ttl", "none"}));
+    register_cli->add_option("--check-path", reg.check_path, "Path of an http check")
         ->capture_default_str();
+    register_cli->add_option(
+        "--check-target", reg.check_target, "host:port to check (default: the endpoint's own)"
+    );
+    register_cli->add_option(
+        "--check-grpc-service",
+        reg.check_grpc_service,
+        "Service that a grpc check asks about (default: the server as a whole)"
+    );
+    register_cli->add_flag("--check-tls", reg.check_tls, "An http or grpc check speaks TLS");
     register_cli
         ->add_option(
             "--check-interval", reg.check_interval, "Time between checks; of a ttl check: the ttl"

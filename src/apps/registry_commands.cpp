@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <string_view>
+#include <utility>
 
 #include "apps/commands.h"
 #include "apps/registry_session.h"
@@ -131,6 +133,45 @@ Result<DiscoveryFilter> filter_of(const EndpointsCommand& command) {
     return filter;
 }
 
+Result<HealthCheck> check_of(const RegisterCommand& command) {
+    using Kind = HealthCheck::Kind;
+    constexpr std::pair<std::string_view, Kind> kKinds[] = {
+        {"http", Kind::http},
+        {"tcp", Kind::tcp},
+        {"udp", Kind::udp},
+        {"grpc", Kind::grpc},
+        {"ttl", Kind::ttl},
+        {"none", Kind::none}
+    };
+    HealthCheck check;
+    for (const auto& [name, kind] : kKinds) {
+        if (command.check == name) check.kind = kind;
+    }
+    const auto refused = [&](std::string_view flag) {
+        const std::string what =
+            fmt::format("{} has no effect with --check {}", flag, command.check);
+        return Error{.code = Code::invalid, .what = what};
+    };
+    if (!command.check_grpc_service.empty() && check.kind != Kind::grpc)
+        return refused("--check-grpc-service");
+    if (command.check_tls && check.kind != Kind::http && check.kind != Kind::grpc)
+        return refused("--check-tls");
+    if (!command.check_target.empty() && (check.kind == Kind::ttl || check.kind == Kind::none))
+        return refused("--check-target");
+    check.path = command.check_path;
+    check.target = command.check_target;
+    check.grpc_service = command.check_grpc_service;
+    check.tls.enabled = command.check_tls;
+    const auto interval = core::parse_duration(command.check_interval);
+    if (!interval) return interval.error();
+    const auto timeout = core::parse_duration(command.check_timeout);
+    if (!timeout) return timeout.error();
+    check.interval = *interval;
+    check.ttl = *interval;
+    check.timeout = *timeout;
+    return check;
+}
+
 void keep_matching(std::vector<ServiceEndpoint>& endpoints, const DiscoveryFilter& filter) {
     std::erase_if(endpoints, [&](const ServiceEndpoint& one) { return !filter.matches(one); });
 }
@@ -231,19 +272,9 @@ int run_register(const RegisterCommand& command) {
     config.capabilities = command.capabilities;
     config.dependencies = command.dependencies;
     if (auto read = read_pairs(command.meta, config.meta); !read) return report(read.error());
-    using Kind = HealthCheck::Kind;
-    config.check.kind = command.check == "http"  ? Kind::http
-                        : command.check == "tcp" ? Kind::tcp
-                        : command.check == "ttl" ? Kind::ttl
-                                                 : Kind::none;
-    config.check.path = command.check_path;
-    const auto interval = core::parse_duration(command.check_interval);
-    const auto timeout = core::parse_duration(command.check_timeout);
-    if (!interval) return report(interval.error());
-    if (!timeout) return report(timeout.error());
-    config.check.interval = *interval;
-    config.check.ttl = *interval;
-    config.check.timeout = *timeout;
+    auto check = check_of(command);
+    if (!check) return report(check.error());
+    config.check = *std::move(check);
     auto good = checked(std::move(config));
     if (!good) return report(good.error());
     auto session = RegistrySession::open(command.access);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "config/load.h"
 #include "config/routes.h"
@@ -161,8 +162,18 @@ class Checks {
         const RedisSection& redis = config_.redis;
         if (!redis.username.empty() && redis.password.empty())
             fail("redis.username", "needs a password", "set redis.password");
-        if (!redis.tls && !redis.tls_ca.empty())
-            fail("redis.tls_ca", "has no effect without redis.tls", "set redis.tls: true");
+        const std::pair<const char*, bool> with_tls[] = {
+            {"redis.tls_ca", !redis.tls_ca.empty()},
+            {"redis.tls_certificate", !redis.tls_certificate.empty()},
+            {"redis.tls_private_key", !redis.tls_private_key.empty()},
+            {"redis.tls_server_name", !redis.tls_server_name.empty()},
+        };
+        for (const auto& [field, is_set] : with_tls) {
+            if (is_set && !redis.tls)
+                fail(field, "has no effect without redis.tls", "set redis.tls: true");
+        }
+        if (redis.tls_certificate.empty() != redis.tls_private_key.empty())
+            fail("redis.tls_private_key", "tls_certificate and tls_private_key need each other");
         const bool is_printable = std::all_of(redis.prefix.begin(), redis.prefix.end(), [](char c) {
             return c > ' ' && c <= '~';
         });

@@ -243,6 +243,9 @@ struct RedisSection {
     std::uint32_t database = 0;
     bool tls = false;
     std::string tls_ca;
+    std::string tls_certificate;
+    Secret tls_private_key;
+    std::string tls_server_name;
     std::string prefix = "dpmesh:";
     Duration timeout = std::chrono::milliseconds(100);
     Duration keep = std::chrono::hours(24);

@@ -401,6 +401,14 @@ TEST(Load, PoliciesAndRegistrationsAreCheckedByTheirOwnRules) {
         problems_of("defaults: {policy: {limits: {rate: {calls: 9}, share_rate: true}}}"),
         HasSubstr("defaults.policy.limits.share_rate: needs Redis (set redis.enabled)")
     );
+    EXPECT_THAT(
+        problems_of("redis: {enabled: true, tls_certificate: c, tls_private_key: k}"),
+        HasSubstr("redis.tls_certificate: has no effect without redis.tls (set redis.tls: true)")
+    );
+    EXPECT_THAT(
+        problems_of("redis: {enabled: true, tls: true, tls_certificate: c}"),
+        HasSubstr("redis.tls_private_key: tls_certificate and tls_private_key need each other")
+    );
     EXPECT_THAT(problems_of("defaults: {policy: {hedge: {max: 0.6}}}"), HasSubstr("max"));
     EXPECT_EQ(problems_of("defaults: {policy: {hedge: {max: 0.05, delay: 20ms}}}"), "");
     EXPECT_THAT(problems_of("services: {Api: {}}"), HasSubstr("mesh.yaml:1:17: services.Api: "));

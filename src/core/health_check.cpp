@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 
 #include "core/problems.h"
 #include "core/strings.h"
@@ -25,6 +26,25 @@ constexpr double kJitterMax = 0.5;
 
 bool has_nul(std::string_view text) {
     return text.find('\0') != std::string_view::npos;
+}
+
+// "host:port", an IPv6 address in brackets.
+bool is_host_and_port(std::string_view text) {
+    const std::size_t colon = text.rfind(':');
+    if (colon == std::string_view::npos || colon == 0 || colon > 255) return false;
+    const std::string_view host = text.substr(0, colon);
+    const bool is_bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+    if (host.find_first_of("/ ") != std::string_view::npos || has_control(host)) return false;
+    if (!is_bracketed && host.find_first_of(":[]") != std::string_view::npos) return false;
+    return parse_number<std::uint16_t>(text.substr(colon + 1)).value_or(0) != 0;
+}
+
+void target_problems(const HealthCheck& check, Problems& problems) {
+    problems.need(
+        check.target.empty() || is_host_and_port(check.target),
+        "check.target must be host:port, is \"{}\"",
+        check.target.substr(0, 200)
+    );
 }
 
 void http_problems(const HealthCheck& check, Problems& problems) {
@@ -159,6 +179,8 @@ std::string problems_of(const HealthCheck& check) {
     if (check.kind == Kind::none) return {};
     if (check.kind == Kind::http) http_problems(check, problems);
     if (is_talk(check)) talk_problems(check, problems);
+    if (is_talk(check) || check.kind == Kind::http || check.kind == Kind::grpc)
+        target_problems(check, problems);
     if (check.kind == Kind::exec) exec_problems(check, problems);
     if (check.kind == Kind::grpc) {
         problems.need(

@@ -37,6 +37,21 @@ TEST(HealthChecks, StatusRangesAreReadAndNothingElse) {
     }
 }
 
+TEST(HealthChecks, ATargetIsAHostAndAPort) {
+    for (const Kind kind : {Kind::http, Kind::tcp, Kind::udp, Kind::grpc}) {
+        HealthCheck check = of(kind);
+        for (const char* good : {"", "web:1", "10.0.0.1:65535", "[::1]:80"}) {
+            check.target = good;
+            EXPECT_THAT(problems_of(check), IsEmpty()) << good;
+        }
+        for (const char* bad :
+             {"web", ":80", "web:", "web:0", "web:65536", "::1:80", "[]:80", "a b:80", "h:1/x"}) {
+            check.target = bad;
+            EXPECT_THAT(problems_of(check), HasSubstr("check.target must be host:port")) << bad;
+        }
+    }
+}
+
 TEST(HealthChecks, EveryProblemIsNamedAtOnce) {
     HealthCheck check;
     check.path = "no-slash";

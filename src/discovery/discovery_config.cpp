@@ -53,6 +53,17 @@ void check_shared(const SharedCacheConfig& config, Problems& problems) {
         config.username.empty() || !config.password.empty(),
         "shared_cache.username needs shared_cache.password"
     );
+    const bool has_tls_fields = !config.tls_ca.empty() || !config.tls_certificate.empty() ||
+                                !config.tls_private_key.empty() || !config.tls_server_name.empty();
+    problems.need(
+        config.tls || !has_tls_fields,
+        "shared_cache.tls_ca, tls_certificate, tls_private_key and tls_server_name need "
+        "shared_cache.tls"
+    );
+    problems.need(
+        config.tls_certificate.empty() == config.tls_private_key.empty(),
+        "shared_cache.tls_certificate and shared_cache.tls_private_key need each other"
+    );
     const bool is_printable = std::all_of(config.prefix.begin(), config.prefix.end(), [](char c) {
         return c > ' ' && c <= '~';
     });

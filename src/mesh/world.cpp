@@ -9,8 +9,8 @@
 #include "core/shared_fields.h"
 #include "io/epoll_loop.h"
 #include "io/tcp.h"
-#include "io/tls.h"
 #include "mesh/connect.h"
+#include "redis/redis_config.h"
 #include "registry/embedded/embedded_backend.h"
 #include "registry/embedded/open_log.h"
 
@@ -100,10 +100,8 @@ Result<> check(const MeshOptions& options) {
     if (!is_printable || options.owner.size() > 128) {
         add("owner", Error{.what = "at most 128 bytes of printable text"});
     }
-    if (const SharedCacheConfig& shared = options.discovery.shared_cache; shared.tls) {
-        const auto context = io::TlsContext::client({.ca = shared.tls_ca});
-        if (!context) add("discovery.shared_cache.tls_ca", context.error());
-    }
+    if (const auto tls = redis::tls_of(options.discovery.shared_cache); !tls)
+        add("discovery.shared_cache.tls", tls.error());
     const auto add_time = [&](const char* field, Duration time) {
         if (time > Duration::zero()) return;
         add(field, Error{.what = "must be positive"});

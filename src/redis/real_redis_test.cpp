@@ -103,6 +103,8 @@ class SecureRedis : public RealRedis {
             file("redis.key", theirs.key),
             "--tls-ca-cert-file",
             file("ca.pem", ca_.certificate),
+            "--tls-auth-clients",
+            "yes",
             "--user",
             "default",
             "off",
@@ -120,14 +122,24 @@ class SecureRedis : public RealRedis {
         };
         server.emplace(io::random_seed(), options, "--tls-port");
         const io::TestCertificate ours = io::make_test_certificate({.common_name = "us"}, &ca_);
-        config.port = server->port();
-        config.reconnect.max = 200ms;
-        config.tls = *io::TlsContext::client(
-            {.ca = ca_.certificate, .certificate_chain = ours.certificate, .private_key = ours.key}
-        );
-        config.tls_server_name = "redis.test";
-        config.username = "mesh";
-        config.password = "secret";
+        shared.host = "127.0.0.1";
+        shared.port = server->port();
+        shared.username = "mesh";
+        shared.password = "secret";
+        shared.tls = true;
+        shared.tls_ca = ca_.certificate;
+        shared.tls_certificate = file("us.pem", ours.certificate);
+        shared.tls_private_key = file("us.key", ours.key);
+        shared.tls_server_name = "redis.test";
+        config = told(shared);
+    }
+
+    // As the library's options and the agent's configuration say it.
+    RedisConfig told(const SharedCacheConfig& options) {
+        auto made = config_of(options, {});
+        EXPECT_TRUE(made) << made.error().what;
+        made->reconnect.max = 200ms;
+        return *std::move(made);
     }
 
     void TearDown() override {
@@ -142,7 +154,7 @@ class SecureRedis : public RealRedis {
         return failed && !stranger.is_up() && stranger.stats().connections == 0;
     }
 
-    const io::TestCertificate& ca() const { return ca_; }
+    SharedCacheConfig shared;
 
   private:
     std::string file(const std::string& name, const std::string& text) {
@@ -186,23 +198,36 @@ TEST_F(SecureRedis, TurnsAwayWhoDoesNotProveWhoTheyAre) {
     other = config;
     other.username.clear();
     EXPECT_TRUE(is_refused(other)) << "the user that everybody is";
-    other = config;
-    other.tls = *io::TlsContext::client({.ca = ca().certificate});
-    EXPECT_TRUE(is_refused(other)) << "without a certificate";
+    SharedCacheConfig nameless = shared;
+    nameless.tls_certificate.clear();
+    nameless.tls_private_key.clear();
+    EXPECT_TRUE(is_refused(told(nameless))) << "without a certificate";
+    const auto stranger = io::make_test_certificate({.common_name = "us"});
+    nameless.tls_certificate = stranger.certificate;
+    nameless.tls_private_key = stranger.key;
+    EXPECT_TRUE(is_refused(told(nameless))) << "with a certificate of its own making";
     other = config;
     other.tls = nullptr;
     EXPECT_TRUE(is_refused(other)) << "without TLS";
 }
 
+TEST_F(SecureRedis, AKeyThatIsNotTheCertificatesIsAnErrorAtOnce) {
+    shared.tls_private_key = io::make_test_certificate({.common_name = "us"}).key;
+    const auto made = config_of(shared, {});
+    ASSERT_FALSE(made);
+    EXPECT_EQ(made.error().code, Code::invalid);
+    shared.tls_private_key = "/no/such.key";
+    EXPECT_THAT(config_of(shared, {}).error().what, testing::HasSubstr("/no/such.key"));
+}
+
 TEST_F(SecureRedis, IsNotTrustedIfItIsNotWhoIsMeant) {
     connect();
-    RedisConfig other = config;
+    SharedCacheConfig other = shared;
     other.tls_server_name = "another.test";
-    EXPECT_TRUE(is_refused(other));
-    const auto stranger = io::make_test_certificate({.common_name = "other", .is_ca = true});
-    other = config;
-    other.tls = *io::TlsContext::client({.ca = stranger.certificate});
-    EXPECT_TRUE(is_refused(other));
+    EXPECT_TRUE(is_refused(told(other)));
+    other = shared;
+    other.tls_ca = io::make_test_certificate({.common_name = "other", .is_ca = true}).certificate;
+    EXPECT_TRUE(is_refused(told(other)));
 }
 
 TEST_F(RealRedis, AFullOneRefusesToStore) {

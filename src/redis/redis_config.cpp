@@ -53,6 +53,15 @@ Result<> check(const RedisConfig& config) {
     return Error{.code = Code::invalid, .what = "redis: " + problems};
 }
 
+Result<std::shared_ptr<const io::TlsContext>> tls_of(const SharedCacheConfig& shared) {
+    if (!shared.tls) return std::shared_ptr<const io::TlsContext>();
+    return io::TlsContext::client(
+        {.ca = shared.tls_ca,
+         .certificate_chain = shared.tls_certificate,
+         .private_key = shared.tls_private_key}
+    );
+}
+
 Result<RedisConfig> config_of(const SharedCacheConfig& shared, wire::resp::ReplyLimits reply) {
     RedisConfig config;
     config.host = shared.host;
@@ -61,11 +70,10 @@ Result<RedisConfig> config_of(const SharedCacheConfig& shared, wire::resp::Reply
     config.password = shared.password;
     config.database = shared.database;
     config.reply = reply;
-    if (shared.tls) {
-        auto context = io::TlsContext::client({.ca = shared.tls_ca});
-        if (!context) return std::move(context).error();
-        config.tls = *std::move(context);
-    }
+    auto tls = tls_of(shared);
+    if (!tls) return std::move(tls).error();
+    config.tls = *std::move(tls);
+    config.tls_server_name = shared.tls_server_name;
     if (auto verdict = check(config); !verdict) return std::move(verdict).error();
     return config;
 }

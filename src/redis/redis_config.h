@@ -43,7 +43,11 @@ struct RedisConfig {
 // Every field in its range? The error names all that are not; it never shows the password.
 [[nodiscard]] Result<> check(const RedisConfig& config);
 
-// The server that `shared` names, checked. An error also if its CA cannot be read.
+// How the server that `shared` names is spoken to; null without TLS. An error names the certificate
+// or key that cannot be used.
+[[nodiscard]] Result<std::shared_ptr<const io::TlsContext>> tls_of(const SharedCacheConfig& shared);
+
+// The server that `shared` names, checked. Errors: also those of tls_of().
 [[nodiscard]] Result<RedisConfig> config_of(
     const SharedCacheConfig& shared, wire::resp::ReplyLimits reply
 );

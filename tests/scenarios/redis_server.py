@@ -3,16 +3,17 @@ from harness import free_port, peer, run, until
 
 
 class Redis:
-    """Debian's redis-server, in memory. `authority`: it speaks TLS only, with a certificate of that one's. `user`: (name, password, rules) of the only
-    one that may use it."""
+    """Debian's redis-server, in memory. `authority`: it speaks TLS only, with a certificate of that one's, and asks for one. `user`: (name, password,
+    rules) of the only one that may use it."""
 
     def __init__(self, scenario, authority=None, user=None):
         self.scenario, self.port, self.options, self.words = scenario, free_port(), [], []
         if authority:
             certificate, key = authority.issue('redis')
             self.options += ['--port', 0, '--tls-port', self.port, '--tls-cert-file', certificate, '--tls-key-file', key,
-                             '--tls-ca-cert-file', authority.ca, '--tls-auth-clients', 'no']
-            self.words += ['--tls', '--cacert', authority.ca]
+                             '--tls-ca-cert-file', authority.ca, '--tls-auth-clients', 'yes']
+            certificate, key = authority.issue('tester')
+            self.words += ['--tls', '--cacert', authority.ca, '--cert', certificate, '--key', key]
         if user:
             name, password, rules = user
             self.options += ['--user', 'default', 'off', '--user', name, 'on', f'>{password}', *rules.split()]

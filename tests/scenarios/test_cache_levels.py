@@ -71,10 +71,14 @@ class CacheLevels(Scenario):
         until(lambda: second.metric('mesh_discovery_set_origin', service='api') == FROM_REDIS, what='the origin')
         self.assertGreaterEqual(second.metric('mesh_shared_cache_requests_total', operation='fetch', result='ok'), 1)
 
-    def test_redis_behind_tls_with_a_user_of_few_rights(self):
+    def over_tls(self, authority):
+        certificate, key = authority.issue('agent')
+        return f', tls: true, tls_ca: "{authority.ca}", tls_certificate: "{certificate}", tls_private_key: "${{file:{key}}}"'
+
+    def test_redis_behind_mutual_tls_with_a_user_of_few_rights(self):
         authority = Authority(self.dir)
         redis = Redis(self, authority, user=('mesh', 'a-secret', RIGHTS))
-        more = f', tls: true, tls_ca: "{authority.ca}", username: mesh, password: '
+        more = self.over_tls(authority) + ', username: mesh, password: '
         first = self.agent('first', redis, redis_more=more + 'a-secret')
         until(lambda: redis.cli('EXISTS', 'dpmesh:set:api') == '1', what='the shared set')
         late = self.origin('late')
@@ -92,7 +96,7 @@ class CacheLevels(Scenario):
     def test_a_redis_that_denies_us_costs_nothing_but_its_cache(self):
         authority = Authority(self.dir)
         redis = Redis(self, authority, user=('mesh', 'a-secret', RIGHTS))
-        more = f', tls: true, tls_ca: "{authority.ca}", username: mesh, password: '
+        more = self.over_tls(authority) + ', username: mesh, password: '
         agent = self.agent('denied', redis, redis_more=more + 'another-secret')
         self.assertEqual(get(agent.url + '/').text, 'api')
         until(lambda: 'WRONGPASS' in agent.process.tail(), what='the log line')

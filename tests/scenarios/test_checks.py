@@ -8,7 +8,7 @@ import socket
 import subprocess
 import unittest
 
-from harness import Scenario, binary, free_port, get, peer, until
+from harness import Scenario, binary, free_port, get, peer, run, until
 
 HERE = pathlib.Path(__file__).parent
 TOKEN = 'hunter2-hunter2'
@@ -115,6 +115,32 @@ class Checks(Scenario):
         self.becomes('secure', 'critical')
         say_plain('1')
         self.becomes('plain', 'passing')
+
+    def test_the_command_line_announces_grpc_and_udp_checks(self):
+        port, say = self.grpc_server()
+        self.agent()
+
+        def announce(name, port, *check):
+            done = run(binary('dpmesh'), 'register', name, '--host', '127.0.0.1', '--port', port, '--check-interval', '1s', *check,
+                       '--registry', f'127.0.0.1:{self.registry}')
+            self.assertEqual(done.returncode, 0, done.stderr)
+
+        self.process.wait_log('admin API')
+        with socket.socket(type=socket.SOCK_DGRAM) as open_socket:
+            open_socket.bind(('127.0.0.1', 0))
+            announce('cart', port, '--check', 'grpc', '--check-grpc-service', 'shop.Cart')
+            announce('lost', port, '--check', 'grpc', '--check-grpc-service', 'shop.Lost')
+            announce('elsewhere', 9, '--check', 'grpc', '--check-target', f'127.0.0.1:{port}')
+            announce('plain', port, '--check', 'grpc', '--check-tls')
+            announce('here', open_socket.getsockname()[1], '--check', 'udp')
+            announce('gone', free_port(), '--check', 'udp')
+            for name in 'cart', 'elsewhere', 'here':
+                self.becomes(name, 'passing')
+            self.becomes('lost', 'critical', 'NOT_FOUND')
+            self.becomes('plain', 'critical')
+            self.becomes('gone', 'critical', 'refused')
+        say('2')
+        self.becomes('cart', 'critical', 'NOT_SERVING')
 
     def test_https_with_a_client_certificate_a_token_and_an_expected_answer(self):
         self.certificates()

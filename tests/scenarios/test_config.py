@@ -223,7 +223,7 @@ class CommandLine(unittest.TestCase):
                'validate': ['config'], 'config schema': [], 'services': ['--registry', '--token', '--timeout-ms', '--output'],
                'endpoints': ['name', '--registry', '--output'], 'watch': ['name', '--registry', '--output'],
                'register': ['name', '--host', '--port', '--id', '--weight', '--tag', '--meta', '--check', '--check-path',
-                            '--check-interval', '--check-timeout', '--registry', '--output'],
+                            '--check-target', '--check-grpc-service', '--check-tls', '--check-interval', '--check-timeout', '--registry', '--output'],
                'deregister': ['id', '--registry'], 'version': ['--output']}
 
     def test_help_of_every_subcommand_names_its_options(self):
@@ -243,7 +243,13 @@ class CommandLine(unittest.TestCase):
                            (['register', 'api', '--host', 'h', '--port', '0'], '0'),
                            (['register', 'API', '--host', 'h', '--port', '1'], "'A'"),
                            (['register', 'api', '--host', 'h', '--port', '1', '--meta', 'x'], 'key=value'),
-                           (['register', 'api', '--host', 'h', '--port', '1', '--check-interval', '5'], '5')):
+                           (['register', 'api', '--host', 'h', '--port', '1', '--check-interval', '5'], '5'),
+                           (['register', 'api', '--host', 'h', '--port', '1', '--check', 'icmp'], 'udp,grpc'),
+                           (['register', 'api', '--host', 'h', '--port', '1', '--check-grpc-service', 'x'], 'no effect with --check http'),
+                           (['register', 'api', '--host', 'h', '--port', '1', '--check', 'udp', '--check-tls'], 'no effect with --check udp'),
+                           (['register', 'api', '--host', 'h', '--port', '1', '--check', 'none', '--check-target', 'h:1'],
+                            'no effect with --check none'),
+                           (['register', 'api', '--host', 'h', '--port', '1', '--check', 'tcp', '--check-target', 'h'], 'check.target')):
             with self.subTest(argv):
                 done = dpmesh(*argv)
                 self.assertEqual((done.returncode, done.stdout), (2, ''))

@@ -25,7 +25,11 @@ struct SharedCacheConfig {
     std::string password{};
     std::uint32_t database = 0;
     bool tls = false;
-    std::string tls_ca{};  // PEM text or file; empty: the system's roots
+    // Certificates and keys are PEM text or the path of a file, read once.
+    std::string tls_ca{};           // empty: the system's roots
+    std::string tls_certificate{};  // ours, for a server that asks for one; needs tls_private_key
+    std::string tls_private_key{};
+    std::string tls_server_name{};  // what its certificate must be for; empty = the host
     // In front of every key and channel. Processes that ask different registries need different
     // ones. 1 to 64 printable bytes
     std::string prefix = "dpmesh:";
