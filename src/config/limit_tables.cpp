@@ -107,7 +107,7 @@ const Table& table_of<LimitsConfig>() {
             .field("adaptive_min", &L::adaptive_min, "The limit never goes below. Each process may hold so many, however many processes there are.", between(1, kCountMax))
             .field("priority", &L::priority, "Classes of calls.")
             .field("rate", &L::rate, "Of all calls of the service.")
-            .field("share_rate", &L::share_rate, "Whether rate is that of all processes together, through Redis (redis.enabled). Redis slow or down: each goes on with the part it had.")
+            .field("share_rate", &L::share_rate, "Whether rate is that of all processes together, through Redis (redis.enabled), whatever its algorithm; sliding_window then needs a per of 1s at least. Redis slow or down: each goes on with its part.")
             .field("callers", &L::callers, "Of each caller.")
             .field("throttle", &L::throttle, "Calls that an overloaded service would refuse.")
             .table();

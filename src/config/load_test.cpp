@@ -391,8 +391,8 @@ TEST(Load, LimitsAreCheckedByTheirOwnRules) {
     EXPECT_THAT(limits("throttle: {multiplier: 1}"), HasSubstr("throttle.multiplier"));
     EXPECT_THAT(limits("share_rate: true"), HasSubstr("share_rate needs limits.rate.calls"));
     EXPECT_THAT(
-        limits("rate: {calls: 9, algorithm: leaky_bucket}, share_rate: true"),
-        HasSubstr("token_bucket")
+        limits("rate: {calls: 9, per: 999ms, algorithm: sliding_window}, share_rate: true"),
+        HasSubstr("limits.rate.per")
     );
     EXPECT_THAT(
         problems_of("defaults: {policy: {forecast: {enabled: false, balance: true}}}"),

@@ -312,8 +312,10 @@ void check_limits(const LimitsConfig& l, Problems& problems) {
     check_rate("limits.rate", l.rate, problems);
     problems.need(!l.share_rate || l.rate.calls > 0, "limits.share_rate needs limits.rate.calls");
     problems.need(
-        !l.share_rate || l.rate.algorithm == RateAlgorithm::token_bucket,
-        "limits.share_rate needs limits.rate.algorithm token_bucket"
+        !l.share_rate || l.rate.algorithm != RateAlgorithm::sliding_window ||
+            l.rate.per >= std::chrono::seconds(1),
+        "limits.share_rate needs a limits.rate.per of 1s at least with sliding_window: what is "
+        "leased ten times a second is old by then"
     );
     check_callers(l.callers, problems);
     check_throttle(l.throttle, problems);

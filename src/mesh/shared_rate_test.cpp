@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +15,7 @@
 #include "policy/test_service.h"
 #include "redis/fake_redis.h"
 #include "redis/test_redis_server.h"
+#include "resilience/test_keeper.h"
 #include "sim/run.h"
 #include "sim/sim_world.h"
 
@@ -47,7 +47,7 @@ struct Process {
     std::unique_ptr<SharedTokens> shared;
 };
 
-// What the script of redis::SliceExchange does, by the clock of the simulator.
+// What the scripts of redis::SliceExchange do, by the clock of the simulator.
 class FakeBucket {
   public:
     FakeBucket(sim::SimWorld& world, redis::FakeRedis& fake) : world_(world) {
@@ -59,29 +59,22 @@ class FakeBucket {
   private:
     // EVAL script 2 bucket who rate burst wanted returned process forgotten_ms
     redis::FakeRedis::Value lease(const redis::FakeRedis::Words& words) {
-        const double rate = std::stod(words.at(5));
-        const double burst = std::stod(words.at(6));
-        const Instant now = world_.loop().now();
-        if (who_.empty()) tokens_ = burst;
-        const double passed = who_.empty() ? 0 : std::chrono::duration<double>(now - at_).count();
-        at_ = now;
-        tokens_ = std::min(burst, tokens_ + passed * rate + std::stod(words.at(8)));
-        who_[words.at(9)] = now;
-        std::erase_if(who_, [now](const auto& one) { return one.second < now - 10s; });
-        const double share =
-            std::max(1.0, std::floor(tokens_ * 2 / static_cast<double>(who_.size())));
-        const double granted = std::min({std::stod(words.at(7)), share, std::floor(tokens_)});
-        tokens_ -= granted;
+        const auto granted = keeper_.lease(
+            words.at(9),
+            resilience::SliceConfig{
+                .rate = std::stod(words.at(5)), .burst = std::stod(words.at(6))
+            },
+            {.wanted = std::stoll(words.at(7)), .returned = std::stoll(words.at(8))},
+            world_.loop().now()
+        );
         return redis::FakeRedis::array(
-            {redis::FakeRedis::integer(static_cast<std::int64_t>(granted)),
-             redis::FakeRedis::integer(static_cast<std::int64_t>(who_.size()))}
+            {redis::FakeRedis::integer(granted.tokens), redis::FakeRedis::integer(granted.processes)
+            }
         );
     }
 
     sim::SimWorld& world_;
-    double tokens_ = 0;
-    Instant at_{};
-    std::map<std::string, Instant> who_;
+    resilience::TestKeeper keeper_;
 };
 
 class SharedRate : public testing::Test {
@@ -177,6 +170,44 @@ TEST_F(SharedRate, RedisSlowOrSilentDegradesToALocalPart) {
     EXPECT_NEAR(run(60s, greedy), 6000, 120) << "and together again";
 }
 
+// Everywhere at once, as an operator does it.
+TEST_F(SharedRate, AChangedPolicyBringsNobodyABurst) {
+    start(10, sharing(100, 100));
+    const std::vector<double> greedy(10, 100);
+    run(10s, greedy);
+    for (auto& process : processes) {
+        EXPECT_TRUE(process->service.set_policy(sharing(120, 100), world.loop().now()));
+    }
+    EXPECT_LE(run(1s, greedy), 120 + 20) << "not ten bursts of a hundred";
+    for (auto& process : processes) process->tick();
+    EXPECT_NEAR(run(10s, greedy), 1200, 60);
+    ServicePolicy callers = sharing(120, 100);
+    callers.limits.callers.requests = 5;
+    for (auto& process : processes) {
+        EXPECT_TRUE(process->service.set_policy(callers, world.loop().now()));
+    }
+    EXPECT_LE(run(1s, greedy), 120 + 20) << "what is the same in both is not even changed";
+}
+
+// What is no longer shared is given back, and not asked for any more.
+TEST_F(SharedRate, WhoSharesNoMoreReturnsWhatItHas) {
+    start(2, sharing(10, 100));
+    run(5s, {0, 0});
+    ServicePolicy own = sharing(10, 100);
+    own.limits.share_rate = false;
+    EXPECT_TRUE(processes[0]->service.set_policy(own, world.loop().now()));
+    for (int i = 0; i < 3; ++i) {
+        processes[0]->service.tick(world.loop().now());
+        processes[0]->tick();
+        run(1s, {0, 0});
+    }
+    const std::size_t before = fake.count("EVAL");
+    run(20s, {0, 0});
+    EXPECT_EQ(fake.count("EVAL"), before) << "nobody wants anything";
+    // All of the burst is the other's: it was given back.
+    EXPECT_GE(run(2s, {0, 200}), 100);
+}
+
 TEST_F(SharedRate, WhoIsRefusedHearsWhenItMayAskAgain) {
     start(1, sharing(1, 1));
     while (processes[0]->call(world.loop().now())) {
@@ -189,53 +220,82 @@ TEST_F(SharedRate, WhoIsRefusedHearsWhenItMayAskAgain) {
     EXPECT_EQ(processes[0]->service.to_error(*why, world.loop().now()).retry_after, 1s);
 }
 
-// Three greedy processes and a real server: never more than the bucket has, and what each began
-// with or filled in before it was connected.
-TEST(RealSharedRate, AllTogetherKeepToIt) {
+// Three greedy processes and a real server: never more than the bucket or the window has, and what
+// each began with or filled in before it was connected.
+class RealSharedRate : public testing::TestWithParam<RateAlgorithm> {};
+
+TEST_P(RealSharedRate, AllTogetherKeepToIt) {
     if (!redis::TestRedisServer::is_wanted()) GTEST_SKIP() << "PEERS=0";
     const auto owner = *io::EpollLoop::create();
     io::EpollLoop& loop = *owner;
     io::KernelNetwork network(loop);
     redis::TestRedisServer server(io::random_seed());
+    const bool is_window = GetParam() == RateAlgorithm::sliding_window;
+    ServicePolicy policy = sharing(is_window ? 300 : 200, 40);
+    policy.limits.rate.algorithm = GetParam();
+    if (is_window) policy.limits.rate.per = std::chrono::hours(1);
     std::vector<std::unique_ptr<Process>> processes;
     for (int i = 0; i < 3; ++i) {
         processes.push_back(std::make_unique<Process>(
             network,
             SharedCacheConfig{.host = "127.0.0.1", .port = server.port(), .prefix = "t:"},
-            sharing(200, 40)
+            policy
         ));
         processes.back()->tick();
     }
+    const auto leased = [&](std::size_t i) {
+        return *processes[i]->service.call_limits()->leased();
+    };
     const Instant begun = loop.now();
     int admitted = 0;
     // In turns of the loop, until so many have begun: a slow machine takes longer.
-    while (admitted < 300 && loop.now() < begun + 20s) {
-        for (const auto& process : processes) {
-            for (int i = 0; i < 5; ++i) admitted += process->call(loop.now()) ? 1 : 0;
+    const int enough = is_window ? 290 : 250;
+    bool are_together = false;
+    while ((admitted < enough || !are_together) && loop.now() < begun + 20s) {
+        are_together = true;
+        for (std::size_t i = 0; i < 3; ++i) {
+            are_together = are_together && !resilience::is_alone(leased(i));
+            for (int n = 0; n < 5; ++n) admitted += processes[i]->call(loop.now()) ? 1 : 0;
         }
         loop.turn(loop.now() + 5ms);
     }
-    EXPECT_GE(admitted, 300);
-    const double elapsed = std::chrono::duration<double>(loop.now() - begun).count();
-    const double begun_with = 3 * 20;
-    EXPECT_LE(admitted, 40 + 200 * elapsed + begun_with + 15) << elapsed;
-    bool are_together = true;
-    for (const auto& process : processes) {
-        are_together = are_together && !process->service.call_limits()->slice()->is_alone();
-    }
     EXPECT_TRUE(are_together);
+    EXPECT_GE(admitted, enough);
+    if (is_window) {
+        for (int i = 0; i < 100; ++i) {
+            for (const auto& process : processes) admitted += process->call(loop.now()) ? 1 : 0;
+            loop.turn(loop.now() + 5ms);
+        }
+        // Alone, if an answer took long, each may have begun its part.
+        EXPECT_LE(admitted, 300 + 2 * 100);
+        EXPECT_GE(admitted, 290);
+    } else {
+        const double elapsed = std::chrono::duration<double>(loop.now() - begun).count();
+        const double begun_with = 3 * 20;
+        EXPECT_LE(admitted, 40 + 200 * elapsed + begun_with + 15) << elapsed;
+    }
     server.kill();
     const Instant killed = loop.now();
     bool is_alone = false;
     int more = 0;
-    while (!(is_alone && more > 10) && loop.now() < killed + 20s) {
-        is_alone = processes[0]->service.call_limits()->slice()->is_alone();
+    // Of its part of a window it has begun all: an hour is not over.
+    const int wanted = is_window ? 0 : 11;
+    while (!(is_alone && more >= wanted) && loop.now() < killed + 20s) {
+        is_alone = resilience::is_alone(leased(0));
         more += processes[0]->call(loop.now()) ? 1 : 0;
         loop.turn(loop.now() + 5ms);
     }
     EXPECT_TRUE(is_alone);
-    EXPECT_GT(more, 10) << "it goes on with its part";
+    EXPECT_GE(more, wanted) << "it goes on with its part";
 }
+
+INSTANTIATE_TEST_SUITE_P(
+    OfEachKind,
+    RealSharedRate,
+    testing::Values(
+        RateAlgorithm::token_bucket, RateAlgorithm::leaky_bucket, RateAlgorithm::sliding_window
+    )
+);
 
 }  // namespace
 }  // namespace datapunk::mesh::internal

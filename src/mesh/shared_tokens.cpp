@@ -30,8 +30,8 @@ SharedTokens::SharedTokens(
 
 void SharedTokens::tick(std::span<policy::ServicePolicies* const> services) {
     for (policy::ServicePolicies* service : services) {
-        for (const auto& [kind, slice] : service->shared_slices()) {
-            exchange_->add(std::string(kind) + ":" + service->name(), slice);
+        for (auto& [kind, slice] : service->shared_slices()) {
+            exchange_->add(std::string(kind) + ":" + service->name(), std::move(slice));
         }
     }
     const redis::SliceExchange::Stats& stats = exchange_->stats();

@@ -80,7 +80,7 @@ TEST(RealSharedTokens, AnOutageIsRetriedByAllTogetherNoMoreThanOneMayAlone) {
     };
     const auto are_together = [&] {
         for (const auto& process : processes) {
-            if (process->service.shared_slices().at(0).second->is_alone()) return false;
+            if (resilience::is_alone(process->service.shared_slices().at(0).second)) return false;
         }
         return true;
     };
@@ -108,7 +108,7 @@ TEST(RealSharedTokens, AnOutageIsRetriedByAllTogetherNoMoreThanOneMayAlone) {
     // Down: nobody waits, and everybody has a part.
     server.kill();
     ASSERT_TRUE(until([&] {
-        return processes[0]->service.shared_slices().at(0).second->is_alone() &&
+        return resilience::is_alone(processes[0]->service.shared_slices().at(0).second) &&
                is_retried(processes[0]->service, loop.now());
     }));
     EXPECT_TRUE(says("mesh_shared_tokens_up 0"));

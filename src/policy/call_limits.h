@@ -14,6 +14,8 @@
 // A caller that is admitted holds a CallerPlace for as long as the call lasts, waits and retries
 // included; so no caller has more than its part of the places, nor of a queue for them.
 //
+// Immutable but for what it counts; another policy is another CallLimits.
+//
 // Threads: any. Without limits per caller no lock and no allocation; with them a spin lock of one
 // of kShards, and an allocation for a caller that is new.
 
@@ -24,12 +26,14 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "balance/candidate.h"
 #include "policy/spin_lock.h"
 #include "resilience/caller_limits.h"
+#include "resilience/leased.h"
 #include "resilience/rate_limit.h"
 
 namespace datapunk::mesh::policy {
@@ -37,10 +41,10 @@ namespace datapunk::mesh::policy {
 // How it is known who calls. Part of the key: a name in a header is not the identity that it says.
 enum class CallerKind : std::uint8_t { identity, header, address, told };
 
-class CallLimits;
+class CallersTable;
 
 // One of a caller's calls in flight, until it is destroyed. May outlive its call, never its
-// CallLimits.
+// CallersTable.
 class CallerPlace {
   public:
     CallerPlace() noexcept = default;
@@ -62,14 +66,48 @@ class CallerPlace {
     bool is_held() const noexcept { return owner_ != nullptr; }
 
   private:
-    friend class CallLimits;
+    friend class CallersTable;
 
-    CallerPlace(CallLimits& owner, std::uint32_t shard, std::uint32_t entry) noexcept
+    CallerPlace(CallersTable& owner, std::uint32_t shard, std::uint32_t entry) noexcept
         : owner_(&owner), shard_(shard), entry_(entry) {}
 
-    CallLimits* owner_ = nullptr;
+    CallersTable* owner_ = nullptr;
     std::uint32_t shard_ = 0;
     std::uint32_t entry_ = 0;
+};
+
+// The callers that are remembered, each with its rate and its calls in flight.
+class CallersTable {
+  public:
+    explicit CallersTable(const CallersConfig& config);
+    CallersTable(const CallersTable&) = delete;
+    CallersTable& operator=(const CallersTable&) = delete;
+
+    // `place` is taken if it is admitted.
+    resilience::CallerLimits::Decision begin(
+        std::uint64_t caller, Instant now, Duration patience, CallerPlace& place
+    );
+
+    std::size_t size() const noexcept;
+    bool is_idle() const noexcept;
+
+  private:
+    friend class CallerPlace;
+
+    static constexpr std::uint32_t kShards = 16;
+
+    struct alignas(balance::kCacheLineBytes) Shard {
+        explicit Shard(const CallersConfig& config)
+            : limits(config.rate, config.requests, std::max(1U, config.max / kShards)) {}
+
+        mutable SpinLock lock;
+        resilience::CallerLimits limits;
+        std::uint32_t held = 0;  // places
+    };
+
+    void release(std::uint32_t shard, std::uint32_t entry) noexcept;
+
+    std::array<std::unique_ptr<Shard>, kShards> shards_;
 };
 
 class CallLimits {
@@ -91,17 +129,21 @@ class CallLimits {
         std::uint64_t seed,
         bool is_shared = false
     );
+    // In the place of `before`, which has other rules and may still be asked for a moment. What is
+    // the same in both is one object: nothing is forgotten, and nothing counted apart. A rate that
+    // is another goes on from what the old one has left.
+    CallLimits(const LimitsConfig& limits, const CallLimits& before, Instant now);
     CallLimits(const CallLimits&) = delete;
     CallLimits& operator=(const CallLimits&) = delete;
 
     // Anything to ask about? Otherwise begin() admits.
-    bool is_on() const noexcept { return rate_.is_on() || limits_callers(); }
+    bool is_on() const noexcept { return is_on_; }
 
-    // To be exchanged; null if the rate is not shared.
-    std::shared_ptr<resilience::LeasedSlice> slice() const noexcept { return rate_.slice(); }
+    // To be exchanged; nothing if the rate is not shared.
+    std::optional<resilience::Leased> leased() const { return rate_->leased(); }
 
     // Whether it matters who calls.
-    bool limits_callers() const noexcept { return shards_ != nullptr; }
+    bool limits_callers() const noexcept { return callers_ != nullptr; }
 
     // For begin(); never 0.
     std::uint64_t caller_key(CallerKind kind, std::string_view who) const noexcept;
@@ -112,30 +154,21 @@ class CallLimits {
         std::uint64_t caller, Instant now, Duration patience, CallerPlace& place
     );
 
-    std::size_t callers() const noexcept;
+    std::size_t callers() const noexcept { return callers_ == nullptr ? 0 : callers_->size(); }
 
-    // No place is held. Once it begins nothing any more, it may go then.
-    bool is_idle() const noexcept;
+    // No place is held in what this one alone has. Once it begins nothing any more, it may go then.
+    bool is_idle() const noexcept {
+        return callers_ == nullptr || callers_.use_count() > 1 || callers_->is_idle();
+    }
 
   private:
-    friend class CallerPlace;
-
-    static constexpr std::uint32_t kShards = 16;
-
-    struct alignas(balance::kCacheLineBytes) Shard {
-        explicit Shard(const CallersConfig& config)
-            : limits(config.rate, config.requests, std::max(1U, config.max / kShards)) {}
-
-        mutable SpinLock lock;
-        resilience::CallerLimits limits;
-        std::uint32_t held = 0;  // places
-    };
-
-    void release(std::uint32_t shard, std::uint32_t entry) noexcept;
-
     const std::uint64_t seed_;
-    resilience::RateLimit rate_;
-    std::unique_ptr<std::array<std::unique_ptr<Shard>, kShards>> shards_;  // null: none per caller
+    const RateLimitConfig rate_config_;
+    const CallersConfig callers_config_;
+    const bool is_shared_;
+    const std::shared_ptr<resilience::RateLimit> rate_;
+    const std::shared_ptr<CallersTable> callers_;  // null: no limits for each
+    const bool is_on_;
 };
 
 inline CallerPlace::~CallerPlace() {

@@ -201,7 +201,9 @@ TEST(ServiceLimits, ARateIsOfferedToTheExchangeWhileItIsShared) {
     const auto offered = policies.shared_slices();
     ASSERT_EQ(offered.size(), 1U);
     EXPECT_EQ(offered[0].first, "rate");
-    EXPECT_EQ(offered[0].second->config().rate, 10);
+    EXPECT_EQ(
+        std::get<std::shared_ptr<resilience::LeasedSlice>>(offered[0].second)->config().rate, 10
+    );
     policy.limits.share_rate = false;
     EXPECT_TRUE(policies.set_policy(policy, kStart));
     EXPECT_TRUE(policies.shared_slices().empty());

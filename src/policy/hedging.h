@@ -71,8 +71,6 @@ struct Hedging {
     }
 };
 
-using LeasedSlicePtr = std::shared_ptr<resilience::LeasedSlice>;
-
 // On or off, while calls run: what was measured stays.
 class HedgingSwitch {
   public:

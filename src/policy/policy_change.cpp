@@ -143,14 +143,13 @@ void ServicePolicies::change_looks(const ServicePolicy& before, Instant now) {
     }
 }
 
-// Rates and callers' limits that are others begin afresh: who was let in by the old ones gives its
-// place back to them.
+// Of limits for each caller that are others, who was let in by the old ones gives its place back to
+// them.
 void ServicePolicies::change_limits(const ServicePolicy& before, Instant now) {
     const LimitsConfig& limits = rules().limits;
     if (limits.rate != before.limits.rate || limits.callers != before.limits.callers ||
         limits.share_rate != before.limits.share_rate) {
-        auto fresh =
-            std::make_unique<CallLimits>(limits.rate, limits.callers, seed_, limits.share_rate);
+        auto fresh = std::make_unique<CallLimits>(limits, *call_limits_.load(), now);
         CallLimits* old = call_limits_.exchange(fresh.release(), std::memory_order_acq_rel);
         retired_.add([this, old] { former_limits_.emplace_back(old); });
     }

@@ -54,11 +54,16 @@ ServicePolicies::~ServicePolicies() {
     delete call_limits_.load();
 }
 
-std::vector<std::pair<std::string_view, LeasedSlicePtr>> ServicePolicies::shared_slices() const {
+std::vector<std::pair<std::string_view, resilience::Leased>> ServicePolicies::shared_slices(
+) const {
     const std::lock_guard guard(mutex_);  // not while a policy changes
-    std::vector<std::pair<std::string_view, LeasedSlicePtr>> all;
+    std::vector<std::pair<std::string_view, resilience::Leased>> all;
     if (auto reserve = budget_.shared_reserve()) all.emplace_back("retry", std::move(reserve));
-    if (auto rate = call_limits()->slice()) all.emplace_back("rate", std::move(rate));
+    if (auto rate = call_limits()->leased()) {
+        const bool is_window =
+            std::holds_alternative<std::shared_ptr<resilience::LeasedWindow>>(*rate);
+        all.emplace_back(is_window ? "window" : "rate", *std::move(rate));
+    }
     return all;
 }
 

@@ -152,8 +152,8 @@ class ServicePolicies {
     // Another process found this endpoint failing: here it is probed before it is trusted again.
     void distrust(std::string_view endpoint, Instant now);
 
-    // Tokens that are shared with other processes, each with its kind: "retry", "rate".
-    std::vector<std::pair<std::string_view, LeasedSlicePtr>> shared_slices() const;
+    // What is shared with other processes, each with its kind: "retry", "rate", "window".
+    std::vector<std::pair<std::string_view, resilience::Leased>> shared_slices() const;
 
     // How this service stands, and what follows from how others do: policy/dependencies.h.
     ServiceStanding standing(Instant now) const;

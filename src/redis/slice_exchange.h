@@ -1,23 +1,28 @@
 #pragma once
 
-// SliceExchange: leases slices of tokens that many processes share (resilience::LeasedSlice) from
-// buckets in Redis. It asks by itself, ten times a second, for slices that want something.
+// SliceExchange: leases what many processes share (resilience::LeasedSlice, LeasedWindow) from
+// Redis. It asks by itself, ten times a second, for those that want something.
 //
-//   <prefix>slice:<name>       a hash: tokens, at (ms of Redis' clock)    the bucket
+//   <prefix>slice:<name>       a hash: tokens, at (ms of Redis' clock)        a bucket
+//                              a hash: slice numbers, width, held             a sliding window
 //   <prefix>slice:<name>:who   a sorted set: processes by when they asked last
+//   <prefix>slice:<name>:held  a hash: what each holds and has spent          of a window
 //
-//   exchange.add("retry:api_service", slice);        once; forgotten when the slice is gone
+//   exchange.add("retry:api_service", slice);        once
 //   … slice->try_take() on any thread …
 //
 // * One script and one round trip an exchange; those of all slices in one write. Time is Redis'
 //   own. Of what is there a process gets at most its fair share twice over, so that who asks first
 //   does not get it all.
+// * What is no longer wanted, or that nobody else holds, is asked for no more: what it has in hand
+//   is returned, once, and it is forgotten.
 // * A bucket that was lost (flushed, another Redis) begins full: everybody together may then take
-//   one burst more, once.
-// * Redis down, slow or full of garbage: the slices fill themselves (LeasedSlice::failed) from the
-//   next exchange on; nobody waits, one line of log says so, and another when it is over.
+//   one burst more, once. A window that was lost is told anew what has begun.
+// * Redis down, slow or full of garbage: slices fill themselves (LeasedSlice::failed), and of
+//   windows each has its part, from the next exchange on; nobody waits, one line of log says so,
+//   and another when it is over.
 //
-// One loop's object, but for the slices, which any thread takes from.
+// One loop's object, but for what is leased, which any thread takes from.
 
 #include <datapunk/mesh/discovery.h>
 #include <datapunk/mesh/result.h>
@@ -25,13 +30,16 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/log.h"
 #include "io/network.h"
 #include "io/task.h"
 #include "redis/redis_client.h"
-#include "resilience/leased_slice.h"
+#include "resilience/leased.h"
 
 namespace datapunk::mesh::redis {
 
@@ -52,8 +60,9 @@ class SliceExchange {
     SliceExchange(const SliceExchange&) = delete;
     SliceExchange& operator=(const SliceExchange&) = delete;
 
-    // `name`: of the bucket, the same in all processes. In the place of an older slice of it.
-    void add(const std::string& name, std::weak_ptr<resilience::LeasedSlice> slice);
+    // `name`: the same in all processes, and of one kind. In the place of an older one of that
+    // name.
+    void add(const std::string& name, resilience::Leased leased);
 
     const Stats& stats() const noexcept { return stats_; }
 
@@ -61,8 +70,10 @@ class SliceExchange {
     bool has_problem() const noexcept { return has_problem_; }
 
   private:
+    using Granted = std::pair<std::int64_t, std::int64_t>;  // tokens, processes
+
     struct Entry {
-        std::weak_ptr<resilience::LeasedSlice> slice;
+        resilience::Leased leased{};
         bool is_asking = false;
     };
 
@@ -70,11 +81,21 @@ class SliceExchange {
 
     io::Task<void> run();
     void turn();
+    void release_unwanted();
+    void ask(const std::string& name, Entry& entry);
+    void ask_to_return(const std::string& name, const resilience::Leased& leased);
     io::Task<void> exchange(
         std::string name,
         std::shared_ptr<resilience::LeasedSlice> slice,
         resilience::LeasedSlice::Ask asked
     );
+    io::Task<void> exchange_window(
+        std::string name,
+        std::shared_ptr<resilience::LeasedWindow> window,
+        resilience::LeasedWindow::Ask asked
+    );
+    io::Task<std::optional<Granted>> call(std::vector<std::string> words, std::int64_t wanted);
+    void end_of_exchange(const std::string& name, const resilience::Leased& leased);
     void note_failure(std::string_view what);
 
     io::Network& network_;
@@ -86,8 +107,9 @@ class SliceExchange {
     Stats stats_;
     bool has_problem_ = false;  // and said so
     std::map<std::string, Entry, std::less<>> entries_;
-    std::unique_ptr<RedisClient> client_;  // since the first slice
-    io::TaskGroup tasks_;                  // last: destroyed first
+    std::vector<std::pair<std::string, resilience::Leased>> replaced_;  // to be returned
+    std::unique_ptr<RedisClient> client_;                               // since the first slice
+    io::TaskGroup tasks_;                                               // last: destroyed first
 };
 
 }  // namespace datapunk::mesh::redis

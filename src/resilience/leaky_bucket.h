@@ -31,9 +31,18 @@ class LeakyBucket {
 
     // How long to wait for one's turn, which is then taken; zero = go. Nothing if that is longer
     // than `patience` or too many wait.
-    std::optional<Duration> try_acquire(Instant now, Duration patience) noexcept;
+    std::optional<Duration> try_acquire(Instant now, Duration patience) noexcept {
+        return try_acquire(now, patience, period_);
+    }
+
+    // The next one leaves `period` later: this time it is longer than usual.
+    std::optional<Duration> try_acquire(Instant now, Duration patience, Duration period) noexcept;
     // When somebody as patient would get a turn, from now: for Retry-After.
     Duration retry_in(Instant now, Duration patience) const noexcept;
+
+    // The part of the depth that is waited for at `now`; and to begin with such a part.
+    double used(Instant now) const noexcept;
+    void set_used(double part, Instant now) noexcept;
 
     bool is_empty(Instant now) const noexcept {
         return next_.load(std::memory_order_relaxed) <= now;

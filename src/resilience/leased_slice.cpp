@@ -7,12 +7,10 @@ namespace datapunk::mesh::resilience {
 
 namespace {
 
-// How far ahead: one exchange may be late, and the next one.
-constexpr double kExchangesAhead = 3;
-// Time constant of the demand. Shorter than a burst of calls is noise.
-constexpr double kMemorySeconds = 1;
 // Somebody whose clock stood still for long does not get an hour's tokens at once.
 constexpr double kFillSecondsMax = 1;
+// Time constant of what was granted.
+constexpr double kIncomeSeconds = 1;
 
 double seconds(Duration duration) noexcept {
     return std::chrono::duration<double>(duration).count();
@@ -21,10 +19,26 @@ double seconds(Duration duration) noexcept {
 }  // namespace
 
 LeasedSlice::LeasedSlice(const SliceConfig& config) noexcept
-    : config_(config),
+    : rate_(config.rate),
+      burst_(config.burst),
       held_(static_cast<std::int64_t>(
           std::clamp(config.rate * seconds(kExchangeInterval), 1.0, std::max(1.0, config.burst))
       )) {}
+
+void LeasedSlice::reconfigure(const SliceConfig& config) noexcept {
+    const SliceConfig before = this->config();
+    rate_.store(config.rate, std::memory_order_relaxed);
+    burst_.store(config.burst, std::memory_order_relaxed);
+    // Never more: tokens come from the bucket only.
+    double part = 1;
+    if (before.rate > 0) part = std::min(part, config.rate / before.rate);
+    if (before.burst > 0) part = std::min(part, config.burst / before.burst);
+    std::int64_t held = held_.load(std::memory_order_relaxed);
+    while (held > 0) {
+        const auto rest = static_cast<std::int64_t>(static_cast<double>(held) * part);
+        if (held_.compare_exchange_weak(held, rest, std::memory_order_relaxed)) return;
+    }
+}
 
 bool LeasedSlice::try_take(std::uint32_t tokens) noexcept {
     demanded_.fetch_add(tokens, std::memory_order_relaxed);
@@ -37,31 +51,53 @@ bool LeasedSlice::try_take(std::uint32_t tokens) noexcept {
     return false;
 }
 
+std::optional<std::int64_t> LeasedSlice::try_owe(std::int64_t most) noexcept {
+    demanded_.fetch_add(1, std::memory_order_relaxed);
+    std::int64_t seen = held_.load(std::memory_order_relaxed);
+    while (seen > -most) {
+        if (held_.compare_exchange_weak(seen, seen - 1, std::memory_order_relaxed)) {
+            return std::max<std::int64_t>(0, 1 - seen);
+        }
+    }
+    return std::nullopt;
+}
+
+double LeasedSlice::income() const noexcept {
+    const double rate = rate_.load(std::memory_order_relaxed);
+    const double part = rate / processes();
+    if (is_alone()) return part;
+    return std::clamp(got_.load(std::memory_order_relaxed), part, std::max(part, rate));
+}
+
 void LeasedSlice::give_back(std::uint32_t tokens) noexcept {
     held_.fetch_add(tokens, std::memory_order_relaxed);
 }
 
 double LeasedSlice::target() const noexcept {
-    const double ahead = demand_ * kExchangesAhead * seconds(kExchangeInterval);
-    return std::clamp(std::max(ahead, in_hand()), 1.0, std::max(1.0, config_.burst));
+    const double most = std::max(1.0, config().burst);
+    return std::clamp(std::max(demand_.ahead(kExchangeInterval), in_hand()), 1.0, most);
+}
+
+LeasedSlice::Ask LeasedSlice::give_up() noexcept {
+    std::int64_t held = held_.load(std::memory_order_relaxed);
+    while (held > 0) {
+        if (held_.compare_exchange_weak(held, 0, std::memory_order_relaxed)) {
+            return {.returned = held};
+        }
+    }
+    return {};
 }
 
 LeasedSlice::Ask LeasedSlice::ask(Instant now) noexcept {
-    const std::uint64_t demanded = demanded_.load(std::memory_order_relaxed);
-    if (asked_at_ && now > *asked_at_) {
-        const double passed = seconds(now - *asked_at_);
-        const double rate = static_cast<double>(demanded - demanded_before_) / passed;
-        demand_ += (rate - demand_) * (1 - std::exp(-passed / kMemorySeconds));
-        // At once as high as it has just been: who is refused must not wait for an average.
-        demand_ = std::max(demand_, rate);
-    }
-    asked_at_ = now;
+    demand_.update(demanded_.load(std::memory_order_relaxed), now);
     is_exchanged_.store(true, std::memory_order_relaxed);
-    demanded_before_ = demanded;
     filled_ = 0;
     const auto goal = static_cast<std::int64_t>(std::ceil(target()));
     std::int64_t held = held_.load(std::memory_order_relaxed);
-    if (held < goal) return {.wanted = goal - held};
+    const auto fetched =
+        demand_.is_idle() ? static_cast<std::int64_t>(std::ceil(std::max(1.0, in_hand()))) : goal;
+    if (held < fetched) return {.wanted = fetched - held};
+    if (held < goal) return {};
     const std::int64_t surplus = held - goal;
     if (surplus <= goal) return {};
     while (held >= surplus) {
@@ -76,6 +112,14 @@ void LeasedSlice::granted(std::int64_t tokens, std::int64_t processes, Instant n
     const std::int64_t fresh = std::max<std::int64_t>(0, tokens - filled_);
     held_.fetch_add(fresh, std::memory_order_relaxed);
     if (processes > 0) processes_.store(processes, std::memory_order_relaxed);
+    if (granted_at_ && now > *granted_at_) {
+        const double passed = seconds(now - *granted_at_);
+        const double got = got_.load(std::memory_order_relaxed);
+        const double rate = static_cast<double>(fresh) / passed;
+        const double weight = 1 - std::exp(-passed / kIncomeSeconds);
+        got_.store(got + (rate - got) * weight, std::memory_order_relaxed);
+    }
+    granted_at_ = now;
     filled_at_ = now;
     fraction_ = 0;
     is_alone_.store(false, std::memory_order_relaxed);
@@ -83,13 +127,14 @@ void LeasedSlice::granted(std::int64_t tokens, std::int64_t processes, Instant n
 
 void LeasedSlice::failed(Instant now) noexcept {
     is_alone_.store(true, std::memory_order_relaxed);
-    const auto processes = static_cast<double>(processes_.load(std::memory_order_relaxed));
+    const SliceConfig config = this->config();
+    const double processes = this->processes();
     if (filled_at_ && now > *filled_at_) {
         const double passed = std::min(seconds(now - *filled_at_), kFillSecondsMax);
-        fraction_ += config_.rate / processes * passed;
+        fraction_ += config.rate / processes * passed;
     }
     filled_at_ = now;
-    const auto most = static_cast<std::int64_t>(std::max(1.0, config_.burst / processes));
+    const auto most = static_cast<std::int64_t>(std::max(1.0, config.burst / processes));
     const auto room = std::max<std::int64_t>(0, most - held_.load(std::memory_order_relaxed));
     const auto fill = std::min(static_cast<std::int64_t>(fraction_), room);
     fraction_ = std::min(fraction_ - static_cast<double>(fill), 1.0);

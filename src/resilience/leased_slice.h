@@ -4,10 +4,11 @@
 // budget allows beside its deposits. The tokens come from one bucket (rate, burst) that somebody
 // keeps for all; a process takes a slice of them in advance and spends it without asking anybody.
 //
-//   calls, any thread:   try_take(), give_back()                     no wait, no lock, no clock
+//   calls, any thread:   try_take(), try_owe(), give_back()          no wait, no lock, no clock
 //   the exchange, about ten times a second:
 //        ask(now) ──► wanted, returned ──► granted(tokens, processes, now)
 //                                     └──► failed(now): no answer, or none yet
+//        give_up() ─► returned             once nobody wants it any more
 //
 // * Wanted: what was asked for lately (refused or not), three exchanges ahead; at least the share
 //   of half of the burst that falls to each process, so that there is something in hand when calls
@@ -18,10 +19,18 @@
 // * Tokens are lost rather than doubled: what was granted in an answer that never came, and what
 //   was returned in a question that may not have arrived.
 //
-// So, without failures: taken by all <= rate x time + burst + what is in the slices at the start.
-// Pure: the exchange is redis::SliceExchange, or a test.
+// * Other numbers (reconfigure) go on with what is held, less in proportion if there is to be less:
+//   no process begins with a burst of its own because a policy has changed.
+// * Held are at most `burst`, and what its own calls give back. What may be owed is whoever takes'
+//   business; it is paid first.
 //
-// Threads: any may take and give back; one at a time asks, and tells what came. ~10 ns a token.
+// So, without failures: taken by all <= rate x time + burst + what is in the slices at the start
+// + what is owed. In the slices are half of the burst (one in each at least) and, for a second
+// after they were asked for, what the bucket brings in it. Pure: the exchange is
+// redis::SliceExchange, or a test.
+//
+// Threads: any may take and give back; one at a time asks, and tells what came; one at a time
+// reconfigures. ~10 ns a token.
 // Source: the token leases of Google's Doorman and of Envoy's rate limit quota service, reduced to
 // what needs no server of its own.
 
@@ -30,6 +39,8 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
+
+#include "resilience/demand.h"
 
 namespace datapunk::mesh::resilience {
 
@@ -47,15 +58,25 @@ class LeasedSlice {
 
     // All or nothing.
     [[nodiscard]] bool try_take(std::uint32_t tokens = 1) noexcept;
+    // One, on credit if there is none: how many are owed then. Nothing if that would be more than
+    // `most`.
+    [[nodiscard]] std::optional<std::int64_t> try_owe(std::int64_t most) noexcept;
     // What was taken and not used.
     void give_back(std::uint32_t tokens = 1) noexcept;
 
-    // At present, whole tokens.
+    // At present, whole tokens; negative if some are owed.
     std::int64_t held() const noexcept { return held_.load(std::memory_order_relaxed); }
 
     // What it keeps in hand while nobody takes: its part of half of the burst.
-    double in_hand() const noexcept {
-        return config_.burst / 2 / static_cast<double>(processes_.load(std::memory_order_relaxed));
+    double in_hand() const noexcept { return config().burst / 2 / processes(); }
+
+    // Tokens a second that this process can count on: its part of the rate, or more if it has got
+    // more lately.
+    double income() const noexcept;
+
+    // That share the bucket, this one too, as far as is known.
+    double processes() const noexcept {
+        return static_cast<double>(processes_.load(std::memory_order_relaxed));
     }
 
     // Filling itself: nobody has answered yet, or lately.
@@ -64,7 +85,19 @@ class LeasedSlice {
     // Somebody exchanges it, in vain or not. Before, nothing fills it.
     bool is_exchanged() const noexcept { return is_exchanged_.load(std::memory_order_relaxed); }
 
-    const SliceConfig& config() const noexcept { return config_; }
+    // Whether anybody takes from it. If not, the exchange returns what is held and forgets it.
+    void set_wanted(bool is_wanted) noexcept { is_wanted_ = is_wanted; }
+
+    bool is_wanted() const noexcept { return is_wanted_; }
+
+    SliceConfig config() const noexcept {
+        return {
+            .rate = rate_.load(std::memory_order_relaxed),
+            .burst = burst_.load(std::memory_order_relaxed)
+        };
+    }
+
+    void reconfigure(const SliceConfig& config) noexcept;
 
     // --- the exchange
     struct Ask {
@@ -81,26 +114,30 @@ class LeasedSlice {
     void granted(std::int64_t tokens, std::int64_t processes, Instant now) noexcept;
     // As often as one likes while there is no answer.
     void failed(Instant now) noexcept;
+    // All that is held is returned.
+    Ask give_up() noexcept;
 
     static constexpr Duration kExchangeInterval = std::chrono::milliseconds(100);
 
   private:
     double target() const noexcept;
 
-    const SliceConfig config_;
+    std::atomic<double> rate_;
+    std::atomic<double> burst_;
     std::atomic<std::int64_t> held_;
     std::atomic<std::uint64_t> demanded_{0};
     std::atomic<bool> is_alone_{true};
     std::atomic<bool> is_exchanged_{false};
+    std::atomic<bool> is_wanted_{true};
+    std::atomic<double> got_{0};  // tokens a second, lately
+    std::atomic<std::int64_t> processes_{1};
 
     // The exchange's.
-    std::optional<Instant> asked_at_;
-    std::uint64_t demanded_before_ = 0;
-    double demand_ = 0;  // tokens a second, lately
-    std::atomic<std::int64_t> processes_{1};
+    Demand demand_;
     std::optional<Instant> filled_at_;  // by itself; or answered
-    double fraction_ = 0;               // of a token, filled in
-    std::int64_t filled_ = 0;           // by itself, since it asked last
+    std::optional<Instant> granted_at_;
+    double fraction_ = 0;      // of a token, filled in
+    std::int64_t filled_ = 0;  // by itself, since it asked last
 };
 
 }  // namespace datapunk::mesh::resilience

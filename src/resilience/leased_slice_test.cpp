@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -180,6 +181,53 @@ TEST(LeasedSlice, ATimeThatStoodStillOrJumpedIsNoSource) {
     EXPECT_EQ(slice.held(), 0);
     slice.failed(now + seconds(3600));
     EXPECT_LE(slice.held(), 10);
+}
+
+TEST(LeasedSlice, OtherNumbersKeepWhatIsHeldInProportionAndNeverMakeMore) {
+    LeasedSlice slice({.rate = 100, .burst = 100});
+    Instant now{seconds(1)};
+    (void)slice.ask(now);
+    slice.granted(30, 4, now);
+    EXPECT_EQ(slice.held(), 40);
+    slice.reconfigure({.rate = 50, .burst = 100});
+    EXPECT_EQ(slice.held(), 20);
+    slice.reconfigure({.rate = 1000, .burst = 1000});
+    EXPECT_EQ(slice.held(), 20) << "more comes from the bucket only";
+    slice.reconfigure({.rate = 1000, .burst = 100});
+    EXPECT_EQ(slice.held(), 2);
+    EXPECT_EQ(slice.processes(), 4);
+    EXPECT_FALSE(slice.is_alone());
+}
+
+TEST(LeasedSlice, WhatIsOwedIsBoundedAndPaidFirst) {
+    LeasedSlice slice({.rate = 10, .burst = 10});
+    EXPECT_EQ(slice.try_owe(3), 0);
+    EXPECT_EQ(slice.try_owe(3), 1);
+    EXPECT_EQ(slice.try_owe(3), 2);
+    EXPECT_EQ(slice.try_owe(3), 3);
+    EXPECT_EQ(slice.try_owe(3), std::nullopt);
+    EXPECT_FALSE(slice.try_take());
+    Instant now{seconds(1)};
+    EXPECT_GE(slice.ask(now).wanted, 4);
+    slice.granted(3, 1, now);
+    EXPECT_FALSE(slice.try_take());
+    slice.granted(1, 1, now += kTick);
+    EXPECT_TRUE(slice.try_take());
+}
+
+TEST(LeasedSlice, HoldsNoMoreThanTheBurstHoweverLongNobodyTakes) {
+    Fleet fleet(3, {.rate = 1000, .burst = 50});
+    fleet.run(100, 40);
+    for (int i = 0; i < 100; ++i) {
+        fleet.is_up = i % 10 != 0;
+        fleet.run(5, 0);
+        for (const auto& slice : fleet.slices) EXPECT_LE(slice->held(), 50);
+    }
+    const std::int64_t held = fleet.slices[0]->held();
+    EXPECT_GE(held, 9) << "its part of half of the burst";
+    EXPECT_EQ(fleet.slices[0]->give_up().returned, held);
+    EXPECT_EQ(fleet.slices[0]->held(), 0);
+    EXPECT_TRUE(fleet.slices[0]->give_up().is_empty());
 }
 
 TEST(LeasedSlice, ThreadsTakeEachTokenOnce) {

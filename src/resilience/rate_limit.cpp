@@ -1,16 +1,27 @@
 #include "resilience/rate_limit.h"
 
-#include <algorithm>
 #include <chrono>
+#include <memory>
+#include <utility>
 
 namespace datapunk::mesh::resilience {
 
-RateLimit::RateLimit(const RateLimitConfig& config, bool is_shared)
-    : period_(config.per / static_cast<std::int64_t>(std::max(1U, config.calls))),
-      state_(state_of(config, is_shared)) {}
+RateLimit::RateLimit(
+    const RateLimitConfig& config, bool is_shared, const RateLimit* before, Instant now
+)
+    : state_(state_of(config, is_shared, before, now)) {
+    if (before != nullptr) go_on_from(*before, now);
+}
 
-RateLimit::State RateLimit::state_of(const RateLimitConfig& config, bool is_shared) {
+RateLimit::State RateLimit::state_of(
+    const RateLimitConfig& config, bool is_shared, const RateLimit* before, Instant now
+) {
     if (config.calls == 0) return State(std::in_place_type<std::monostate>);
+    if (is_shared) {
+        const auto* former = before == nullptr ? nullptr : std::get_if<Shared>(&before->state_);
+        const SharedRate* its = former == nullptr ? nullptr : former->get();
+        return State(std::in_place_type<Shared>, std::make_unique<SharedRate>(config, its, now));
+    }
     const std::uint32_t burst = config.burst == 0 ? config.calls : config.burst;
     switch (config.algorithm) {
         case RateAlgorithm::leaky_bucket:
@@ -25,15 +36,37 @@ RateLimit::State RateLimit::state_of(const RateLimitConfig& config, bool is_shar
             break;
     }
     const double rate = config.calls / std::chrono::duration<double>(config.per).count();
-    const TokenBucketConfig bucket{.per_second = rate, .burst = burst};
-    if (!is_shared) return State(std::in_place_type<TokenBucket>, bucket);
-    const std::chrono::duration<double> exchanges = 2 * LeasedSlice::kExchangeInterval;
-    const double most = std::max<double>(burst, rate * exchanges.count());
-    return State(std::in_place_type<Shared>, SliceConfig{.rate = rate, .burst = most}, bucket);
+    return State(
+        std::in_place_type<TokenBucket>, TokenBucketConfig{.per_second = rate, .burst = burst}
+    );
 }
 
-RateLimit::Shared::Shared(const SliceConfig& config, const TokenBucketConfig& bucket)
-    : slice(std::make_shared<LeasedSlice>(config)), own(bucket) {}
+void RateLimit::go_on_from(const RateLimit& before, Instant now) noexcept {
+    if (!before.is_on()) return;
+    if (auto* bucket = std::get_if<TokenBucket>(&state_)) bucket->set_used(before.used(now), now);
+    if (auto* queue = std::get_if<LeakyBucket>(&state_)) queue->set_used(before.used(now), now);
+    if (auto* window = std::get_if<SlidingWindow>(&state_)) {
+        const auto* former = std::get_if<SlidingWindow>(&before.state_);
+        if (former != nullptr)
+            window->go_on_from(*former, now);
+        else
+            window->set_used(before.used(now), now);
+    }
+    // Shared before: it has gone on with what was leased.
+    if (auto* shared = std::get_if<Shared>(&state_)) {
+        if (!std::holds_alternative<Shared>(before.state_)) {
+            (*shared)->set_used(before.used(now), now);
+        }
+    }
+}
+
+double RateLimit::used(Instant now) const noexcept {
+    if (const auto* bucket = std::get_if<TokenBucket>(&state_)) return bucket->used(now);
+    if (const auto* queue = std::get_if<LeakyBucket>(&state_)) return queue->used(now);
+    if (const auto* window = std::get_if<SlidingWindow>(&state_)) return window->used(now);
+    if (const auto* shared = std::get_if<Shared>(&state_)) return (*shared)->used(now);
+    return 0;
+}
 
 RateDecision RateLimit::acquire(Instant now, Duration patience) noexcept {
     if (auto* bucket = std::get_if<TokenBucket>(&state_)) {
@@ -48,21 +81,13 @@ RateDecision RateLimit::acquire(Instant now, Duration patience) noexcept {
         if (window->try_acquire(now)) return {};
         return {.is_admitted = false, .wait = window->retry_in(now)};
     }
-    if (auto* shared = std::get_if<Shared>(&state_)) {
-        if (!shared->slice->is_exchanged()) {
-            if (shared->own.try_acquire(now)) return {};
-            return {.is_admitted = false, .wait = shared->own.retry_in(now)};
-        }
-        if (shared->slice->try_take()) return {};
-        // Nobody here knows what others leave: not before the next exchange.
-        return {.is_admitted = false, .wait = std::max(period_, LeasedSlice::kExchangeInterval)};
-    }
+    if (auto* shared = std::get_if<Shared>(&state_)) return (*shared)->acquire(now, patience);
     return {};
 }
 
-std::shared_ptr<LeasedSlice> RateLimit::slice() const noexcept {
-    const auto* shared = std::get_if<Shared>(&state_);
-    return shared == nullptr ? nullptr : shared->slice;
+std::optional<Leased> RateLimit::leased() const {
+    if (const auto* shared = std::get_if<Shared>(&state_)) return (*shared)->leased();
+    return std::nullopt;
 }
 
 bool RateLimit::is_at_rest(Instant now) const noexcept {

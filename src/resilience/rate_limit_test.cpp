@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <variant>
+
 namespace datapunk::mesh::resilience {
 namespace {
 
@@ -57,11 +60,13 @@ TEST(RateLimit, EachAlgorithmMakesOfAHundredInAMinuteWhatItPromises) {
 }
 
 TEST(RateLimit, ASharedOneSpendsItsSliceAndItsBurstIsWhatTwoExchangesBring) {
+    const auto slice_of = [](const RateLimit& limit) {
+        return std::get<std::shared_ptr<LeasedSlice>>(limit.leased().value());
+    };
     RateLimit plain({.calls = 100});
-    EXPECT_EQ(plain.slice(), nullptr);
+    EXPECT_FALSE(plain.leased());
     RateLimit limit({.calls = 100, .burst = 5}, true);
-    const auto slice = limit.slice();
-    ASSERT_NE(slice, nullptr);
+    const auto slice = slice_of(limit);
     EXPECT_EQ(slice->config(), (SliceConfig{.rate = 100, .burst = 20}));
     static_cast<void>(slice->ask(kStart));
     EXPECT_EQ(admitted_of(limit, 50, kStart), 10) << "what one exchange brings";
@@ -69,9 +74,34 @@ TEST(RateLimit, ASharedOneSpendsItsSliceAndItsBurstIsWhatTwoExchangesBring) {
     slice->granted(7, 3, kStart);
     EXPECT_EQ(admitted_of(limit, 50, kStart), 7);
     RateLimit slow({.calls = 1, .per = minutes(1)}, true);
-    static_cast<void>(slow.slice()->ask(kStart));
+    static_cast<void>(slice_of(slow)->ask(kStart));
     EXPECT_EQ(admitted_of(slow, 50, kStart), 1);
     EXPECT_EQ(slow.acquire(kStart, {}), (RateDecision{false, minutes(1)}));
+}
+
+TEST(RateLimit, OneInThePlaceOfAnotherBeginsWithWhatThatHasLeft) {
+    const RateAlgorithm all[] = {
+        RateAlgorithm::token_bucket, RateAlgorithm::leaky_bucket, RateAlgorithm::sliding_window
+    };
+    for (const RateAlgorithm from : all) {
+        for (const RateAlgorithm to : all) {
+            RateLimit before({.calls = 100, .per = minutes(1), .algorithm = from});
+            EXPECT_EQ(admitted_of(before, 50, kStart, hours(1)), 50);
+            const RateLimitConfig other{.calls = 200, .per = minutes(2), .algorithm = to};
+            RateLimit half(other, false, &before, kStart);
+            EXPECT_NEAR(admitted_of(half, 500, kStart, hours(1)), 100, 2) << "half of 200";
+            RateLimit none(other, false, &half, kStart);
+            EXPECT_LE(admitted_of(none, 500, kStart, hours(1)), 2);
+        }
+    }
+    // Of a window of the same length call by call.
+    RateLimit window({.calls = 10, .algorithm = RateAlgorithm::sliding_window});
+    EXPECT_EQ(admitted_of(window, 10, kStart), 10);
+    RateLimit wider(
+        {.calls = 15, .algorithm = RateAlgorithm::sliding_window}, false, &window, kStart
+    );
+    EXPECT_EQ(admitted_of(wider, 10, kStart + milliseconds(500)), 5);
+    EXPECT_EQ(admitted_of(wider, 20, kStart + milliseconds(1063)), 10);
 }
 
 // Without Redis in the configuration, or in the second before the first exchange.

@@ -20,11 +20,8 @@ double reserve_of(const RetryBudgetConfig& config) noexcept {
     return config.min_per_second * std::chrono::duration<double>(config.window).count();
 }
 
-std::shared_ptr<LeasedSlice> leased_of(const RetryBudgetConfig& config) {
-    if (!config.shared || config.min_per_second <= 0) return nullptr;
-    return std::make_shared<LeasedSlice>(
-        SliceConfig{.rate = config.min_per_second, .burst = std::max(1.0, reserve_of(config))}
-    );
+bool is_shared(const RetryBudgetConfig& config) noexcept {
+    return config.shared && config.min_per_second > 0;
 }
 
 std::int64_t slice_of(const RetryBudgetConfig& config) noexcept {
@@ -34,31 +31,36 @@ std::int64_t slice_of(const RetryBudgetConfig& config) noexcept {
 }  // namespace
 
 RetryBudget::RetryBudget(const RetryBudgetConfig& config)
-    : ratio_(config.ratio), reserve_(reserve_of(config)), slice_ns_(slice_of(config)) {
+    : ratio_(config.ratio), reserve_(0), slice_ns_(slice_of(config)) {
     share(config);
 }
 
 // The reserve is leased, or it is our own.
 void RetryBudget::share(const RetryBudgetConfig& config) {
-    const LeasedSlice* const before = shared_.load(std::memory_order_relaxed);
-    auto leased = leased_of(config);
-    if (leased != nullptr && before != nullptr && before->config() == leased->config()) {
-        reserve_.store(0, std::memory_order_relaxed);
+    if (!is_shared(config)) {
+        reserve_.store(reserve_of(config), std::memory_order_relaxed);
+        shared_.store(nullptr, std::memory_order_release);
+        if (leased_ != nullptr) leased_->set_wanted(false);
         return;
     }
-    shared_.store(leased.get(), std::memory_order_release);
-    if (leased == nullptr) return;
     reserve_.store(0, std::memory_order_relaxed);
-    leased_.push_back(std::move(leased));
+    const SliceConfig slice{
+        .rate = config.min_per_second, .burst = std::max(1.0, reserve_of(config))
+    };
+    if (leased_ == nullptr)
+        leased_ = std::make_shared<LeasedSlice>(slice);
+    else if (leased_->config() != slice)
+        leased_->reconfigure(slice);
+    leased_->set_wanted(true);
+    shared_.store(leased_.get(), std::memory_order_release);
 }
 
 std::shared_ptr<LeasedSlice> RetryBudget::shared_reserve() const {
-    return shared_.load() == nullptr ? nullptr : leased_.back();
+    return shared_.load() == nullptr ? nullptr : leased_;
 }
 
 void RetryBudget::reconfigure(const RetryBudgetConfig& config, Instant now) {
     ratio_.store(config.ratio, std::memory_order_relaxed);
-    reserve_.store(reserve_of(config), std::memory_order_relaxed);
     share(config);
     if (slice_of(config) == slice_ns_.load(std::memory_order_relaxed)) return;
     const std::uint64_t before = tick(now);

@@ -11,7 +11,9 @@
 // so retries <= ratio x calls + min_per_second x time (+ one window's reserve at the start). One
 // budget per service, never per endpoint. The reserve is per process, or
 // (RetryBudgetConfig::shared) that of all processes together, of which this one has a LeasedSlice:
-// taken from when the deposits are used up.
+// taken from when the deposits are used up. A shared reserve begins with one token and grows by
+// what is leased, or, while nobody answers, at this process' part of the rate: a whole reserve for
+// each process that starts is what sharing is there to prevent.
 //
 // Thread rule: any thread. Each slice is one word holding its slice number and its count, reused in
 // place; relaxed atomics. A withdrawal is written before it is judged and taken back if refused, so
@@ -28,7 +30,6 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <vector>
 
 #include "resilience/leased_slice.h"
 
@@ -83,10 +84,10 @@ class RetryBudget {
     static bool take_back(Word& word, std::uint64_t tick) noexcept;
 
     std::atomic<double> ratio_;
-    std::atomic<double> reserve_;                       // tokens; 0 if they are shared
-    std::atomic<std::int64_t> slice_ns_;                // positive
-    std::atomic<LeasedSlice*> shared_{nullptr};         // the last of those that were
-    std::vector<std::shared_ptr<LeasedSlice>> leased_;  // reconfigure()'s
+    std::atomic<double> reserve_;                // tokens; 0 if they are shared
+    std::atomic<std::int64_t> slice_ns_;         // positive
+    std::atomic<LeasedSlice*> shared_{nullptr};  // leased_, while it is shared
+    std::shared_ptr<LeasedSlice> leased_;        // once it was; stays, for threads may hold it
     Slices withdrawals_;
     std::array<Slices, kStripes> deposits_;
 };

@@ -186,11 +186,36 @@ TEST(RetryBudget, ItsReserveIsSharedOrNotFromOneMomentToTheNext) {
     EXPECT_EQ(budget.shared_reserve(), leased) << "the same tokens";
     config.min_per_second = 5;
     budget.reconfigure(config, now);
-    EXPECT_EQ(budget.shared_reserve()->config(), (SliceConfig{.rate = 5, .burst = 50}));
+    EXPECT_EQ(budget.shared_reserve(), leased) << "what is held goes on under other numbers";
+    EXPECT_EQ(leased->config(), (SliceConfig{.rate = 5, .burst = 50}));
+    leased->granted(8, 2, now);
     config.shared = false;
     budget.reconfigure(config, now);
     EXPECT_EQ(budget.shared_reserve(), nullptr);
+    EXPECT_FALSE(leased->is_wanted()) << "who exchanges it returns it";
     EXPECT_EQ(drain(budget, now), 50);
+    EXPECT_EQ(leased->give_up().returned, 8);
+    config.shared = true;
+    budget.reconfigure(config, now);
+    EXPECT_EQ(budget.shared_reserve(), leased);
+    EXPECT_TRUE(leased->is_wanted());
+    EXPECT_EQ(drain(budget, now), 0) << "no second beginning";
+}
+
+// A reserve of its own for each of a thousand that start in an outage is what sharing prevents.
+TEST(RetryBudget, TrapAProcessThatStartsHasOneTokenOfASharedReserveAndWhatItsCallsPayIn) {
+    RetryBudget budget({.ratio = 0.2, .min_per_second = 3, .shared = true});
+    Instant now{};
+    EXPECT_EQ(drain(budget, now), 1);
+    for (int i = 0; i < 50; ++i) budget.deposit(now);
+    EXPECT_EQ(drain(budget, now), 10);
+    // Somebody exchanges it, in vain: it fills by itself.
+    for (int i = 0; i < 100; ++i) {
+        (void)budget.shared_reserve()->ask(now);
+        budget.shared_reserve()->failed(now);
+        now += std::chrono::milliseconds(100);
+    }
+    EXPECT_NEAR(drain(budget, now), 30, 1);
 }
 
 }  // namespace

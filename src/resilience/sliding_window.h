@@ -33,9 +33,34 @@ class SlidingWindow {
     SlidingWindow(const SlidingWindow&) = delete;
     SlidingWindow& operator=(const SlidingWindow&) = delete;
 
-    [[nodiscard]] bool try_acquire(Instant now) noexcept;
+    [[nodiscard]] bool try_acquire(Instant now) noexcept {
+        return try_acquire(now, calls_.load(std::memory_order_relaxed));
+    }
+
+    // For less than `calls`, or more.
+    [[nodiscard]] bool try_acquire(Instant now, std::uint64_t calls) noexcept;
+    // One that has begun whether or not it should.
+    void count(Instant now, std::uint32_t calls = 1) noexcept;
     // How long from `now` until try_acquire() passes if nobody else comes.
-    Duration retry_in(Instant now) const noexcept;
+    Duration retry_in(Instant now) const noexcept {
+        return retry_in(now, calls_.load(std::memory_order_relaxed));
+    }
+
+    Duration retry_in(Instant now, std::uint64_t calls) const noexcept;
+
+    // That have begun and still count.
+    std::uint64_t begun(Instant now) const noexcept { return sum(slice_at(now)); }
+
+    std::uint32_t calls() const noexcept { return calls_.load(std::memory_order_relaxed); }
+
+    // The part of `calls` that is used up at `now`; and to begin with such a part.
+    double used(Instant now) const noexcept;
+    void set_used(double part, Instant now) noexcept;
+    // To begin with what has begun under another: call by call if `per` is the same.
+    void go_on_from(const SlidingWindow& before, Instant now) noexcept;
+    // Others from now on, likewise. One thread at a time; what others do in the same moment may be
+    // forgotten.
+    void reconfigure(std::uint32_t calls, Duration per, Instant now) noexcept;
 
     bool is_empty(Instant now) const noexcept { return sum(slice_at(now)) == 0; }
 
@@ -46,9 +71,13 @@ class SlidingWindow {
 
     std::uint64_t slice_at(Instant now) const noexcept;
     std::uint64_t sum(std::uint64_t slice) const noexcept;
+    // What the word is then.
+    static std::uint64_t add(
+        std::atomic<std::uint64_t>& entry, std::uint64_t slice, std::uint32_t calls
+    ) noexcept;
 
-    std::uint32_t calls_;
-    std::uint64_t slice_ns_;
+    std::atomic<std::uint32_t> calls_;
+    std::atomic<std::uint64_t> slice_ns_;
     std::array<std::atomic<std::uint64_t>, kSlices> counts_{};
 };
 

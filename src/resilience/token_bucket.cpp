@@ -46,6 +46,17 @@ Duration TokenBucket::retry_in(Instant now, std::uint32_t cost) const noexcept {
     return wait_from(full_at_.load(std::memory_order_relaxed), now, cost);
 }
 
+double TokenBucket::used(Instant now) const noexcept {
+    if (is_full(now)) return 0;
+    const Duration debt = full_at_.load(std::memory_order_relaxed) - now;
+    return std::min(1.0, static_cast<double>(debt.count()) / static_cast<double>(depth_.count()));
+}
+
+void TokenBucket::set_used(double part, Instant now) noexcept {
+    const double debt = std::clamp(part, 0.0, 1.0) * static_cast<double>(depth_.count());
+    full_at_.store(now + Duration(static_cast<std::int64_t>(debt)), std::memory_order_relaxed);
+}
+
 Duration TokenBucket::wait_from(Instant full_at, Instant now, std::uint32_t cost) const noexcept {
     const Duration price = times(period_, cost);
     if (price > depth_) return Duration::max();

@@ -41,6 +41,10 @@ class TokenBucket {
     // Retry-After. Duration::max() if never.
     Duration retry_in(Instant now, std::uint32_t cost = 1) const noexcept;
 
+    // The part of the burst that is used up at `now`; and to begin with such a part.
+    double used(Instant now) const noexcept;
+    void set_used(double part, Instant now) noexcept;
+
     bool is_full(Instant now) const noexcept {
         return full_at_.load(std::memory_order_relaxed) <= now;
     }
