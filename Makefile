@@ -84,6 +84,7 @@ bench: deps-test ## Measure against HAProxy, nginx and Consul, and the library a
 	@bench/http2.py --build $(RELEASE)
 	@bench/edge.py --build $(RELEASE)
 	@bench/idle.py --build $(RELEASE)
+	@bench/reload.py --build $(RELEASE)
 	@bench/registry.py --build $(RELEASE)
 
 .PHONY: strictness
