@@ -35,6 +35,15 @@ class Services(Scenario):
         entry, = self.registry.get('/v1/health/service/api').json()
         self.assertEqual(entry['Service']['Tags'], ['new'])
 
+    def test_namespaces_and_partitions_are_ignored(self):
+        body = json.dumps({'Name': 'api', 'Port': 8081}).encode()
+        self.assertEqual(self.registry.put('/v1/agent/service/register?ns=one&partition=p', body).status, 200)
+        for query in '', '?ns=two', '?partition=q&ns=*':
+            for path in '/v1/health/service/api', '/v1/catalog/service/api':
+                self.assertEqual(len(self.registry.get(path + query).json()), 1, path + query)
+        self.assertEqual(self.registry.put('/v1/kv/a?ns=one', b'x').text, 'true')
+        self.assertEqual(self.registry.get('/v1/kv/a?ns=two&raw').text, 'x')
+
     def test_a_tag_selects(self):
         self.registry.register('api', 8081, Tags=['v1'])
         self.registry.register('api', 8082, Tags=['v2'])
