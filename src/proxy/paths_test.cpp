@@ -2,6 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <iterator>
+#include <string>
+#include <string_view>
+
+#include "core/rng.h"
+
 namespace datapunk::mesh::proxy {
 namespace {
 
@@ -47,6 +53,48 @@ TEST(Paths, LeavesOtherDotsAlone) {
           "*"}) {
         EXPECT_FALSE(has_dot_segment(path)) << path;
     }
+}
+
+// What a server does that decodes first, takes parameters off, and then looks for dots.
+bool decoded_has_dots(std::string_view target) {
+    std::string path;
+    for (std::size_t i = 0; i < target.size() && target[i] != '?'; ++i) {
+        const std::string_view rest = target.substr(i, 3);
+        const bool is_slash = rest == "%2f" || rest == "%2F" || rest == "%5c" || rest == "%5C";
+        const bool is_dot = rest == "%2e" || rest == "%2E";
+        if (is_slash || is_dot) i += 2;
+        const bool is_separator = is_slash || target[i] == '\\';
+        path += is_separator ? '/' : is_dot ? '.' : target[i];
+    }
+    path += '/';
+    std::string segment;
+    for (const char c : path) {
+        if (c != '/') {
+            segment += c;
+            continue;
+        }
+        segment = segment.substr(0, segment.find(';'));
+        if (segment == "." || segment == "..") return true;
+        segment.clear();
+    }
+    return false;
+}
+
+TEST(Paths, FindsWhatAServerFindsThatDecodesFirst) {
+    constexpr std::string_view kLetters[] = {
+        "/", "\\", ".", ".", "%2e", "%2E", "%2f", "%5C", ";", "?", "a", "%", "2"
+    };
+    core::Rng rng(1);
+    int found = 0;
+    for (int i = 0; i < 20'000; ++i) {
+        std::string path = "/";
+        for (auto left = rng.below(9); left > 0; --left)
+            path += kLetters[rng.below(std::size(kLetters))];
+        ASSERT_EQ(has_dot_segment(path), decoded_has_dots(path)) << path;
+        found += has_dot_segment(path) ? 1 : 0;
+    }
+    EXPECT_GT(found, 1000);
+    EXPECT_LT(found, 19'000);
 }
 
 }  // namespace

@@ -8,7 +8,7 @@ namespace datapunk::mesh::differential {
 namespace {
 
 // What parsers trip over, and what makes a changed message meaningful again.
-constexpr std::array<std::string_view, 62> kPieces = {
+constexpr auto kPieces = std::to_array<std::string_view>({
     "\r\n",
     "\n",
     "\r",
@@ -71,7 +71,7 @@ constexpr std::array<std::string_view, 62> kPieces = {
     "0\r\nX: y\r\n\r\n",
     "HTTP/1.1 204 No Content\r\n",
     "HTTP/1.1 304\r\n",
-};
+});
 
 std::size_t place(const std::string& bytes, core::Rng& rng) {
     return rng.below(bytes.size() + 1);
