@@ -4,7 +4,7 @@ import http.client
 import pathlib
 import struct
 
-from agents import agent_before
+from agents import Agent, agent_before
 from harness import ROOT, RawClient, Scenario, free_port, peer, peer_module, run
 
 peer_module('grpc')
@@ -23,10 +23,25 @@ def frames(body):
         body = body[5 + size:]
 
 
+CORS = """
+version: 1
+registry: {{kind: static}}
+admin: {{port: {admin}}}
+listeners: [{{name: web, port: {port}, grpc_web: true}}]
+routes:
+  - service: api
+    cors:
+      allow_origins: ["https://page.example"]
+      allow_headers: [content-type, x-grpc-web, x-user-agent, grpc-timeout]
+      expose_headers: [grpc-status, grpc-message, x-mesh-reason]
+services: {{api: {{endpoints: ["{endpoint}"]}}}}
+"""
+
+
 class GrpcWeb(Scenario):
     def setUp(self):
         port = free_port()
-        server = self.start('/usr/bin/python3', str(HERE / 'grpc_echo_server.py'), str(port), 'one')
+        self.server = server = self.start('/usr/bin/python3', str(HERE / 'grpc_echo_server.py'), str(port), 'one')
         server.wait_log('ready')
         server.address = f'127.0.0.1:{port}'
         self.agent = agent_before(self, server, listener='grpc_web: true', policy='retry: {attempts: 1}, breaker: {enabled: false}, outlier: {enabled: false}')
@@ -58,10 +73,10 @@ class GrpcWeb(Scenario):
         self.assertRegex(away, r'Fail: error 14 no \d')
         self.assertRegex(nowhere, 'Nowhere: error 12')
 
-    def ask(self, path, body, **fields):
+    def ask(self, path, body, method='POST', **fields):
         connection = http.client.HTTPConnection('127.0.0.1', self.agent.port, timeout=10)
         self.addCleanup(connection.close)
-        connection.request('POST', path, body, {name.replace('_', '-'): value for name, value in fields.items()})
+        connection.request(method, path, body, {name.replace('_', '-'): value for name, value in fields.items()})
         answer = connection.getresponse()
         return answer, answer.read()
 
@@ -75,6 +90,21 @@ class GrpcWeb(Scenario):
         answer, body = self.ask('/test.Echo/Sleep', message(b'5'), content_type='application/grpc-web', grpc_timeout='200m')
         # Whoever notices first says so, the endpoint in a frame or in its head.
         self.assertIn(b'grpc-status: 4\r\n', body + b'grpc-status: %s\r\n' % (answer.headers['grpc-status'] or '').encode())
+
+    def test_pages_of_another_origin_may_call(self):
+        self.agent = Agent(self, CORS, endpoint=self.server.address)
+        page = {'origin': 'https://page.example'}
+        asked = {'access_control_request_method': 'POST', 'access_control_request_headers': 'content-type,x-grpc-web'}
+        answer, _ = self.ask('/test.Echo/Unary', None, 'OPTIONS', **page, **asked)
+        self.assertEqual((answer.status, answer.headers['access-control-allow-origin']), (204, 'https://page.example'))
+        self.assertIn('x-grpc-web', answer.headers['access-control-allow-headers'])
+        answer, body = self.ask('/test.Echo/Unary', message(b'a'), content_type='application/grpc-web', **page)
+        self.assertEqual((answer.status, answer.headers['access-control-allow-origin']), (200, 'https://page.example'))
+        self.assertIn(b'grpc-status: 0\r\n', body)
+        self.server.stop()
+        answer, body = self.ask('/test.Echo/Unary', message(b'a'), content_type='application/grpc-web', **page)
+        self.assertEqual((answer.status, answer.headers['access-control-allow-origin'], answer.headers['grpc-status'], body), (200, 'https://page.example', '14', b''))
+        self.assertIn('grpc-status', answer.headers['access-control-expose-headers'])
 
     def test_each_message_comes_as_it_is_made(self):
         head = b'POST /test.Echo/Both HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web-text\r\nTransfer-Encoding: chunked\r\n\r\n'

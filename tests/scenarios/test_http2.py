@@ -74,8 +74,7 @@ class Http2(Scenario):
         }
         before = self.own_kib(agent)
         for name, make in floods.items():
-            sent = self.flood(agent.port, make)
-            self.assertLess(sent, 20_000, f'{name}: not closed')
+            self.assertTrue(self.flood(agent.port, make), f'{name}: not closed')
             self.assertEqual(get(agent.url + '/').status, 200, name)
         self.assertLessEqual(self.own_kib(agent) - before, 2048, 'KiB after all of them')
         self.assertGreaterEqual(agent.metric('mesh_bad_requests_total', reason='h2_reset_flood'), 1)
@@ -88,7 +87,7 @@ class Http2(Scenario):
 
     @staticmethod
     def flood(port, make):
-        """How many were sent until the connection was closed."""
+        """Whether the connection is closed. How many frames that takes is for test_http2_abuse.py: here they may wait in buffers."""
         with socket.create_connection(('127.0.0.1', port), timeout=10) as sock:
             closed = threading.Event()
 
@@ -110,7 +109,7 @@ class Http2(Scenario):
                     time.sleep(0)
             except OSError:
                 pass
-            return sent
+            return closed.wait(10)
 
     def test_sigterm_loses_nothing_that_is_in_flight(self):
         agent = self.agent(self.origin('api', delay=0.5))
