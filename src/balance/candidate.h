@@ -30,6 +30,9 @@ namespace datapunk::mesh::balance {
 
 inline constexpr std::size_t kCacheLineBytes = 64;
 
+// What an owner of EndpointLoads derives from.
+struct LoadOwner {};
+
 struct EndpointLoad {
     // Written by peak_ewma's record_answer(). 0 = has not answered yet.
     alignas(kCacheLineBytes) std::atomic<double> latency_ns{0};
@@ -43,8 +46,9 @@ struct EndpointLoad {
     // them with the answer. Not read here.
     std::atomic<std::uint32_t> owner_word{0};
     std::atomic<std::uint32_t> owner_count{0};
-    std::uint32_t owner_number = 0;  // it and the slot do not change while anybody picks
+    std::uint32_t owner_number = 0;  // it and the next two do not change while anybody picks
     std::uint32_t owner_slot = 0;
+    LoadOwner* owner = nullptr;
 
     bool available(Instant now) const noexcept {
         return unavailable_until.load(std::memory_order_relaxed) <= now.time_since_epoch().count();

@@ -67,7 +67,7 @@ static_assert(core::kThreadsMax <= kThreadMask);
 
 // What the pick went by, into the thread's ring. Returns who can ask for it: HeldEndpoint::record_.
 std::uint64_t note_pick(
-    Worker& worker, const EndpointTable& table, CallState& call, const Cell& picked, Instant now
+    Worker& worker, const EndpointTable& table, CallState& call, CellLine picked, Instant now
 ) noexcept {
     if (call.number == 0) call.number = numbered(worker.index, worker.decisions.pushed() + 1);
     const std::uint32_t compared = worker.pick.compared_count;
@@ -110,11 +110,11 @@ struct ServicePolicies::Picking {
     bool is_hedge;
 };
 
-// Where it led: null if there is nobody.
+// Where it led.
 struct ServicePolicies::Chosen {
-    Cell* cell = nullptr;
+    CellLine cell;
     std::uint32_t index = 0;  // in the table
-    std::uint32_t era = 0;    // of the permit of the endpoint's breaker
+    std::uint32_t era = 0;    // of the permit of the endpoint's breaker; 0 = it led to nobody
 };
 
 // How an attempt ended: finish_attempt().
@@ -146,7 +146,7 @@ void HeldEndpoint::abandon() noexcept {
 HeldEndpoint& HeldEndpoint::operator=(HeldEndpoint&& other) noexcept {
     HeldEndpoint taken(std::move(other));
     std::swap(owner_, taken.owner_);
-    std::swap(cell_, taken.cell_);
+    std::swap(line_, taken.line_);
     std::swap(era_, taken.era_);
     std::swap(service_era_, taken.service_era_);
     std::swap(begun_, taken.begun_);
@@ -242,21 +242,21 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(
         worker->pick.compared_count = 0;
         const auto index = table->balancer.pick(picking.query, worker->pick);
         if (index) [[likely]] {
-            Cell& cell = *table->cells[*index];
-            chosen = {.cell = &cell, .index = *index, .era = cell.open_door()};
+            const CellLine cell = table->cells[*index];
+            chosen = {.cell = cell, .index = *index, .era = cell.open_door()};
         }
         if (chosen.era == 0) [[unlikely]]
             chosen = choose_again(picking, index);
     }
-    if (chosen.cell == nullptr) [[unlikely]] {
+    if (chosen.era == 0) [[unlikely]] {
         breaker_.give_back(service_era);
         const NoEndpoint why = explain(table);
         return is_hedge ? why : refuse(worker.get(), call, why, now);
     }
 
-    Cell& cell = *chosen.cell;
+    const CellLine cell = chosen.cell;
     const std::uint64_t record = note_pick(worker.get(), *table, call, cell, now);
-    cell.load.in_flight.fetch_add(1, std::memory_order_relaxed);
+    cell.load().in_flight.fetch_add(1, std::memory_order_relaxed);
     if (!std::exchange(call.has_place, false)) {
         --worker->allowance;
         worker->begun.add();
@@ -265,7 +265,7 @@ std::variant<HeldEndpoint, NoEndpoint> ServicePolicies::try_begin(
         worker->calls.add();
         if (++worker->deposits >= kDepositsMax) deposit(worker.get(), now);
     }
-    call.add_tried(&cell.load);
+    call.add_tried(&cell.load());
     if (!table->spills.empty()) [[unlikely]] {
         const Spill spill = table->spills[chosen.index];
         if (spill == Spill::zone) worker->other_zone.add();
@@ -293,14 +293,15 @@ ServicePolicies::Chosen ServicePolicies::choose_again(
             index = table.balancer.pick(picking.query, state);
         }
         if (!index) break;
-        Cell& cell = *table.cells[*index];
+        const CellLine line = table.cells[*index];
+        Cell& cell = line.cell();
         CellChange change;
         // One that ramps has refused this call: now it is for those that are well. Asked in turn,
         // all that ramp would together admit more than their share.
-        const bool may_ask = !is_metered || cell.open_door() != 0;
+        const bool may_ask = !is_metered || line.open_door() != 0;
         const Permit permit = may_ask ? cell.admit(picking.query.now, change) : Permit{};
         if (change.breaker) tell(&cell, change.breaker, picking.query.now);
-        if (permit) return {.cell = &cell, .index = *index, .era = permit.era};
+        if (permit) return {.cell = line, .index = *index, .era = permit.era};
         // Having lost its last probe to another thread, it is hidden from picks; else it ramps.
         is_metered = is_metered || cell.load.available(picking.query.now);
         skipped.add(&cell.load);
@@ -376,7 +377,7 @@ void ServicePolicies::confirm_attempt(HeldEndpoint& attempt, Instant now) {
         const WorkerUse worker(workers_);
         changes = record(worker.get(), attempt, {}, now);
     }
-    if (changes) act_on(*changes, *attempt.cell_, now);
+    if (changes) act_on(*changes, attempt.line_.cell(), now);
     attempt.begun_ = kNever;
 }
 
@@ -385,7 +386,7 @@ void ServicePolicies::finish(HeldEndpoint& attempt, Ended ended, Instant now) {
     // this object goes can tell by the epoch that this thread is on its way out.
     const core::EpochGuard guard;
     attempt.owner_ = nullptr;
-    Cell& cell = *attempt.cell_;
+    const CellLine cell = attempt.line_;
     std::optional<Changes> changes;
     {
         const WorkerUse worker(workers_);
@@ -394,12 +395,12 @@ void ServicePolicies::finish(HeldEndpoint& attempt, Ended ended, Instant now) {
         worker->finished.add();
     }
     if (changes) [[unlikely]]
-        act_on(*changes, cell, now);
+        act_on(*changes, cell.cell(), now);
     // Abandoned when it was confirmed already: nobody knows the time. The next one to finish, or
     // the next tick, gives the place to who waits.
     if (now != kNever) admission_.finished(now);
     // The last touch: an unlisted cell without calls in flight is freed.
-    cell.load.in_flight.fetch_sub(1, std::memory_order_release);
+    cell.load().in_flight.fetch_sub(1, std::memory_order_release);
 }
 
 inline std::optional<ServicePolicies::Changes> ServicePolicies::record(
@@ -424,7 +425,7 @@ inline std::optional<ServicePolicies::Changes> ServicePolicies::record(
     if (end.outcome == Outcome::success && latency > Duration::zero()) {
         worker.success_ns.add(static_cast<std::uint64_t>(latency.count()));
     }
-    Cell& cell = *held.cell_;
+    const CellLine cell = held.line_;
     NotedSuccesses* const noted = cell.slot() == kNoSlot ? nullptr : &worker.noted[cell.slot()];
     const Permit permit{.admitted = true, .era = held.era_};
     const bool is_noted = verdict == Verdict::success &&
@@ -439,7 +440,7 @@ inline std::optional<ServicePolicies::Changes> ServicePolicies::record(
 ServicePolicies::Changes ServicePolicies::tell_breakers(
     Worker& worker, const HeldEndpoint& held, Judged judged, Instant now
 ) {
-    Cell& cell = *held.cell_;
+    Cell& cell = held.line_.cell();
     NotedSuccesses* const noted = cell.slot() == kNoSlot ? nullptr : &worker.noted[cell.slot()];
     const Permit permit{.admitted = true, .era = held.era_};
     const CallPolicy& policy = settings_.load(std::memory_order_acquire)->call;

@@ -16,17 +16,24 @@ constexpr Duration kProbeRecheck = std::chrono::milliseconds(100);
 
 }  // namespace
 
-Cell::Cell(ServiceEndpoint the_endpoint, const CircuitBreakerConfig& config, Instant now)
-    : breaker(config),
+Cell::Cell(
+    LoadPool& pool, ServiceEndpoint the_endpoint, const CircuitBreakerConfig& config, Instant now
+)
+    : load(pool.take()),
+      breaker(config),
       endpoint(std::move(the_endpoint)),
       address(endpoint.address()),
       key(core::hash64(endpoint.id)),
-      has_dependencies(!endpoint.meta(meta_key::dependencies).empty()) {
+      has_dependencies(!endpoint.meta(meta_key::dependencies).empty()),
+      pool_(pool) {
+    load.owner = this;
     enlist(0, kNoSlot);
     publish(now);
 }
 
-Cell::~Cell() = default;
+Cell::~Cell() {
+    pool_.give_back(load);
+}
 
 Permit Cell::ask_breaker(Instant now, CellChange& change) noexcept {
     const std::lock_guard guard(lock);

@@ -95,8 +95,8 @@ std::string ServicePolicies::failing(Instant now) const {
     const core::EpochGuard guard;
     const Table* table = table_.load(std::memory_order_acquire);
     if (table == nullptr || table->cells.empty()) return {};  // nothing is known about it
-    for (const Cell* cell : table->cells) {
-        if (cell->load.available(now)) return {};
+    for (const CellLine line : table->cells) {
+        if (line.load().available(now)) return {};
     }
     return "none of its " + std::to_string(table->known) + " endpoints is available";
 }

@@ -46,7 +46,7 @@ std::unique_ptr<Cell> ServicePolicies::cell_for(const ServiceEndpoint& endpoint,
         cell->is_listed = true;
         return cell;
     }
-    auto cell = std::make_unique<Cell>(endpoint, rules().breaker, now);
+    auto cell = std::make_unique<Cell>(loads_, endpoint, rules().breaker, now);
     if (const auto forced = forced_.find(endpoint.id); forced != forced_.end()) {
         CellChange change;
         cell->force(forced->second, now, change);

@@ -75,7 +75,7 @@ void ServicePolicies::learn_usual(Instant now) noexcept {
 void ServicePolicies::report_load(
     const HeldEndpoint& attempt, const LoadReport& report, Instant now
 ) noexcept {
-    if (wants_load_reports()) attempt.cell_->report_load(report, now);
+    if (wants_load_reports()) attempt.line_.cell().report_load(report, now);
 }
 
 resilience::RetryDecision ServicePolicies::after_attempt(
@@ -115,11 +115,12 @@ NoEndpoint ServicePolicies::explain(const Table* table) const noexcept {
     }
     NoEndpoint why{.known = table->known, .critical = table->critical};
     std::int64_t next = std::numeric_limits<std::int64_t>::max();
-    for (const Cell* cell : table->cells) {
+    for (const CellLine line : table->cells) {
+        const balance::EndpointLoad& load = line.load();
         // Without the cells' locks: an outage must not make every refusal expensive.
-        const bool is_open = cell->load.owner_word.load(std::memory_order_relaxed) == 0;
+        const bool is_open = load.owner_word.load(std::memory_order_relaxed) == 0;
         (is_open ? why.open : why.ejected) += 1;
-        next = std::min(next, cell->load.unavailable_until.load(std::memory_order_relaxed));
+        next = std::min(next, load.unavailable_until.load(std::memory_order_relaxed));
     }
     why.next_at = Instant(Duration(next));
     return why;

@@ -271,9 +271,9 @@ class ServicePolicies {
     Throttle throttle_;
     resilience::RetryBudget budget_;
     EventRing events_;
-
     // The writer's, under mutex_.
     mutable std::mutex mutex_;
+    LoadPool loads_;                              // of the cells
     std::vector<std::unique_ptr<Cell>> cells_;    // sorted by endpoint id
     std::vector<std::unique_ptr<Cell>> leaving_;  // unlisted; calls may be in flight
     std::optional<Instant> next_sweep_;
