@@ -28,7 +28,7 @@ CALLGRIND = '''-----------------------------------------------------------------
     150 (15.00%)  ???:0x0000000000017ed0 [/usr/lib/x86_64-linux-gnu/libnghttp2.so.14.24.1]
 '''
 TRACE = '''7 recvfrom(9, ""..., 16384, 0, NULL, NULL) = 100
-7 recvfrom(9, 0x55, 16384, 0, NULL, NULL) = -1 EAGAIN (Resource temporarily unavailable)
+7    recvfrom(9, 0x55, 16384, 0, NULL, NULL) = -1 EAGAIN (Resource temporarily unavailable)
 8 sendto(9, ""..., 300, MSG_NOSIGNAL, NULL, 0) = 300
 '''
 

@@ -23,6 +23,15 @@ constexpr std::size_t kProtocolBytesMax = 32;
 // A larger head's memory is not kept for the next one.
 constexpr std::size_t kBytesKept = 4UL * 1024;
 
+// Without a branch, so that the compiler takes many at a time.
+void lower(char* text, std::size_t bytes) noexcept {
+    for (std::size_t i = 0; i < bytes; ++i) {
+        const auto c = static_cast<unsigned char>(text[i]);
+        const unsigned is_upper = static_cast<unsigned>(c - 'A') < 26U ? 0x20U : 0U;
+        text[i] = static_cast<char>(c | is_upper);
+    }
+}
+
 }  // namespace
 
 void HeadBlock::clear() noexcept {
@@ -245,7 +254,7 @@ void FieldList::add(std::string_view name, std::string_view value, bool indexed)
     const std::size_t at = text_.size();
     text_ += name;
     text_ += value;
-    for (std::size_t i = at; i < at + name.size(); ++i) text_[i] = core::to_lower(text_[i]);
+    lower(text_.data() + at, name.size());
 }
 
 void FieldList::add(std::string_view name, std::uint64_t value) {
