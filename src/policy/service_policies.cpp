@@ -56,12 +56,12 @@ ServicePolicies::~ServicePolicies() {
 
 std::vector<std::pair<std::string_view, resilience::Leased>> ServicePolicies::shared_slices(
 ) const {
+    using Window = std::shared_ptr<resilience::LeasedWindow>;
     const std::lock_guard guard(mutex_);  // not while a policy changes
     std::vector<std::pair<std::string_view, resilience::Leased>> all;
     if (auto reserve = budget_.shared_reserve()) all.emplace_back("retry", std::move(reserve));
     if (auto rate = call_limits()->leased()) {
-        const bool is_window =
-            std::holds_alternative<std::shared_ptr<resilience::LeasedWindow>>(*rate);
+        const bool is_window = std::holds_alternative<Window>(*rate);
         all.emplace_back(is_window ? "window" : "rate", *std::move(rate));
     }
     return all;

@@ -232,5 +232,16 @@ TEST(Outcome, StatusesAndMethods) {
     EXPECT_FALSE(is_idempotent_method("get"));
 }
 
+// What is wrong with the call is not the endpoint's fault: of the statuses of gRPC fewer than half
+// are failures.
+TEST(Outcome, TrapNotEveryStatusOfGrpcIsAFailureOfTheEndpoint) {
+    for (const std::uint32_t code : {0U, 1U, 3U, 5U, 6U, 7U, 8U, 9U, 10U, 11U, 16U}) {
+        EXPECT_FALSE(is_failure(outcome_of_grpc_status(code))) << code;
+    }
+    for (const std::uint32_t code : {2U, 4U, 12U, 13U, 14U, 15U, 17U, 4'000'000'000U}) {
+        EXPECT_TRUE(is_failure(outcome_of_grpc_status(code))) << code;
+    }
+}
+
 }  // namespace
 }  // namespace datapunk::mesh::resilience

@@ -12,7 +12,7 @@ admin: {{port: {admin}}}
 redis: {{enabled: true, address: "127.0.0.1:{redis}"}}
 listeners: [{{name: web, port: {port}}}]
 routes: [{{service: api}}]
-services: {{api: {{endpoints: ["{origin}"], policy: {{limits: {{rate: {{calls: 60, per: 1h, burst: 20}}, share_rate: true}}}}}}}}
+services: {{api: {{endpoints: ["{origin}"], policy: {{limits: {{rate: {{calls: 60, per: 1h, burst: 20, algorithm: {algorithm}}}, share_rate: true}}}}}}}}
 """
 
 
@@ -36,11 +36,32 @@ class Rates(Scenario):
             self.assertEqual(answers[2].headers['x-mesh-reason'], 'caller_rate')
         until(lambda: agent.metric('mesh_limit_callers', service='api') == 2)
 
-    def test_two_agents_share_a_rate(self):
-        redis, origin = Redis(self), self.origin('api')
-        agents = [Agent(self, SHARING, name=f'{name}.yaml', redis=redis.port, origin=origin.address) for name in ('first', 'second')]
+    def sharing(self, redis, algorithm):
+        origin = self.origin('api')
+        agents = [Agent(self, SHARING, name=f'{name}.yaml', redis=redis.port, origin=origin.address, algorithm=algorithm)
+                  for name in ('first', 'second')]
         for agent in agents:
             until(lambda: agent.metric('mesh_shared_tokens_up') == 1, what='the exchange')
+        return agents
+
+    def test_two_agents_share_a_sliding_window(self):
+        agents = self.sharing(Redis(self), 'sliding_window')
+        statuses = []
+
+        def ask():
+            statuses.extend(get(agent.url + '/').status for agent in agents)
+            return statuses.count(200) >= 56
+
+        until(ask, what='what an hour has')
+        for _ in range(40):
+            ask()
+        self.assertEqual(set(statuses), {200, 429})
+        # Thirty more if an answer of Redis took so long that one took itself for alone.
+        self.assertLessEqual(statuses.count(200), 90)
+
+    def test_two_agents_share_a_rate(self):
+        redis = Redis(self)
+        agents = self.sharing(redis, 'token_bucket')
         # Twenty at once in all, and what each had before it was connected; alone each would have twenty.
         statuses = []
 
