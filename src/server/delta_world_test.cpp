@@ -114,7 +114,7 @@ class DeltaWorld : public testing::Test {
         listener_ = std::make_unique<http::Server>(
             world_.host(kRegistry), *server_, http::ServerConfig(), core::Logger()
         );
-        ASSERT_TRUE(listener_->listen(*io::parse_ip(kRegistry), 8500));
+        ASSERT_TRUE(listener_->listen(*io::parse_ip(kRegistry, 8500)));
     }
 
     // Another process with the same state: as after a restart.
