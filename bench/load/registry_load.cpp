@@ -1,13 +1,11 @@
 // registry_load: what a registry with Consul's HTTP API can do, ours or Consul: bench/registry.py
 // starts both and runs this against each. One line of JSON on standard output.
 //
-//     registry_load PORT fanout WATCHERS INSTANCES ROUNDS
-//     registry_load PORT register CLIENTS SECONDS
-//     registry_load PORT query CLIENTS INSTANCES SECONDS
-//     registry_load PORT latency ROUNDS DIRECTORY      (also fsyncs a file there, for comparison)
-//     registry_load PORT fill SERVICES INSTANCES CLIENTS
-//     registry_load PORT storm CLIENTS SECONDS
-//     registry_load PORT herd WATCHERS
+//     registry_load PORT fanout WATCHERS INSTANCES ROUNDS [PID]  (PID: the server, for its CPU
+//     time) registry_load PORT register CLIENTS SECONDS registry_load PORT query CLIENTS INSTANCES
+//     SECONDS registry_load PORT latency ROUNDS DIRECTORY      (also fsyncs a file there, for
+//     comparison) registry_load PORT fill SERVICES INSTANCES CLIENTS registry_load PORT storm
+//     CLIENTS SECONDS registry_load PORT herd WATCHERS
 
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -16,9 +14,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <span>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -30,6 +31,21 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+
+// What this process (0) or another one has used so far, in us.
+double cpu_us(std::uint64_t pid) {
+    const std::string process = pid == 0 ? std::string("self") : std::to_string(pid);
+    double sum = 0;
+    std::error_code ignored;
+    // The kernel's clock ticks are 10 ms; here are nanoseconds, of each thread.
+    for (const auto& thread :
+         std::filesystem::directory_iterator("/proc/" + process + "/task", ignored)) {
+        std::ifstream file(thread.path() / "schedstat");
+        double nanoseconds = 0;
+        if (file >> nanoseconds) sum += nanoseconds / 1000;
+    }
+    return sum;
+}
 
 // One check flips while so many wait: when does each have the answer?
 void fanout(std::uint16_t port, std::span<const std::uint64_t> arguments) {
@@ -56,6 +72,8 @@ void fanout(std::uint16_t port, std::span<const std::uint64_t> arguments) {
         std::uint64_t bad = early;
         std::uint64_t bytes = 0;
         double acknowledged = -1;
+        const double server_before = cpu_us(arguments[3]);
+        const double own_before = cpu_us(0);
         const Clock::time_point start = Clock::now();
         load.send(control, flip(service, 0, round % 2 == 1));
         load.run(
@@ -72,15 +90,20 @@ void fanout(std::uint16_t port, std::span<const std::uint64_t> arguments) {
             [&] { return took.size() == watchers - early && acknowledged >= 0; },
             start + seconds(60)
         );
+        const double own = cpu_us(0) - own_before;
+        const double server = arguments[3] == 0 ? 0 : cpu_us(arguments[3]) - server_before;
         bad += watchers - early - took.size();
         fmt::print(
-            "{{\"watchers\":{},\"instances\":{},\"bytes\":{},\"bad\":{},\"acknowledged\":{:.3f},{}}"
-            "}\n",
+            R"({{"watchers":{},"instances":{},"bytes":{},"bad":{},"acknowledged":{:.3f},)"
+            R"("server_cpu_us":{:.2f},"load_cpu_us":{:.2f},{}}})"
+            "\n",
             watchers,
             instances,
             bytes,
             bad,
             acknowledged,
+            server / static_cast<double>(watchers),
+            own / static_cast<double>(watchers),
             times(took)
         );
         std::fflush(stdout);
@@ -322,7 +345,7 @@ int run(int count, char** words) {
     const std::string mode = words[2];
     std::vector<std::uint64_t> arguments;
     for (int i = 3; i < count; ++i) arguments.push_back(std::strtoull(words[i], nullptr, 10));
-    arguments.resize(3);
+    arguments.resize(4);
     if (mode == "fanout") {
         fanout(port, arguments);
     } else if (mode == "register") {

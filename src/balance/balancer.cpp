@@ -12,11 +12,11 @@ Balancer::Picker Balancer::make(const BalanceConfig& config, std::vector<Candida
         [&](const auto& chosen) -> Picker {
             using Config = std::decay_t<decltype(chosen)>;
             if constexpr (std::is_same_v<Config, PeakEwma>) {
-                return PeakEwmaPicker(chosen, std::move(candidates));
+                return PeakEwmaPicker(chosen, candidates);
             } else if constexpr (std::is_same_v<Config, LeastRequest>) {
-                return LeastRequestPicker(chosen, std::move(candidates));
+                return LeastRequestPicker(chosen, candidates);
             } else if constexpr (std::is_same_v<Config, Adaptive>) {
-                return PeakEwmaPicker(PeakEwma{}, std::move(candidates));
+                return PeakEwmaPicker(PeakEwma{}, candidates);
             } else if constexpr (std::is_same_v<Config, StaticStride> ||
                                  std::is_same_v<Config, WeightedResponseTime> ||
                                  std::is_same_v<Config, ReportedLoad>) {

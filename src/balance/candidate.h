@@ -30,24 +30,34 @@ namespace datapunk::mesh::balance {
 
 inline constexpr std::size_t kCacheLineBytes = 64;
 
+// What an owner of EndpointLoads derives from.
+struct LoadOwner {};
+
 struct EndpointLoad {
-    alignas(kCacheLineBytes) std::atomic<std::uint32_t> in_flight{0};
+    // Written by peak_ewma's record_answer(). 0 = has not answered yet.
+    alignas(kCacheLineBytes) std::atomic<double> latency_ns{0};
+    std::atomic<std::int64_t> latency_at{0};
+    std::atomic<float> usual_calls{1};  // in flight with those answers, themselves included
+    std::atomic<std::uint32_t> in_flight{0};
     // Steady-clock nanoseconds; left out of picks before then (ejected, breaker open). The minimum
     // means available.
     std::atomic<std::int64_t> unavailable_until{std::numeric_limits<std::int64_t>::min()};
-    // Written by peak_ewma's record_answer(). 0 = has not answered yet.
-    std::atomic<double> latency_ns{0};
-    std::atomic<std::int64_t> latency_at{0};
-    std::atomic<float> usual_calls{1};  // in flight with those answers, themselves included
     // The owner's: kept on this line because whoever picks the endpoint reads them next, and writes
     // them with the answer. Not read here.
     std::atomic<std::uint32_t> owner_word{0};
     std::atomic<std::uint32_t> owner_count{0};
+    std::uint32_t owner_number = 0;  // it and the next two do not change while anybody picks
+    std::uint32_t owner_slot = 0;
+    LoadOwner* owner = nullptr;
 
     bool available(Instant now) const noexcept {
         return unavailable_until.load(std::memory_order_relaxed) <= now.time_since_epoch().count();
     }
 };
+
+// A pick touches one line of each endpoint that it compares, and the attempt at the chosen one that
+// same line.
+static_assert(sizeof(EndpointLoad) == kCacheLineBytes);
 
 struct Candidate {
     const EndpointLoad* load = nullptr;
@@ -66,17 +76,17 @@ struct PickState {
     }
 
     core::Rng rng;
-    std::uint64_t cursor;  // round robin's place; starts at random, so that threads do not march
-    std::array<std::uint64_t, 8> group_cursors{};  // the cursor's values in groups of endpoints
+    std::uint64_t cursor;     // round robin's place; starts at random, so that threads do not march
     double typical_cost = 0;  // peak_ewma: what this thread's picks cost lately; 0 = none yet
     // The candidates that the last pick compared, for those who explain it; the first kComparedMax.
     // Algorithms that compare nothing leave it alone: whoever reads it clears it before the pick.
     static constexpr std::uint32_t kComparedMax = 4;
     std::uint32_t compared_count = 0;
-    std::array<std::uint32_t, kComparedMax> compared{};
+    std::array<const EndpointLoad*, kComparedMax> compared{};
+    std::array<std::uint64_t, 8> group_cursors{};  // the cursor's values in groups of endpoints
 
-    void note_compared(std::uint32_t index) noexcept {
-        if (compared_count < kComparedMax) compared[compared_count++] = index;
+    void note_compared(const EndpointLoad* load) noexcept {
+        if (compared_count < kComparedMax) compared[compared_count++] = load;
     }
 };
 
@@ -89,7 +99,8 @@ struct PickQuery {
     std::uint64_t in_flight = 0;
 
     bool excludes(const EndpointLoad* load) const noexcept {
-        return !load->available(now) || std::find(tried.begin(), tried.end(), load) != tried.end();
+        if (!load->available(now)) return true;
+        return !tried.empty() && std::find(tried.begin(), tried.end(), load) != tried.end();
     }
 };
 

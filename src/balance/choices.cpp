@@ -2,8 +2,15 @@
 
 namespace datapunk::mesh::balance {
 
+std::vector<ChoiceRow> choice_rows(std::span<const Candidate> candidates) {
+    std::vector<ChoiceRow> rows;
+    rows.reserve(candidates.size());
+    for (const Candidate& c : candidates) rows.push_back({.load = c.load, .weight = c.weight});
+    return rows;
+}
+
 std::uint32_t scan_for_choices(
-    std::span<const Candidate> candidates,
+    std::span<const ChoiceRow> candidates,
     const PickQuery& query,
     core::Rng& rng,
     std::span<std::uint32_t> chosen

@@ -42,11 +42,7 @@ std::optional<std::uint32_t> GroupedBalancer::pick_from(
     within.in_flight =
         static_cast<std::uint64_t>(static_cast<double>(query.in_flight) * places_[group].share);
     const Balancer& balancer = group == 0 ? first_ : others_[group - 1];
-    const std::uint32_t noted = state.compared_count;
     const auto index = balancer.pick(within, state);
-    for (std::uint32_t i = noted; i < state.compared_count; ++i) {
-        state.compared[i] += places_[group].offset;
-    }
     std::swap(state.cursor, cursor);
     if (!index) return std::nullopt;
     return places_[group].offset + *index;

@@ -8,22 +8,24 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "balance/candidate.h"
+#include "balance/choices.h"
 #include "balance/weighted_draw.h"
 
 namespace datapunk::mesh::balance {
 
 class LeastRequestPicker {
   public:
-    LeastRequestPicker(const LeastRequest& config, std::vector<Candidate> candidates);
+    LeastRequestPicker(const LeastRequest& config, std::span<const Candidate> candidates);
 
     std::optional<std::uint32_t> pick(const PickQuery& query, PickState& state) const noexcept;
 
   private:
     std::uint32_t choices_;
-    std::vector<Candidate> candidates_;
+    std::vector<ChoiceRow> candidates_;
     WeightedDraw draw_;
 };
 

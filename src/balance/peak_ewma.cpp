@@ -74,18 +74,18 @@ Duration expected_latency(const EndpointLoad& load, const PeakEwma& config, Inst
     );
 }
 
-PeakEwmaPicker::PeakEwmaPicker(const PeakEwma& config, std::vector<Candidate> candidates)
+PeakEwmaPicker::PeakEwmaPicker(const PeakEwma& config, std::span<const Candidate> candidates)
     : per_decay_(1 / ns(config.decay)),
       choices_(std::clamp<std::uint32_t>(config.choices, 1, kChoicesMax)),
-      candidates_(std::move(candidates)),
-      draw_(candidates_) {
+      candidates_(choice_rows(candidates)),
+      draw_(candidates) {
     if (candidates_.empty()) return;
     double sum = 0;
-    for (const Candidate& c : candidates_) sum += c.weight;
+    for (const ChoiceRow& c : candidates_) sum += c.weight;
     mean_weight_ = sum / static_cast<double>(candidates_.size());
 }
 
-PeakEwmaPicker::Seen PeakEwmaPicker::see(const Candidate& candidate, Instant now) const noexcept {
+PeakEwmaPicker::Seen PeakEwmaPicker::see(const ChoiceRow& candidate, Instant now) const noexcept {
     const EndpointLoad& load = *candidate.load;
     const double average = load.latency_ns.load(std::memory_order_relaxed);
     return {
@@ -119,24 +119,48 @@ bool PeakEwmaPicker::is_better(const Seen& a, const Seen& b) const noexcept {
 std::optional<std::uint32_t> PeakEwmaPicker::best_of_drawn(
     std::uint32_t choices, const PickQuery& query, PickState& state
 ) const noexcept {
-    const auto better = [&](const Candidate& a, const Candidate& b) {
+    const auto better = [&](const ChoiceRow& a, const ChoiceRow& b) {
         return is_better(see(a, query.now), see(b, query.now));
     };
-    return best_of(candidates_, draw_, choices, query, state, better);
+    return best_of_many(candidates_, draw_, choices, query, state, better);
 }
 
 std::optional<std::uint32_t> PeakEwmaPicker::pick(const PickQuery& query, PickState& state)
     const noexcept {
-    auto best = best_of_drawn(choices_, query, state);
+    const auto size = static_cast<std::uint32_t>(candidates_.size());
+    if (size == 0) return std::nullopt;
+    // Two included ones at the first draw are the usual case: each is looked at once.
+    if (choices_ == 2 && size > 1) [[likely]] {
+        const Two two = draw_two(draw_, size, state.rng);
+        const ChoiceRow& first = candidates_[two.first];
+        const ChoiceRow& second = candidates_[two.second];
+        if (!query.excludes(first.load) && !query.excludes(second.load)) [[likely]] {
+            state.note_compared(first.load);
+            state.note_compared(second.load);
+            const Seen a = see(first, query.now);
+            const Seen b = see(second, query.now);
+            if (is_better(b, a)) return settle(two.second, b, query, state);
+            return settle(two.first, a, query, state);
+        }
+    }
+    const auto best = best_of_drawn(std::min(choices_, size), query, state);
     if (!best) return best;
-    const Seen seen = see(candidates_[*best], query.now);
+    return settle(*best, see(candidates_[*best], query.now), query, state);
+}
+
+// The best of the drawn, or if that looks bad the best of more; and what picks cost lately.
+std::uint32_t PeakEwmaPicker::settle(
+    std::uint32_t best, const Seen& seen, const PickQuery& query, PickState& state
+) const noexcept {
     double best_cost = cost(seen);
     if (state.typical_cost > 0 && best_cost > kSuspiciousCost * state.typical_cost &&
-        candidates_.size() > choices_) {
-        const auto other = best_of_drawn(std::max(choices_, kMoreChoices), query, state);
+        candidates_.size() > choices_) [[unlikely]] {
+        const auto size = static_cast<std::uint32_t>(candidates_.size());
+        const std::uint32_t choices = std::min(std::max(choices_, kMoreChoices), size);
+        const auto other = best_of_drawn(choices, query, state);
         if (other && is_better(see(candidates_[*other], query.now), seen)) {
-            best = other;
-            best_cost = cost(see(candidates_[*best], query.now));
+            best = *other;
+            best_cost = cost(see(candidates_[best], query.now));
         }
     }
     if (best_cost > 0 && best_cost < kProbedCost) {

@@ -34,9 +34,11 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "balance/candidate.h"
+#include "balance/choices.h"
 #include "balance/weighted_draw.h"
 
 namespace datapunk::mesh::balance {
@@ -55,7 +57,7 @@ Duration expected_latency(const EndpointLoad& load, const PeakEwma& config, Inst
 
 class PeakEwmaPicker {
   public:
-    PeakEwmaPicker(const PeakEwma& config, std::vector<Candidate> candidates);
+    PeakEwmaPicker(const PeakEwma& config, std::span<const Candidate> candidates);
 
     std::optional<std::uint32_t> pick(const PickQuery& query, PickState& state) const noexcept;
 
@@ -68,16 +70,20 @@ class PeakEwmaPicker {
         std::uint32_t weight = 1;
     };
 
-    Seen see(const Candidate& candidate, Instant now) const noexcept;
+    Seen see(const ChoiceRow& candidate, Instant now) const noexcept;
     double cost(const Seen& seen) const noexcept;
     bool is_better(const Seen& a, const Seen& b) const noexcept;
+    // Of at most as many as there are.
     std::optional<std::uint32_t> best_of_drawn(
         std::uint32_t choices, const PickQuery& query, PickState& state
+    ) const noexcept;
+    std::uint32_t settle(
+        std::uint32_t best, const Seen& seen, const PickQuery& query, PickState& state
     ) const noexcept;
 
     double per_decay_;  // 1 / ns
     std::uint32_t choices_;
-    std::vector<Candidate> candidates_;
+    std::vector<ChoiceRow> candidates_;
     WeightedDraw draw_;
     double mean_weight_ = 1;
 };

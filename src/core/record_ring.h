@@ -73,8 +73,8 @@ class RecordRing {
         std::array<std::atomic<std::uint64_t>, kWords> words{};
     };
 
-    std::array<Slot, kSize> slots_;
     std::atomic<std::uint64_t> pushed_{0};
+    std::array<Slot, kSize> slots_;
 };
 
 }  // namespace datapunk::mesh::core

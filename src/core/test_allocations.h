@@ -2,6 +2,7 @@
 
 // Counts what the program allocates, for tests that say "nothing". Include it in one .cpp of a test
 // program only: it replaces operator new and delete. `total` counts all threads, `here` this one.
+// Sanitizers bring theirs: there nothing is counted, and such tests are skipped.
 
 #include <atomic>
 #include <cstddef>
@@ -9,7 +10,20 @@
 #include <cstdlib>
 #include <new>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MESH_COUNTS_ALLOCATIONS 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define MESH_COUNTS_ALLOCATIONS 0
+#endif
+#endif
+#ifndef MESH_COUNTS_ALLOCATIONS
+#define MESH_COUNTS_ALLOCATIONS 1
+#endif
+
 namespace datapunk::mesh::core::test_allocations {
+
+inline constexpr bool kIsCounting = MESH_COUNTS_ALLOCATIONS != 0;
 
 inline std::atomic<std::uint64_t> total{0};
 inline thread_local std::uint64_t here = 0;
@@ -24,6 +38,8 @@ inline void* counted(std::size_t bytes, std::size_t alignment) {
 }
 
 }  // namespace datapunk::mesh::core::test_allocations
+
+#if MESH_COUNTS_ALLOCATIONS
 
 // g++ 12 inlines one half of a pair and then takes it for a mismatch: noinline.
 [[gnu::noinline]] void* operator new(std::size_t bytes) {
@@ -51,3 +67,5 @@ inline void* counted(std::size_t bytes, std::size_t alignment) {
 [[gnu::noinline]] void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
     std::free(memory);
 }
+
+#endif

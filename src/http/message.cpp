@@ -1,8 +1,26 @@
 #include "http/message.h"
 
 #include "core/strings.h"
+#include "wire/http1/encode.h"
+#include "wire/http1/message.h"
 
 namespace datapunk::mesh::http {
+
+bool is_of_the_server(std::string_view name) noexcept {
+    using wire::http1::Header;
+    const Header header = wire::http1::header_of(name);
+    return header == Header::content_length || header == Header::date ||
+           header == Header::connection || header == Header::transfer_encoding;
+}
+
+std::optional<std::string> field_lines(const std::vector<HeaderLine>& headers) {
+    std::string out;
+    for (const HeaderLine& line : headers) {
+        if (is_of_the_server(line.name)) continue;
+        if (!wire::http1::try_append_field(out, line.name, line.value)) return std::nullopt;
+    }
+    return out;
+}
 
 std::string_view find_header(
     const std::vector<HeaderLine>& headers, std::string_view name

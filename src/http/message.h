@@ -4,6 +4,7 @@
 // once. The proxy streams instead (message_reader.h). Values.
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,9 @@ struct Request {
 struct Response {
     int status = 200;
     std::vector<HeaderLine> headers;  // Content-Length and Date are added when it is sent
+    // Sent before `headers`: lines that many answers have in common, made once by field_lines().
+    // header() does not look into them.
+    std::shared_ptr<const std::string> shared_fields{};
     std::string body;
     // Sent instead of `body`: bytes that many answers have in common, so that nobody copies them.
     std::shared_ptr<const std::string> shared_body{};
@@ -56,6 +60,13 @@ struct Response {
         return find_header(headers, name);
     }
 };
+
+// Whether a server says this field itself: framing, Date and Connection.
+bool is_of_the_server(std::string_view name) noexcept;
+
+// `headers` as they are sent, for Response::shared_fields; without those that a server adds itself.
+// Nothing if one of them cannot be sent: a CR or LF in it would end it and begin another.
+std::optional<std::string> field_lines(const std::vector<HeaderLine>& headers);
 
 Response text_response(int status, std::string body);
 Response json_response(int status, std::string body);

@@ -29,12 +29,6 @@ bool has_no_body(int status) {
     return status < 200 || status == 204 || status == 304;
 }
 
-bool is_ours(wire::http1::Header header) {
-    using wire::http1::Header;
-    return header == Header::content_length || header == Header::date ||
-           header == Header::connection || header == Header::transfer_encoding;
-}
-
 }  // namespace
 
 // One body over the ordinary limit at a time, so that no crowd of them fills the memory.
@@ -239,7 +233,10 @@ io::Task<bool> Server::Connection::answer(Request request, bool head_only) {
 io::Task<bool> Server::Connection::send(Response response, bool head_only) {
     if (server_.draining_) keep_alive_ = false;
     std::string head;
-    head.reserve(256);
+    constexpr std::size_t kOursBytes = 160;  // status line, Date, Content-Length, Connection
+    head.reserve(
+        kOursBytes + (response.shared_fields == nullptr ? 256 : response.shared_fields->size())
+    );
     if (!append_head(head, response)) {
         server_.log_.warn(
             "a handler's response cannot be sent", {{"target", head_.target}, {"answered", 500}}
@@ -260,8 +257,9 @@ io::Task<bool> Server::Connection::send(Response response, bool head_only) {
 bool Server::Connection::append_head(std::string& head, const Response& response) const {
     if (response.status < 200 || response.status > 599) return false;
     wire::http1::append_status_line(head, response.status);
+    if (response.shared_fields != nullptr) head += *response.shared_fields;
     for (const HeaderLine& line : response.headers) {
-        if (is_ours(wire::http1::header_of(line.name))) continue;
+        if (is_of_the_server(line.name)) continue;
         if (!wire::http1::try_append_field(head, line.name, line.value)) return false;
     }
     wire::http1::append_field(head, "Date", http_date(server_.network_.loop().wall_now()));

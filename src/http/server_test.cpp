@@ -43,6 +43,15 @@ class EchoHandler final : public Handler {
                     {{"content-length", "1"}, {"Transfer-Encoding", "chunked"}, {"DATE", "never"}},
                 .body = "four"
             };
+        if (request.path() == "/shared") {
+            const std::vector<HeaderLine> lines = {
+                {"X-Shared", "one"}, {"Date", "never"}, {"Content-Type", "text/plain"}
+            };
+            Response response{.headers = {{"X-Own", request.target}}};
+            response.shared_fields = std::make_shared<const std::string>(*field_lines(lines));
+            response.shared_body = std::make_shared<const std::string>("common");
+            co_return response;
+        }
         if (request.path() == "/none") co_return Response{.status = 204};
         co_return text_response(
             200,
@@ -218,6 +227,19 @@ TEST_F(HttpServer, WhatAHandlerCannotSendBecomesA500) {
     ASSERT_TRUE(framed) << framed.error().what;
     EXPECT_EQ(framed->body, "four");
     EXPECT_NE(framed->header("date"), "never");
+}
+
+TEST_F(HttpServer, FieldsThatAnswersShareAreSentBeforeTheirOwn) {
+    const std::string answer =
+        raw("GET /shared?1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    EXPECT_THAT(
+        answer,
+        StartsWith("HTTP/1.1 200 OK\r\nX-Shared: one\r\nContent-Type: text/plain\r\n"
+                   "X-Own: /shared?1\r\nDate: ")
+    );
+    EXPECT_THAT(answer, testing::Not(HasSubstr("never")));
+    EXPECT_TRUE(answer.ends_with("Content-Length: 6\r\nConnection: close\r\n\r\ncommon"));
+    EXPECT_FALSE(field_lines({{"X-Good", "a"}, {"X-Bad", "a\r\nb"}}));
 }
 
 TEST_F(HttpServer, ClientRefusesToSendWhatWouldBreakTheFraming) {

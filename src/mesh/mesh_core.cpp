@@ -116,32 +116,42 @@ bool MeshCore::stop() {
 }
 
 bool MeshCore::drain(Instant deadline) {
+    std::mutex nobody;
+    std::condition_variable nothing;
+    std::unique_lock lock(nobody);
+    const auto wait_until = [&](const auto& is_over) {
+        while (!is_over()) {
+            const Instant now = world_.clock->now();
+            if (now >= deadline) {
+                log_.error(
+                    "calls or leases are still out after stop_timeout; their memory is left behind"
+                );
+                return false;
+            }
+            world_.clock->wait(lock, nothing, now + kDrainInterval);
+        }
+        return true;
+    };
     // Those who were between "is it closed?" and their lease.
-    core::RetiredList grace;
-    grace.add([] {});
-    const auto is_idle = [&] {
-        grace.collect();
-        if (grace.size() > 0 || !gate_.is_empty()) return false;
+    core::RetiredList coming;
+    coming.add([] {});
+    const bool is_idle = wait_until([&] {
+        coming.collect();
+        if (coming.size() > 0 || !gate_.is_empty()) return false;
         std::uint64_t in_flight = 0;
         services_.for_each([&](ServiceState& service) {
             in_flight += service.policies.totals().in_flight;
         });
         return in_flight == 0;
-    };
-    std::mutex nobody;
-    std::condition_variable nothing;
-    std::unique_lock lock(nobody);
-    while (!is_idle()) {
-        const Instant now = world_.clock->now();
-        if (now >= deadline) {
-            log_.error(
-                "calls or leases are still out after stop_timeout; their memory is left behind"
-            );
-            return false;
-        }
-        world_.clock->wait(lock, nothing, now + kDrainInterval);
-    }
-    return true;
+    });
+    if (!is_idle) return false;
+    // Those who have given their lease back, and are counted, but not out of the function yet.
+    core::RetiredList leaving;
+    leaving.add([] {});
+    return wait_until([&] {
+        leaving.collect();
+        return leaving.size() == 0;
+    });
 }
 
 Result<> MeshCore::may_ask() const {

@@ -56,8 +56,13 @@ class Admission {
         if (waiting_.load(std::memory_order_relaxed) > 0) {
             return is_above_those_that_wait(priority) && sum_up(worker, priority, now);
         }
-        return (worker.allowance > 0 && now < worker.allowance_until) ||
-               sum_up(worker, priority, now);
+        return has_allowance(worker, now) || sum_up(worker, priority, now);
+    }
+
+    // within_limit() for certain, without a sum of all workers or anything else that is written.
+    bool has_allowance(const Worker& worker, Instant now) const noexcept {
+        return waiting_.load(std::memory_order_relaxed) == 0 && worker.allowance > 0 &&
+               now < worker.allowance_until;
     }
 
     // Why within_limit() said no.

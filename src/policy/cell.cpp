@@ -16,16 +16,24 @@ constexpr Duration kProbeRecheck = std::chrono::milliseconds(100);
 
 }  // namespace
 
-Cell::Cell(ServiceEndpoint the_endpoint, const CircuitBreakerConfig& config, Instant now)
-    : breaker(config),
+Cell::Cell(
+    LoadPool& pool, ServiceEndpoint the_endpoint, const CircuitBreakerConfig& config, Instant now
+)
+    : load(pool.take()),
+      breaker(config),
       endpoint(std::move(the_endpoint)),
       address(endpoint.address()),
       key(core::hash64(endpoint.id)),
-      has_dependencies(!endpoint.meta(meta_key::dependencies).empty()) {
+      has_dependencies(!endpoint.meta(meta_key::dependencies).empty()),
+      pool_(pool) {
+    load.owner = this;
+    enlist(0, kNoSlot);
     publish(now);
 }
 
-Cell::~Cell() = default;
+Cell::~Cell() {
+    pool_.give_back(load);
+}
 
 Permit Cell::ask_breaker(Instant now, CellChange& change) noexcept {
     const std::lock_guard guard(lock);
@@ -42,18 +50,16 @@ void Cell::hand_in(NotedSuccesses* noted, Instant now) noexcept {
         const Instant last(Duration(load.latency_at.load(std::memory_order_relaxed)));
         return hand_in(count, breaker.closed_era(), std::min(last, now), now);
     }
-    const std::uint32_t count = noted->of(number);
+    const std::uint32_t count = noted->of(number());
     if (count == 0) return;
-    noted->clear(number);
+    noted->clear(number());
     hand_in(count, noted->era(), noted->last(), now);
 }
 
 void Cell::hand_in(std::uint32_t count, std::uint32_t era, Instant last, Instant now) noexcept {
     successes += count;
-    for (std::uint32_t i = 0; i < count; ++i) {
-        breaker.on_success({.admitted = true, .era = era}, last);
-        resilience::record_success(results, now);
-    }
+    breaker.on_successes({.admitted = true, .era = era}, count, last);
+    resilience::record_success(results, now, count);
 }
 
 CellChange Cell::record_at_once(

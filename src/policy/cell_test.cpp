@@ -26,10 +26,11 @@ TEST(Cell, NotingSuccessesChangesNoDecision) {
         policy.slow_call = rng.chance(0.5) ? std::chrono::milliseconds(45) : Duration::max();
         if (rng.chance(0.3)) config.ramp = std::chrono::seconds(20);
         Instant now{};
-        Cell plain(endpoint, config, now);
-        Cell noting(endpoint, config, now);
-        Cell counting(endpoint, config, now);
-        noting.number = 1;
+        LoadPool pool;
+        Cell plain(pool, endpoint, config, now);
+        Cell noting(pool, endpoint, config, now);
+        Cell counting(pool, endpoint, config, now);
+        noting.enlist(1, 0);
         NotedSuccesses noted;
         const double failing = rng.unit() * rng.unit();
         for (int call = 0; call < 400; ++call) {
@@ -72,10 +73,11 @@ TEST(Cell, NotingSuccessesChangesNoDecision) {
 TEST(Cell, TheFirstFailureBringsInWhatWasNotedAndACleanWindowNotesAgain) {
     const CallPolicy policy;
     const Instant now{};
+    LoadPool pool;
     Cell cell(
-        {.id = "a", .host = "127.0.0.1", .port = 1}, {.window_calls = 4, .min_calls = 4}, now
+        pool, {.id = "a", .host = "127.0.0.1", .port = 1}, {.window_calls = 4, .min_calls = 4}, now
     );
-    cell.number = 7;
+    cell.enlist(7, 0);
     NotedSuccesses noted;
     const auto record = [&](Outcome outcome) {
         CellChange change;

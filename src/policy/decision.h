@@ -44,6 +44,16 @@ struct Decision {
 
 static_assert(sizeof(Decision) == 88);
 
+// What cannot be told apart from a thread's other calls is theirs alone: the thread's number, and a
+// count of its own, such as the ticket in its ring. The highest bit is free (HeldEndpoint::kHedge).
+inline constexpr unsigned kTicketBits = 48;
+inline constexpr std::uint64_t kTicketMask = (std::uint64_t{1} << kTicketBits) - 1;
+inline constexpr std::uint32_t kThreadMask = (1U << 15U) - 1;
+
+constexpr std::uint64_t numbered(std::uint32_t thread, std::uint64_t ordinal) noexcept {
+    return std::uint64_t{thread} << kTicketBits | (ordinal & kTicketMask);
+}
+
 inline constexpr std::size_t kDecisionsKept = 32;
 using DecisionRing = core::RecordRing<Decision, kDecisionsKept>;
 

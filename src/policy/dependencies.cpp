@@ -95,8 +95,8 @@ std::string ServicePolicies::failing(Instant now) const {
     const core::EpochGuard guard;
     const Table* table = table_.load(std::memory_order_acquire);
     if (table == nullptr || table->cells.empty()) return {};  // nothing is known about it
-    for (const Cell* cell : table->cells) {
-        if (cell->load.available(now)) return {};
+    for (const CellLine line : table->cells) {
+        if (line.load().available(now)) return {};
     }
     return "none of its " + std::to_string(table->known) + " endpoints is available";
 }
@@ -110,11 +110,12 @@ ServiceStanding ServicePolicies::standing(Instant now) const {
 }
 
 void ServicePolicies::set_degraded(const Degradation& found, Instant now) {
-    is_blocked_.store(
-        found.is_blocked && policy()->dependencies.fail_fast, std::memory_order_relaxed
-    );
     {
         const std::lock_guard guard(mutex_);
+        is_blocked_.store(
+            found.is_blocked && rules().dependencies.fail_fast, std::memory_order_relaxed
+        );
+        publish_questions();
         if (degraded_because_ == found.because) return;
         const bool was_degraded = !degraded_because_.empty();
         degraded_because_ = found.because;

@@ -46,18 +46,15 @@ std::unique_ptr<Cell> ServicePolicies::cell_for(const ServiceEndpoint& endpoint,
         cell->is_listed = true;
         return cell;
     }
-    auto cell = std::make_unique<Cell>(endpoint, rules().breaker, now);
+    auto cell = std::make_unique<Cell>(loads_, endpoint, rules().breaker, now);
     if (const auto forced = forced_.find(endpoint.id); forced != forced_.end()) {
         CellChange change;
         cell->force(forced->second, now, change);
     }
-    cell->number = ++last_number_;
-    for (std::uint32_t slot = 0; slot < kNotedSlots; ++slot) {
-        if (slots_taken_[slot]) continue;
-        slots_taken_.set(slot);
-        cell->slot = slot;
-        break;
-    }
+    std::uint32_t slot = 0;
+    while (slot < kNotedSlots && slots_taken_[slot]) ++slot;
+    if (slot < kNotedSlots) slots_taken_.set(slot);
+    cell->enlist(++last_number_, slot);
     return cell;
 }
 
@@ -207,7 +204,7 @@ void ServicePolicies::collect() {
     std::erase_if(leaving_, [this](const auto& cell) {
         const bool is_over =
             cell->retirements == 0 && cell->load.in_flight.load(std::memory_order_acquire) == 0;
-        if (is_over && cell->slot != kNoSlot) slots_taken_.reset(cell->slot);
+        if (is_over && cell->slot() != kNoSlot) slots_taken_.reset(cell->slot());
         return is_over;
     });
 }

@@ -15,7 +15,7 @@ namespace datapunk::mesh::policy {
 enum class Spill : std::uint8_t { none, zone, priority };
 
 struct EndpointTable {
-    std::vector<Cell*> cells;  // by the balancer's index
+    std::vector<CellLine> cells;  // by the balancer's index
     balance::GroupedBalancer balancer;
     std::vector<Spill> spills;  // by the same index; empty if there are none
     std::uint32_t known = 0;

@@ -16,16 +16,6 @@ namespace datapunk::mesh::policy {
 
 namespace {
 
-constexpr unsigned kTicketBits = 48;  // of HeldEndpoint::record_ and CallState::number
-constexpr std::uint64_t kTicketMask = (std::uint64_t{1} << kTicketBits) - 1;
-constexpr std::uint32_t kThreadMask = (1U << 15U) - 1;  // the highest bit is HeldEndpoint::kHedge
-static_assert(core::kThreadsMax <= kThreadMask);
-
-// What cannot be told apart from a thread's other calls: it is theirs alone.
-std::uint64_t numbered(std::uint64_t ordinal) noexcept {
-    return std::uint64_t{core::thread_index()} << kTicketBits | (ordinal & kTicketMask);
-}
-
 template <class Small>
 Small capped(std::uint64_t value) noexcept {
     return static_cast<Small>(std::min<std::uint64_t>(value, std::numeric_limits<Small>::max()));
@@ -51,35 +41,10 @@ std::string in_words(Duration wait) {
 
 }  // namespace
 
-std::uint64_t ServicePolicies::note_pick(
-    Worker& worker, const Table& table, CallState& call, const Cell& picked, Instant now
-) const noexcept {
-    if (call.number == 0) call.number = numbered(worker.decisions.pushed() + 1);
-    Decision noted{
-        .when_ns = now.time_since_epoch().count(),
-        .call = call.number,
-        .picked = picked.number,
-        .kind = Decision::Kind::pick,
-        .attempt = capped<std::uint8_t>(call.attempts + 1),
-        .known = table.known,
-        .critical = capped<std::uint16_t>(table.critical),
-        .tried = capped<std::uint8_t>(call.tried_count()),
-        .compared = static_cast<std::uint8_t>(worker.pick.compared_count)
-    };
-    for (std::uint32_t i = 0; i < worker.pick.compared_count; ++i) {
-        const Cell& cell = *table.cells[worker.pick.compared[i]];
-        noted.cells[i] = cell.number;
-        noted.in_flight[i] = cell.load.in_flight.load(std::memory_order_relaxed);
-        noted.latency_ms[i] =
-            static_cast<float>(cell.load.latency_ns.load(std::memory_order_relaxed) * 1e-6);
-    }
-    return numbered(worker.decisions.push(noted));
-}
-
 NoEndpoint ServicePolicies::note_refusal(
     Worker& worker, CallState& call, const NoEndpoint& why, Instant now
 ) const noexcept {
-    if (call.number == 0) call.number = numbered(worker.decisions.pushed() + 1);
+    if (call.number == 0) call.number = numbered(worker.index, worker.decisions.pushed() + 1);
     worker.decisions.push(
         {.when_ns = now.time_since_epoch().count(),
          .call = call.number,
@@ -111,7 +76,7 @@ ServicePolicies::Names ServicePolicies::names() const {
     for (const auto* cells : {&cells_, &leaving_}) {
         for (const auto& cell : *cells) {
             names.by_number.emplace(
-                cell->number, fmt::format("{} ({})", cell->endpoint.id, cell->address)
+                cell->number(), fmt::format("{} ({})", cell->endpoint.id, cell->address)
             );
         }
     }

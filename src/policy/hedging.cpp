@@ -122,14 +122,14 @@ void ServicePolicies::count_hedge(HedgeEnd end) noexcept {
     worker->hedges[static_cast<std::size_t>(end)].add();
 }
 
-void ServicePolicies::learn_delay(resilience::Outcome outcome, Duration latency) noexcept {
+void ServicePolicies::learn_delay(
+    Hedging& hedging, resilience::Outcome outcome, Duration latency
+) noexcept {
     using resilience::Outcome;
-    Hedging* const hedging = hedging_.get();
-    if (hedging == nullptr) return;
     const unsigned stripe = core::thread_index();
-    if (outcome == Outcome::success) hedging->delay.completed(latency, stripe);
+    if (outcome == Outcome::success) hedging.delay.completed(latency, stripe);
     if (outcome == Outcome::timeout || outcome == Outcome::cancelled) {
-        hedging->delay.censored(latency, stripe);
+        hedging.delay.censored(latency, stripe);
     }
 }
 

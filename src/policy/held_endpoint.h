@@ -20,7 +20,7 @@ class HeldEndpoint {
   public:
     HeldEndpoint(HeldEndpoint&& other) noexcept
         : owner_(std::exchange(other.owner_, nullptr)),
-          cell_(other.cell_),
+          line_(other.line_),
           era_(other.era_),
           service_era_(other.service_era_),
           begun_(other.begun_),
@@ -33,9 +33,9 @@ class HeldEndpoint {
     }
 
     // Valid until the attempt is finished. Its health and last_check are as when first seen.
-    const ServiceEndpoint& endpoint() const noexcept { return cell_->endpoint; }
+    const ServiceEndpoint& endpoint() const noexcept { return line_.cell().endpoint; }
 
-    const std::string& address() const noexcept { return cell_->address; }
+    const std::string& address() const noexcept { return line_.cell().address; }
 
     Instant begun() const noexcept { return begun_; }
 
@@ -54,14 +54,14 @@ class HeldEndpoint {
 
     HeldEndpoint(
         ServicePolicies& owner,
-        Cell& cell,
+        CellLine line,
         std::uint32_t era,
         std::uint32_t service_era,
         Instant now,
         std::uint64_t record
     ) noexcept
         : owner_(&owner),
-          cell_(&cell),
+          line_(line),
           era_(era),
           service_era_(service_era),
           begun_(now),
@@ -70,7 +70,7 @@ class HeldEndpoint {
     bool is_confirmed() const noexcept { return begun_ == kNever; }
 
     ServicePolicies* owner_;
-    Cell* cell_;
+    CellLine line_;
     std::uint32_t era_;          // of the permits of the endpoint's breaker
     std::uint32_t service_era_;  // and of the service's
     Instant begun_;              // kNever: confirmed

@@ -53,8 +53,12 @@ BENCHMARK_CAPTURE(cycle, peak_ewma, PeakEwma{})
     ->Range(10, 10'000)
     ->Threads(1)
     ->Threads(2);
-BENCHMARK_CAPTURE(cycle, least_request, LeastRequest{})->Arg(10)->Threads(1)->Threads(2);
-BENCHMARK_CAPTURE(cycle, round_robin, RoundRobin{})->Arg(10)->Threads(1)->Threads(2);
+BENCHMARK_CAPTURE(cycle, least_request, LeastRequest{})
+    ->Arg(10)
+    ->Arg(10'000)
+    ->Threads(1)
+    ->Threads(2);
+BENCHMARK_CAPTURE(cycle, round_robin, RoundRobin{})->Arg(10)->Arg(10'000)->Threads(1)->Threads(2);
 
 // One of 10,000 endpoints changes. The goal is 1 ms.
 void update_one(benchmark::State& bench) {

@@ -155,7 +155,17 @@ void ServicePolicies::change_limits(const ServicePolicy& before, Instant now) {
         retired_.add([this, old] { former_limits_.emplace_back(old); });
     }
     if (limits.throttle != before.limits.throttle) throttle_.reconfigure(limits.throttle);
+    publish_questions();
     if (limits != before.limits) admission_.reconfigure(limits, now);
+}
+
+// What calls ask about only if somebody has an answer: one flag for all, mostly false.
+void ServicePolicies::publish_questions() noexcept {
+    must_ask_.store(
+        is_blocked_.load(std::memory_order_relaxed) || throttle_.is_on() ||
+            call_limits_.load(std::memory_order_relaxed)->is_on(),
+        std::memory_order_relaxed
+    );
 }
 
 // Who is called, and how they are balanced.

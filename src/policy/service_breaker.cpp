@@ -50,9 +50,7 @@ void ServiceBreaker::record_locked(
     const std::uint32_t count = noted.of(kNumber);
     if (count > 0) {
         noted.clear(kNumber);
-        for (std::uint32_t i = 0; i < count; ++i) {
-            breaker_.on_success({.admitted = true, .era = noted.era()}, noted.last());
-        }
+        breaker_.on_successes({.admitted = true, .era = noted.era()}, count, noted.last());
     }
     const resilience::CircuitBreaker::Permit permit{.admitted = true, .era = era};
     switch (verdict) {

@@ -33,11 +33,18 @@ class ServiceBreaker {
         const CircuitBreakerConfig& config, Instant now, resilience::BreakerTransition& changed
     );
 
+    // The era of the permit that every attempt gets while it is closed; 0 = admit() says.
+    std::uint32_t open_door() const noexcept {
+        return word_.load(std::memory_order_relaxed) & ~kClean;
+    }
+
     // The era to hand back with the result; 0 = refused.
     std::uint32_t admit(Instant now, resilience::BreakerTransition& changed) noexcept {
-        const std::uint32_t word = word_.load(std::memory_order_relaxed);
-        return word != 0 ? word & ~kClean : ask(now, changed);
+        const std::uint32_t era = open_door();
+        return era != 0 ? era : ask(now, changed);
     }
+
+    bool is_enabled() const noexcept { return is_enabled_.load(std::memory_order_relaxed); }
 
     // `noted`: the calling thread's.
     void record(
@@ -48,7 +55,7 @@ class ServiceBreaker {
         NotedSuccesses& noted,
         resilience::BreakerTransition& changed
     ) noexcept {
-        if (!is_enabled_.load(std::memory_order_relaxed)) return;
+        if (!is_enabled()) return;
         const Duration slow_call = slow_call_.load(std::memory_order_relaxed);
         if (verdict == resilience::Verdict::success && latency < slow_call &&
             word_.load(std::memory_order_relaxed) == (era | kClean) &&

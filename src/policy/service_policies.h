@@ -3,13 +3,10 @@
 // ServicePolicies: one service's policies together. The library (many user threads) and the proxy
 // (event loops) drive the same object, so that the same inputs give the same decisions in both.
 //
-//   call:  CallState
-//     ┌─► begin_attempt   (once a call: rates, bulkheads) → limit → throttle → the service's
-//     breaker → pick (less what is ejected, open, tried) │                   → the endpoint's
-//     breaker → HeldEndpoint │       … the caller talks to attempt.endpoint() … │   finish_attempt
-//     breaker, outlier ejection, latency average, counters └── after_attempt   success, or:
-//     condition, idempotence, attempts, deadline, budget, wait
-//
+//   begin_attempt   rates, bulkheads (once a call), limit, throttle, service breaker; the pick, its
+//                   breaker: HeldEndpoint. The caller talks to it
+//   finish_attempt  breakers, outlier ejection, latency average, counters
+//   after_attempt   success, or: condition, idempotence, attempts, deadline, budget, wait
 //   control thread: update(set) on every change of membership; tick() about once a second
 //
 // Who is left out of a pick: endpoints outside of the policy's subset; endpoints that the registry
@@ -20,7 +17,8 @@
 // Threads: everything may be called from any thread. begin, finish and after take no lock that is
 // shared between endpoints, copy no shared_ptr and allocate nothing (but on errors, events, and a
 // thread's first call); they write the endpoint's cache line and the thread's own. Every
-// HeldEndpoint must be gone before the ServicePolicies goes.
+// HeldEndpoint must be gone before the ServicePolicies goes. Who knows that by totals() alone waits
+// for one more epoch: the last one may be counted before its thread is out of finish_attempt().
 //
 // An endpoint keeps its cell (breaker, average, in flight) through updates for as long as its id,
 // address, weight, tags and metadata stay; coming back while old calls are in flight it finds it
@@ -179,17 +177,25 @@ class ServicePolicies {
     using Table = EndpointTable;
     friend class HeldEndpoint;
 
+    // Attempts: attempts.cpp.
+    struct Picking;
+    struct Chosen;
+    struct Ended;
+    struct Judged;
+    struct Changes;
     std::variant<HeldEndpoint, NoEndpoint> try_begin(CallState& call, Instant now, bool is_hedge);
+    std::uint32_t open_door(const Worker& worker, const CallState& call, Instant now) const;
+    std::variant<std::uint32_t, NoEndpoint> ask(
+        Worker& worker, CallState& call, Instant now, bool is_hedge
+    );
     std::optional<NoEndpoint> admit(Worker& worker, CallState& call, Instant now);
+    Chosen choose_again(Picking& picking, std::optional<std::uint32_t> index);
     bool is_overloaded(Instant now) const noexcept;
     void note_hedge(const CallState& call, HedgeReason reason, Duration waited, Instant now);
-    void learn_delay(resilience::Outcome outcome, Duration latency) noexcept;
-    bool had_time(Duration taken) const noexcept;
+    void learn_delay(Hedging& hedging, resilience::Outcome outcome, Duration latency) noexcept;
+    bool had_time(const ServicePolicy& policy, Duration taken) const noexcept;
     void learn_usual(Instant now) noexcept;
     void deposit(Worker& worker, Instant now) noexcept;
-    std::uint64_t note_pick(
-        Worker& worker, const Table& table, CallState& call, const Cell& picked, Instant now
-    ) const noexcept;
     // Counts it, and keeps it to be explained.
     NoEndpoint refuse(Worker& worker, CallState& call, const NoEndpoint& why, Instant now)
         const noexcept;
@@ -199,20 +205,10 @@ class ServicePolicies {
     Names names() const;
     NoEndpoint explain(const Table* table) const noexcept;
     NoEndpoint refused_by_breaker(Instant now) const noexcept;
-    void finish(
-        HeldEndpoint& attempt,
-        resilience::Outcome outcome,
-        std::optional<bool> is_failure,
-        bool is_overload,
-        Instant now
-    );
-    void record(
-        const HeldEndpoint& attempt,
-        resilience::Outcome outcome,
-        std::optional<bool> is_failure,
-        bool is_overload,
-        Instant now
-    );
+    void finish(HeldEndpoint& attempt, Ended ended, Instant now);
+    std::optional<Changes> record(Worker& worker, const HeldEndpoint& held, Ended end, Instant now);
+    Changes tell_breakers(Worker& worker, const HeldEndpoint& held, Judged judged, Instant now);
+    void act_on(const Changes& changes, Cell& cell, Instant now);
     // `cell` null: the service's breaker.
     void tell(const Cell* cell, const resilience::BreakerTransition& change, Instant now);
 
@@ -227,6 +223,7 @@ class ServicePolicies {
     void change_limits(const ServicePolicy& before, Instant now);
     void change_looks(const ServicePolicy& before, Instant now);
     void change_members(const ServicePolicy& before, Instant now);
+    void publish_questions() noexcept;
 
     // Writer, under mutex_: endpoint_table.cpp and ejection.cpp.
     void list(const EndpointSet& set, Instant now);
@@ -258,21 +255,25 @@ class ServicePolicies {
 
     const std::string name_;
     const std::uint64_t seed_;
-    std::atomic<const PolicySettings*> settings_;
-    resilience::RetryBudget budget_;
-    HedgingSwitch hedging_;
-    ServiceBreaker breaker_;
-    WorkerTable workers_;
+
+    // Read by every call, written by the writer: a line of its own.
+    alignas(balance::kCacheLineBytes) std::atomic<const PolicySettings*> settings_;
+    std::atomic<const Table*> table_{nullptr};
     std::atomic<CallLimits*> call_limits_;
+    std::atomic<std::int64_t> usual_ns_{0};  // mean latency of the last answers; 0 = not known
+    HedgingSwitch hedging_;
+    std::atomic<bool> is_blocked_{false};  // by a dependency that fails, and fail_fast
+    std::atomic<bool> must_ask_{false};    // is_blocked_, rates, callers' limits or the throttle
+
+    WorkerTable workers_;
+    ServiceBreaker breaker_;
     Admission admission_;
     Throttle throttle_;
+    resilience::RetryBudget budget_;
     EventRing events_;
-    std::atomic<const Table*> table_{nullptr};
-    std::atomic<bool> is_blocked_{false};    // by a dependency that fails, and fail_fast
-    std::atomic<std::int64_t> usual_ns_{0};  // mean latency of the last answers; 0 = not known
-
     // The writer's, under mutex_.
     mutable std::mutex mutex_;
+    LoadPool loads_;                              // of the cells
     std::vector<std::unique_ptr<Cell>> cells_;    // sorted by endpoint id
     std::vector<std::unique_ptr<Cell>> leaving_;  // unlisted; calls may be in flight
     std::optional<Instant> next_sweep_;

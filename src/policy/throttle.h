@@ -29,9 +29,11 @@ class Throttle {
     Throttle(const Throttle&) = delete;
     Throttle& operator=(const Throttle&) = delete;
 
+    bool is_on() const noexcept { return is_on_.load(std::memory_order_relaxed); }
+
     // May the attempt be made? `worker` is the calling thread's.
     bool admits(Worker& worker, Instant now) noexcept {
-        if (!is_on_.load(std::memory_order_relaxed)) [[likely]]
+        if (!is_on()) [[likely]]
             return true;
         if (now >= next_.load(std::memory_order_relaxed)) update(now);
         const double share = share_.load(std::memory_order_relaxed);

@@ -190,7 +190,7 @@ void ServicePolicies::publish_table(std::vector<Cell*> unlisted, Instant now) {
             candidates.push_back(
                 {.load = &cell.load, .weight = weight, .key = cell.key, .endpoint = &cell.endpoint}
             );
-            table.cells.push_back(&cell);
+            table.cells.push_back(cell.line());
         }
         if (group.share > 0) table.called += static_cast<std::uint32_t>(group.members.size());
         if (group.share > 0 && group.is_panic) table.is_panic = true;

@@ -20,7 +20,7 @@ Worker& WorkerTable::make(std::uint32_t index) {
         }
     }
     auto& entry = (*block)[index % kBlock];
-    auto fresh = std::make_unique<Worker>(seed_ + index);
+    auto fresh = std::make_unique<Worker>(seed_ + index, index);
     Worker* worker = nullptr;  // set by the exchange if another thread was first
     if (entry.compare_exchange_strong(worker, fresh.get(), std::memory_order_acq_rel)) {
         size_.fetch_add(1, std::memory_order_relaxed);

@@ -102,36 +102,43 @@ class NotedSuccesses {
 };
 
 struct Worker {
-    explicit Worker(std::uint64_t seed) noexcept : pick(seed) {}
+    Worker(std::uint64_t seed, std::uint32_t its_index) noexcept : index(its_index), pick(seed) {}
 
     void count_refusal(NoEndpoint::Reason why) noexcept {
         refused[static_cast<std::size_t>(why)].add();
     }
 
-    alignas(balance::kCacheLineBytes) balance::PickState pick;
+    // The first lines: what every call touches.
+    alignas(balance::kCacheLineBytes) const std::uint32_t index;  // core::thread_index()
     std::uint32_t deposits = 0;   // first attempts the retry budget has not been told of yet
     std::uint64_t allowance = 0;  // attempts to begin before the next sum, until:
     Instant allowance_until = Instant::min();
-    std::uint32_t shed = 0;  // attempts that their class kept out, or let through as an exception
-    OwnedCounter calls;      // first attempts
-    OwnedCounter begun;      // attempts
-    OwnedCounter finished;   // attempts; by the thread that finished, not the one that began
+    OwnedCounter calls;       // first attempts
+    OwnedCounter begun;       // attempts
+    OwnedCounter finished;    // attempts; by the thread that finished, not the one that began
+    OwnedCounter success_ns;  // latencies of the successes, summed up
+    std::array<OwnedCounter, kOutcomes> outcomes;
+    balance::PickState pick;
+    DecisionRing decisions;                         // the last ones, to be explained
+    std::array<NotedSuccesses, kNotedSlots> noted;  // by Cell::slot()
+    NotedSuccesses service_noted;                   // for the service's breaker
+
+    std::uint32_t shed = 0;   // attempts that their class kept out, or let through as an exception
+    OwnedCounter overloaded;  // attempts whose end says that the service cannot take more
     OwnedCounter retries_refused;  // by the budget
     OwnedCounter unused;           // of `begun` and `finished`: places that no attempt began with
-    std::array<OwnedCounter, kReasons> refused;  // attempts, by NoEndpoint::Reason
-    OwnedCounter abandoned;                      // attempts dropped without a report
-    OwnedCounter other_zone;                     // attempts outside of the own zone
-    OwnedCounter later_priority;                 // attempts at endpoints of a later priority
-    std::array<OwnedCounter, kOutcomes> outcomes;
-    OwnedCounter overloaded;  // attempts whose end says that the service cannot take more
-    OwnedCounter success_ns;  // latencies of the successes, summed up
+    std::array<OwnedCounter, kReasons> refused;   // attempts, by NoEndpoint::Reason
+    OwnedCounter abandoned;                       // attempts dropped without a report
+    OwnedCounter other_zone;                      // attempts outside of the own zone
+    OwnedCounter later_priority;                  // attempts at endpoints of a later priority
     std::array<OwnedCounter, kOutcomes> retries;  // allowed, by the outcome that was retried
     std::array<OwnedCounter, kHedgeEnds> hedges;
-    std::array<NotedSuccesses, kNotedSlots> noted;  // by Cell::slot
-    DecisionRing decisions;                         // the last ones, to be explained
-    NotedSuccesses service_noted;                   // for the service's breaker
     SpinLock shared_lock;  // taken only if several threads share this worker
 };
+
+// Workers are whole lines, which no other object shares.
+static_assert(alignof(Worker) == balance::kCacheLineBytes);
+static_assert(sizeof(Worker) % balance::kCacheLineBytes == 0);
 
 // The workers of one service, made when a thread first needs one. 136 bytes until then.
 class WorkerTable {

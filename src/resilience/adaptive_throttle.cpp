@@ -9,7 +9,7 @@ bool tells_overload(
 ) noexcept {
     constexpr std::uint32_t kResourceExhausted = 8;
     constexpr std::uint32_t kUnavailable = 14;
-    if (outcome == Outcome::timeout || outcome == Outcome::refused_stream) return true;
+    if (tells_overload(outcome)) return true;
     if (grpc_status) return *grpc_status == kResourceExhausted || *grpc_status == kUnavailable;
     return status == 429 || status == 503;
 }

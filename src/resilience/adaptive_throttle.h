@@ -37,6 +37,11 @@ namespace datapunk::mesh::resilience {
 // and 503, of gRPC resource_exhausted and unavailable. `status` 0: none, or not known.
 bool tells_overload(Outcome outcome, int status, std::optional<std::uint32_t> grpc_status) noexcept;
 
+// Without an answer: by the outcome alone.
+constexpr bool tells_overload(Outcome outcome) noexcept {
+    return outcome == Outcome::timeout || outcome == Outcome::refused_stream;
+}
+
 class AdaptiveThrottle {
   public:
     // Since the beginning.

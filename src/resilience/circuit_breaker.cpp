@@ -143,6 +143,16 @@ void CircuitBreaker::on_success(
     enter(BreakerState::closed, now);
 }
 
+void CircuitBreaker::on_successes(Permit permit, std::uint32_t calls, Instant at) noexcept {
+    if (calls == 0 || !counts(permit)) return;
+    if (state_ == BreakerState::closed || ramp_since_ != kNever) {
+        in_a_row_ = 0;
+        window_.add_successes(calls, at);
+        return;
+    }
+    for (; calls > 0; --calls) on_success(permit, at);
+}
+
 void CircuitBreaker::on_failure(
     Permit permit, Instant now, BreakerTransition* changed, bool slow
 ) noexcept {

@@ -98,6 +98,8 @@ class CircuitBreaker {
     void on_success(
         Permit permit, Instant now, BreakerTransition* changed = nullptr, bool slow = false
     ) noexcept;
+    // As many on_success(permit, at) while nobody cares what each of them changed.
+    void on_successes(Permit permit, std::uint32_t calls, Instant at) noexcept;
     void on_failure(
         Permit permit, Instant now, BreakerTransition* changed = nullptr, bool slow = false
     ) noexcept;

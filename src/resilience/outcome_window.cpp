@@ -1,6 +1,7 @@
 #include "resilience/outcome_window.h"
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 #include <utility>
 
@@ -11,6 +12,8 @@ namespace {
 constexpr std::uint32_t kCallsPerWord = 32;  // two bits each
 constexpr std::uint64_t kFailed = 1;
 constexpr std::uint64_t kSlow = 2;
+constexpr std::uint64_t kEachFailed = 0x5555555555555555U;
+constexpr std::uint64_t kEachSlow = 0xaaaaaaaaaaaaaaaaU;
 
 }  // namespace
 
@@ -118,6 +121,40 @@ void OutcomeWindow::add_to_ring(bool failed, bool slow) noexcept {
     sum_.failures += failed ? 1 : 0;
     sum_.slow += slow ? 1 : 0;
     if (++ring_at_ == ring_calls_) ring_at_ = 0;
+}
+
+void OutcomeWindow::add_successes(std::uint32_t calls, Instant at) noexcept {
+    if (calls == 0) return;
+    if (ring_calls_ != 0) return add_successes_to_ring(calls);
+    if (slice_ == Duration::zero()) return;
+    advance(at);
+    const std::int64_t number = slice_of(at);
+    if (number <= newest_ - kSlices) return;
+    calls = std::min(calls, std::numeric_limits<std::uint32_t>::max() - sum_.calls);
+    slices_[static_cast<std::size_t>(number % kSlices + kSlices) % kSlices].calls += calls;
+    sum_.calls += calls;
+}
+
+// As many of them at once as lie in one word of the ring.
+void OutcomeWindow::add_successes_to_ring(std::uint32_t calls) noexcept {
+    while (calls > 0) {
+        const std::uint32_t first = ring_at_ % kCallsPerWord;
+        std::uint32_t some = std::min({calls, kCallsPerWord - first, ring_calls_ - ring_at_});
+        std::uint64_t& word = ring_[ring_at_ / kCallsPerWord];
+        const bool is_full = sum_.calls == ring_calls_;
+        if (!is_full) some = std::min(some, ring_calls_ - sum_.calls);
+        const std::uint64_t mask = (~std::uint64_t{0} >> (kCallsPerWord - some) * 2) << first * 2;
+        if (is_full) {
+            const std::uint64_t old = word & mask;
+            sum_.failures -= static_cast<std::uint32_t>(std::popcount(old & kEachFailed));
+            sum_.slow -= static_cast<std::uint32_t>(std::popcount(old & kEachSlow));
+        } else {
+            sum_.calls += some;
+        }
+        word &= ~mask;
+        ring_at_ = ring_at_ + some == ring_calls_ ? 0 : ring_at_ + some;
+        calls -= some;
+    }
 }
 
 void OutcomeWindow::clear() noexcept {

@@ -39,6 +39,8 @@ class OutcomeWindow {
     // Forgets what is too old for `now`. By calls nothing ever is.
     void advance(Instant now) noexcept;
     void add(bool failed, bool slow, Instant at) noexcept;
+    // As add(false, false, at) so many times, at about the price of one.
+    void add_successes(std::uint32_t calls, Instant at) noexcept;
     void clear() noexcept;
 
     std::uint32_t calls() const noexcept { return sum_.calls; }
@@ -56,6 +58,7 @@ class OutcomeWindow {
 
     std::int64_t slice_of(Instant at) const noexcept;
     void add_to_ring(bool failed, bool slow) noexcept;
+    void add_successes_to_ring(std::uint32_t calls) noexcept;
     void copy_ring(const OutcomeWindow& from) noexcept;
     void copy_slices(const OutcomeWindow& from) noexcept;
     void drop(Sum& slice) noexcept;

@@ -59,6 +59,44 @@ TEST(OutcomeWindow, AClockThatStandsOrStartsBelowZeroIsNothingSpecial) {
     EXPECT_EQ(window.calls(), 1U);
 }
 
+// Whatever came before and comes after, and wherever the ring's words end.
+TEST(OutcomeWindow, ManySuccessesAtOnceAreAsManyOneByOne) {
+    const std::uint64_t seed = test_seed();
+    SCOPED_TRACE(testing::Message() << "SEED=" << seed);
+    core::Rng rng(seed);
+    for (int round = 0; round < 300; ++round) {
+        SCOPED_TRACE(round);
+        CircuitBreakerConfig config;
+        config.window_calls = 1 + static_cast<std::uint32_t>(rng.below(130));
+        if (rng.chance(0.4)) config.window_time = milliseconds(1000 + rng.below(9000));
+        OutcomeWindow single(config);
+        OutcomeWindow many(config);
+        std::int64_t now = 10'000'000'000;
+        for (int step = 0; step < 200; ++step) {
+            now += static_cast<std::int64_t>(rng.below(rng.chance(0.1) ? 4'000'000'000 : 1'000));
+            const auto late = rng.chance(0.1) ? rng.below(10'000'000'000) : 0;
+            const Instant at{Duration(now - static_cast<std::int64_t>(late))};
+            if (rng.chance(0.5)) {
+                const auto calls =
+                    static_cast<std::uint32_t>(rng.below(rng.chance(0.2) ? 300 : 20));
+                for (std::uint32_t i = 0; i < calls; ++i) single.add(false, false, at);
+                many.add_successes(calls, at);
+            } else if (rng.chance(0.02)) {
+                single.clear();
+                many.clear();
+            } else {
+                const bool failed = rng.chance(0.5);
+                const bool slow = rng.chance(0.5);
+                single.add(failed, slow, at);
+                many.add(failed, slow, at);
+            }
+            ASSERT_EQ(single.calls(), many.calls()) << step;
+            ASSERT_EQ(single.failures(), many.failures()) << step;
+            ASSERT_EQ(single.slow(), many.slow()) << step;
+        }
+    }
+}
+
 // Both kinds against a list of everything that was said.
 TEST(OutcomeWindow, CountsWhatANaiveListCounts) {
     const std::uint64_t seed = test_seed();

@@ -140,12 +140,6 @@ std::string describe(const Ejection& e) {
     return "unknown";
 }
 
-void record_success(OutlierStats& stats, Instant now) noexcept {
-    if (is_ejected(stats, now)) return;
-    stats.in_a_row = 0;
-    ++stats.successes;
-}
-
 bool record_failure(OutlierStats& stats, const OutlierConfig& config, Instant now) noexcept {
     if (!config.enabled || is_ejected(stats, now)) return false;
     ++stats.failures;

@@ -80,7 +80,12 @@ inline bool is_ejected(const OutlierStats& stats, Instant now) noexcept {
 }
 
 // Results that arrive while the endpoint is ejected belong to earlier calls and do not count.
-void record_success(OutlierStats& stats, Instant now) noexcept;
+inline void record_success(OutlierStats& stats, Instant now, std::uint32_t calls = 1) noexcept {
+    if (is_ejected(stats, now) || calls == 0) return;
+    stats.in_a_row = 0;
+    stats.successes += calls;
+}
+
 // True: consecutive_failures reached, call try_eject now.
 [[nodiscard]] bool record_failure(
     OutlierStats& stats, const OutlierConfig& config, Instant now

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/assert.h"
 #include "core/strings.h"
 
 namespace datapunk::mesh::server {
@@ -29,10 +30,9 @@ http::Response json_answer(const Call& call, std::string body, int status) {
     return http::json_response(status, std::move(body));
 }
 
-http::Response json_answer(AnswerCache::Body body) {
-    http::Response response = http::json_response(200, {});
-    response.shared_body = std::move(body);
-    return response;
+void add_defaults(http::Response& response, const AclGate& acl) {
+    response.headers.push_back({"Vary", "Accept-Encoding"});
+    response.headers.push_back({"X-Consul-Default-Acl-Policy", std::string(acl.default_policy())});
 }
 
 std::optional<http::Response> read_options(
@@ -135,6 +135,22 @@ void add_index(http::Response& response, std::uint64_t index, const ReadOptions&
         headers.push_back({"X-Cache", "HIT"});
         headers.push_back({"Age", "0"});
     }
+}
+
+std::size_t label_of(const ReadOptions& options) {
+    const std::size_t consistency = options.consistency == "leader"  ? 0
+                                    : options.consistency == "stale" ? 1
+                                                                     : 2;
+    return consistency * 2 + (options.is_cached ? 1 : 0);
+}
+
+std::string shared_fields(const Context& context, std::uint64_t index, const ReadOptions& options) {
+    http::Response response = http::json_response(200, {});
+    add_index(response, index, options);
+    add_defaults(response, *context.acl);
+    auto lines = http::field_lines(response.headers);
+    MESH_ASSERT(lines.has_value());  // nothing in them is from elsewhere
+    return *std::move(lines);
 }
 
 Metadata node_meta(const Call& call) {

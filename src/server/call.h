@@ -6,9 +6,11 @@
 //     request ── router ──> Call ──> endpoint ──> Response
 //                                       └─ read(): options ─ wait for the key ─ render ─┘
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "catalog/watch.h"
@@ -72,8 +74,8 @@ http::Response plain_answer(int status, std::string text);
 http::Response error_answer(const catalog::Command& command, const Error& error);
 // A body that is complete JSON; ends with a newline if pretty, as Consul's.
 http::Response json_answer(const Call& call, std::string body, int status = 200);
-// The same for bytes that answers share; pretty ones bring their newline.
-http::Response json_answer(AnswerCache::Body body);
+// What every answer of a known path says about itself.
+void add_defaults(http::Response& response, const AclGate& acl);
 
 // 403 if the caller may not.
 std::optional<http::Response> refuse_unless(
@@ -138,6 +140,30 @@ void add_index(http::Response& response, std::uint64_t index, const ReadOptions&
 // The same without a consistency, for what Consul answers from elsewhere, and for refusals, whose
 // index is 1 and whose leader is not known.
 void add_plain_index(http::Response& response, std::uint64_t index, bool knows_leader);
+
+// Of shared_answer(): which of the heads of an answer, and its fields.
+std::size_t label_of(const ReadOptions& options);
+std::string shared_fields(const Context& context, std::uint64_t index, const ReadOptions& options);
+
+// The answer of a read, for anybody who may read everything: its bytes, head included, are shared
+// by all who ask the same. `name` names it (AnswerCache), `encode()` gives its body.
+template <class Encode>
+http::Response shared_answer(
+    const Context& context,
+    const std::string& name,
+    std::uint64_t index,
+    const ReadOptions& options,
+    Encode encode
+) {
+    const auto label = [&] { return shared_fields(context, index, options); };
+    AnswerCache::Answer found = context.answers->get(
+        name, std::max<std::uint64_t>(index, 1), encode, label_of(options), label
+    );
+    http::Response response;
+    response.shared_body = std::move(found.body);
+    response.shared_fields = std::move(found.fields);
+    return response;
+}
 
 // node-meta=key:value, all of them.
 Metadata node_meta(const Call& call);

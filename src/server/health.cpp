@@ -77,13 +77,14 @@ http::Response render_service(
         return out;
     };
     // What depends on who asks is not shared.
-    AnswerCache::Body body =
-        call.access.may_everything()
-            ? context.answers->get(name, std::max<std::uint64_t>(index, 1), encode)
-            : std::make_shared<const std::string>(encode());
-    http::Response response = json_answer(std::move(body));
-    add_index(response, index, options);
-    visible.tell(response);
+    http::Response response;
+    if (call.access.may_everything()) {
+        response = shared_answer(context, name, index, options, encode);
+    } else {
+        response = http::json_response(200, encode());
+        add_index(response, index, options);
+        visible.tell(response);
+    }
     offer_delta(context, call, view, response);
     return response;
 }

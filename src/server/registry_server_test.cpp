@@ -159,6 +159,33 @@ TEST_F(BlockingQuery, AThousandWatchersCostOneEncoding) {
     EXPECT_EQ(server_->encodings(), before + 1);
 }
 
+TEST_F(BlockingQuery, WatchersShareTheBytesOfTheHeadAndTheBodyByWhatTheyAsked) {
+    add("api", "one");
+    const auto ask = [this](const std::string& target) {
+        http::Request request{.target = target};
+        return *sim::run_on(loop_, server_->handle(std::move(request)));
+    };
+    const http::Response first = ask("/v1/health/service/api");
+    const http::Response again = ask("/v1/health/service/api?index=1");
+    const http::Response stale = ask("/v1/health/service/api?stale");
+    const http::Response cached = ask("/v1/health/service/api?cached");
+    ASSERT_NE(first.shared_fields, nullptr);
+    EXPECT_EQ(first.shared_fields, again.shared_fields);
+    for (const http::Response* other : {&again, &stale, &cached}) {
+        EXPECT_EQ(first.shared_body, other->shared_body);
+    }
+    EXPECT_EQ(as_received(first).header("X-Consul-Effective-Consistency"), "leader");
+    EXPECT_EQ(as_received(stale).header("X-Consul-Effective-Consistency"), "stale");
+    EXPECT_EQ(as_received(first).header("X-Cache"), "");
+    EXPECT_EQ(as_received(cached).header("X-Cache"), "HIT");
+    EXPECT_EQ(as_received(first).header("X-Consul-Default-Acl-Policy"), "allow");
+    add("api", "two");
+    const http::Response later = ask("/v1/health/service/api");
+    EXPECT_NE(
+        as_received(first).header("X-Consul-Index"), as_received(later).header("X-Consul-Index")
+    );
+}
+
 using Ttl = ServerTest;
 
 TEST_F(Ttl, SilenceIsCriticalAndAHeartbeatKeepsItAlive) {
@@ -495,6 +522,27 @@ TEST(AnswerCacheTest, IsBoundedAndForgetsTheLeastUsed) {
     EXPECT_EQ(encoded, 4);
     get("b", 2);
     EXPECT_EQ(encoded, 5) << "another index is another answer";
+}
+
+TEST(AnswerCacheTest, ABodyHasOneHeadForEachLabel) {
+    AnswerCache cache(100);
+    int labelled = 0;
+    const auto get = [&](std::uint64_t index, std::size_t which) {
+        const auto encode = [] { return std::string(39, 'x'); };
+        return cache.get("a", index, encode, which, [&] {
+            ++labelled;
+            return std::string(10, 'h');
+        });
+    };
+    const AnswerCache::Answer one = get(1, 0);
+    const AnswerCache::Answer two = get(1, 5);
+    EXPECT_EQ(one.body, two.body);
+    EXPECT_NE(one.fields, two.fields);
+    EXPECT_EQ(get(1, 0).fields, one.fields);
+    EXPECT_EQ(labelled, 2);
+    EXPECT_EQ(cache.bytes(), 1U + 39U + 20U);
+    EXPECT_NE(get(2, 0).fields, one.fields) << "the index stands in it";
+    EXPECT_EQ(cache.bytes(), 1U + 39U + 10U);
 }
 
 }  // namespace

@@ -143,8 +143,7 @@ std::string without_double_slashes(std::string_view target) {
 }
 
 http::Response with_defaults(http::Response response, const AclGate& acl) {
-    response.headers.push_back({"Vary", "Accept-Encoding"});
-    response.headers.push_back({"X-Consul-Default-Acl-Policy", std::string(acl.default_policy())});
+    if (response.shared_fields == nullptr) add_defaults(response, acl);
     return response;
 }
 

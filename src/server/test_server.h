@@ -34,6 +34,20 @@ inline registry::embedded::EmbeddedConfig test_registry_config() {
 inline http::Response as_received(http::Response response) {
     response.body = response.content();
     response.shared_body = nullptr;
+    if (response.shared_fields == nullptr) return response;
+    std::vector<http::HeaderLine> headers;
+    std::string_view left = *response.shared_fields;
+    while (!left.empty()) {
+        const std::size_t end = left.find("\r\n");
+        const std::string_view line = left.substr(0, end);
+        const std::size_t colon = line.find(": ");
+        headers.push_back({std::string(line.substr(0, colon)), std::string(line.substr(colon + 2))}
+        );
+        left.remove_prefix(end + 2);
+    }
+    headers.insert(headers.end(), response.headers.begin(), response.headers.end());
+    response.headers = std::move(headers);
+    response.shared_fields = nullptr;
     return response;
 }
 

@@ -466,6 +466,10 @@ TEST_F(ZoneTest, ACutAnswerIsNotLargerThanItsQuestion) {
     EXPECT_TRUE(reply->is_truncated && reply->is_response);
     EXPECT_THAT(reply->answers, IsEmpty());
     EXPECT_THAT(Zone::cut_answer(cut), IsEmpty());
+    // A name of two bytes that leads into the header and would be written out in full.
+    std::string pointing = asked.substr(0, 12) + std::string("\xc0\x03\0\1\0\1", 6);
+    pointing[3] = 1;
+    EXPECT_THAT(Zone::cut_answer(pointing), IsEmpty());
 }
 
 TEST_F(ZoneTest, WithAccessControlItSaysWhatTheAnonymousTokenMayRead) {

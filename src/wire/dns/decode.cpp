@@ -7,7 +7,8 @@
 namespace datapunk::mesh::wire::dns {
 
 // Reads a name that may be compressed. A pointer must lead to before the piece it ends, so each
-// jump goes further back and there is an end.
+// jump goes further back and there is an end. It must lead to a name (RFC 1035, 4.1.4), so not into
+// the header: a question of two bytes could stand for a long one.
 class NameReader {
   public:
     // Null, or what is wrong. `at` moves behind the name where it stands.
@@ -24,6 +25,7 @@ class NameReader {
                 const std::size_t target =
                     (length & 0x3fU) << 8U | static_cast<unsigned char>(message[here + 1]);
                 if (target >= piece) return "a compressed name does not point backwards";
+                if (target < kHeaderBytes) return "a compressed name points into the header";
                 if (!jumped) at = here + 2;
                 jumped = true;
                 here = piece = target;

@@ -66,6 +66,12 @@ TEST(DnsMessage, WritesTheBytesThatRfc1035Says) {
     );
 }
 
+TEST(DnsMessage, ANameThatPointsIntoTheHeaderIsRefused) {
+    const std::string question = header(1, 0, 0, 0) + bytes({0xc0, 3, 0, 1, 0, 1});
+    EXPECT_THAT(problem(question), testing::HasSubstr("points into the header"));
+    EXPECT_FALSE(decode_question(question));
+}
+
 TEST(DnsMessage, CompressionKeepsTheCaseOfEachName) {
     DnsMessage message{.is_response = true};
     message.questions.push_back({.name = name("DB.Service.Consul"), .type = DnsType::soa});
