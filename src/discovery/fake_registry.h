@@ -96,6 +96,7 @@ class FakeRegistry final : public registry::Backend {
             ++patches;
             news.what = patch_of(before->endpoints, told->endpoints, answer->index);
         } else {
+            ++wholes;
             news.what = *std::move(answer);
         }
         if (tells_patches) news.memory = std::move(told);
@@ -141,6 +142,7 @@ class FakeRegistry final : public registry::Backend {
     bool never_blocks = false;  // answers every blocking query at once
     bool tells_patches = false;
     int patches = 0;  // told
+    int wholes = 0;   // the same, in full
     std::map<std::string, int> queries;
     std::size_t most_at_once = 0;  // questions about one service
     std::vector<std::string> trace;

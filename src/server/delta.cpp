@@ -181,15 +181,15 @@ std::optional<http::Response> delta_answer(
     const auto encode = [&] { return encode_delta(context, call, *changes, sight); };
     // What depends on who asks is not shared; "nothing new" is made as fast as found.
     const bool is_shared = call.access.may_everything() && view.index != options.index;
-    AnswerCache::Body body =
-        is_shared ? context.answers->get(
-                        fmt::format("delta\n{}\n{}", options.index, view.name), view.index, encode
-                    )
-                  : std::make_shared<const std::string>(encode());
-    http::Response response = http::json_response(200, {});
-    response.shared_body = std::move(body);
-    add_index(response, view.index, options);
-    sight.visible().tell(response);
+    http::Response response;
+    if (is_shared) {
+        const std::string name = fmt::format("delta\n{}\n{}", options.index, view.name);
+        response = shared_answer(context, name, view.index, options, encode);
+    } else {
+        response = http::json_response(200, encode());
+        add_index(response, view.index, options);
+        sight.visible().tell(response);
+    }
     response.headers.push_back({std::string(registry::kDeltaHeader), token});
     response.headers.push_back(
         {std::string(registry::kDeltaSinceHeader), fmt::format("{}", options.index)}

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <utility>
@@ -114,7 +115,7 @@ class DeltaWorld : public testing::Test {
         listener_ = std::make_unique<http::Server>(
             world_.host(kRegistry), *server_, http::ServerConfig(), core::Logger()
         );
-        ASSERT_TRUE(listener_->listen(*io::parse_ip(kRegistry), 8500));
+        ASSERT_TRUE(listener_->listen(*io::parse_ip(kRegistry, 8500)));
     }
 
     // Another process with the same state: as after a restart.
@@ -156,16 +157,14 @@ class DeltaWorld : public testing::Test {
                     "/v1/catalog/register",
                     fmt::format(
                         R"({{"Node":"far","Address":"10.0.0.9","Service":{{"ID":"{}","Service":"api","Port":81}}}})",
-                        rng_.chance(0.1) ? id : "far" + id
+                        "far" + id
                     )
                 );
             case 4:
                 return ask(
                     "PUT",
                     "/v1/catalog/deregister",
-                    fmt::format(
-                        R"({{"Node":"far","ServiceID":"{}"}})", rng_.chance(0.5) ? id : "far" + id
-                    )
+                    fmt::format(R"({{"Node":"far","ServiceID":"{}"}})", "far" + id)
                 );
             default:
                 return ask(
@@ -273,6 +272,34 @@ TEST_F(DeltaWorld, InOneProcessNothingIsToldTwiceEither) {
         ASSERT_EQ(client.endpoints, truth()) << round;
     }
     EXPECT_GT(client.patches, 200);
+}
+
+TEST_F(DeltaWorld, AnIdThatTwoNodesUseIsToldInFullForAsLong) {
+    for (registry::Backend* backend :
+         std::initializer_list<registry::Backend*>{backend_.get(), embedded_.get()}) {
+        FollowingClient client(world_.loop(), *backend);
+        const auto is_told = [&] {
+            world_.loop().run_for(1s);
+            return client.endpoints == truth();
+        };
+        add("i000");
+        EXPECT_TRUE(is_told());
+        ask("PUT",
+            "/v1/catalog/register",
+            R"({"Node":"far","Address":"10.0.0.9","Service":{"ID":"i000","Service":"api","Port":81}})"
+        );
+        EXPECT_TRUE(is_told());
+        EXPECT_EQ(client.endpoints[0].id, "i000@far");
+        const int patches = client.patches;
+        ask("PUT", "/v1/agent/check/fail/service:i001");
+        EXPECT_TRUE(is_told());
+        EXPECT_EQ(client.patches, patches);
+        ask("PUT", "/v1/catalog/deregister", R"({"Node":"far","ServiceID":"i000"})");
+        EXPECT_TRUE(is_told());
+        ask("PUT", "/v1/agent/check/pass/service:i001");
+        EXPECT_TRUE(is_told());
+        EXPECT_GT(client.patches, patches);
+    }
 }
 
 }  // namespace

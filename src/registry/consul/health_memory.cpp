@@ -307,6 +307,13 @@ std::optional<News> HealthReader::difference(std::unique_ptr<HealthMemory>& memo
             if (!is_old || is_seen[place]) return std::nullopt;  // an id that is there twice
             is_seen[place] = true;
             next = place + 1;
+            const bool is_same = known->second.length == text.size() &&
+                                 known->second.fingerprint == core::hash64(text, memory->seed_);
+            if (is_same) {  // only its neighbours are others
+                known->second.place = order.size();
+                order.push_back(&*known);
+                continue;
+            }
         }
         const std::string id = one->endpoint.id;
         if (!take(*memory, *std::move(one), text, patch)) return std::nullopt;
