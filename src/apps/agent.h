@@ -155,7 +155,7 @@ class Agent {
     Result<std::unique_ptr<registry::Backend>> start_local_registry();
     void follow_services();
     void follow_service(policy::ServicePolicies& service);
-    void on_change(policy::ServicePolicies& service, const EndpointChange& change);
+    void on_change(const policy::ServicePolicies& service, const EndpointChange& change);
     io::Task<void> ask_until_answered();
     io::Task<void> announce(ServiceConfig registration);
     void collect();

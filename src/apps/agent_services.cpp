@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <utility>
 
 #include "apps/agent.h"
 #include "config/difference.h"
@@ -91,9 +93,13 @@ void Agent::follow_services() {
 void Agent::follow_service(policy::ServicePolicies& service) {
     if (discovery_ == nullptr || watches_.contains(service.name())) return;
     const std::string name(routing::service_of(service.name()));  // also of a subset of it
-    auto watch = discovery_->watch(name, [this, &service](const EndpointChange& change) {
+    const auto tell = [this, &service, told = std::uint64_t{0}](const EndpointChange& change
+                      ) mutable {
+        const std::uint64_t from = std::exchange(told, change.all->generation);
+        service.update(change.all, loop_.now(), {.change = &change, .from = from});
         on_change(service, change);
-    });
+    };
+    auto watch = discovery_->watch(name, tell);
     if (watch) {
         watches_.emplace(service.name(), *std::move(watch));
     } else {
@@ -101,8 +107,7 @@ void Agent::follow_service(policy::ServicePolicies& service) {
     }
 }
 
-void Agent::on_change(policy::ServicePolicies& service, const EndpointChange& change) {
-    service.update(change.all, loop_.now());
+void Agent::on_change(const policy::ServicePolicies& service, const EndpointChange& change) {
     const bool is_news =
         !change.added.empty() || !change.removed.empty() || !change.changed.empty();
     if (!is_news) return;  // the first answer, and nobody is there

@@ -1,5 +1,6 @@
 #include "mesh/control.h"
 
+#include <cstdint>
 #include <utility>
 
 namespace datapunk::mesh::internal {
@@ -129,10 +130,12 @@ io::Task<void> Control::ask_until_answered() {
 
 void Control::follow(ServiceState& service) {
     if (is_stopping_) return service.fail(stopping_error());
-    auto watch =
-        discovery_.watch(service.policies.name(), [this, &service](const EndpointChange& change) {
-            service.learn(change.all, loop_.now());
-        });
+    const auto learn = [this, &service, told = std::uint64_t{0}](const EndpointChange& change
+                       ) mutable {
+        const std::uint64_t from = std::exchange(told, change.all->generation);
+        service.learn(change.all, loop_.now(), {.change = &change, .from = from});
+    };
+    auto watch = discovery_.watch(service.policies.name(), learn);
     if (!watch) return service.fail(std::move(watch).error());
     followed_.push_back(*std::move(watch));
     tasks_.spawn(learn_first(&service));

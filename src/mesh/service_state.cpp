@@ -16,8 +16,8 @@ ServiceState::ServiceState(
       collector(metrics, policies.name()),
       call_duration(metrics.histogram(metrics::names::kRequestDuration, {policies.name()})) {}
 
-void ServiceState::learn(const EndpointSetPtr& set, Instant now) {
-    policies.update(set, now);
+void ServiceState::learn(const EndpointSetPtr& set, Instant now, const policy::SetStep& step) {
+    policies.update(set, now, step);
     if (is_known_.load(std::memory_order_relaxed)) return;
     {
         const std::lock_guard lock(mutex_);

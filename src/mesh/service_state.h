@@ -41,7 +41,7 @@ class ServiceState {
 
     bool is_known() const noexcept { return is_known_.load(std::memory_order_acquire); }
 
-    void learn(const EndpointSetPtr& set, Instant now);
+    void learn(const EndpointSetPtr& set, Instant now, const policy::SetStep& step = {});
     // Discovery could not say; callers learn why instead of waiting.
     void fail(Error why);
 

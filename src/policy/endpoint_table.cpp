@@ -1,7 +1,13 @@
 // ServicePolicies, the writer's side: from an EndpointSet to the table that pickers read.
 
 #include <algorithm>
+#include <memory>
+#include <mutex>
+#include <optional>
 #include <set>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "policy/service_policies.h"
 
@@ -58,25 +64,141 @@ std::unique_ptr<Cell> ServicePolicies::cell_for(const ServiceEndpoint& endpoint,
     return cell;
 }
 
-void ServicePolicies::update(const EndpointSetPtr& set, Instant now) {
+// Cells taken into the list and out of it, until the next table is published.
+struct ServicePolicies::Listing {
+    ServicePolicies& owner;
+    Instant now;
+    // Nobody does in a service that begins itself.
+    bool starts_slowly = owner.rules().slow_start.window > Duration::zero() &&
+                         !owner.cells_.empty();
+    bool moves_dependencies = false;
+    std::vector<std::unique_ptr<Cell>> unlisted{};
+
+    void unlist(std::unique_ptr<Cell> cell) {
+        moves_dependencies = moves_dependencies || cell->has_dependencies;
+        unlisted.push_back(std::move(cell));
+    }
+
+    // The endpoint's cell: the one it had, or another one instead of it. `before` may be null.
+    std::unique_ptr<Cell> list(std::unique_ptr<Cell> before, const ServiceEndpoint& endpoint) {
+        std::unique_ptr<Cell> cell;
+        std::optional<Instant> fresh_since;
+        if (before != nullptr) {
+            // With other weights or metadata it is another cell, but has been warm as long.
+            const bool was_here =
+                before->endpoint.host == endpoint.host && before->endpoint.port == endpoint.port;
+            if (was_here && before->health != Health::critical) fresh_since = before->fresh_since;
+            if (is_same(before->endpoint, endpoint)) {
+                cell = std::move(before);
+            } else {
+                unlist(std::move(before));
+            }
+        }
+        const bool is_new = cell == nullptr;
+        if (is_new) cell = owner.cell_for(endpoint, now);
+        moves_dependencies = moves_dependencies || (is_new && cell->has_dependencies);
+        // Also who was critical begins slowly.
+        if (starts_slowly) cell->fresh_since = fresh_since.value_or(now);
+        if (is_new || cell->health != endpoint.health) {
+            cell->health = endpoint.health;
+            const std::lock_guard cell_guard(cell->lock);
+            cell->results.usable = endpoint.healthy();
+        }
+        return cell;
+    }
+
+    auto place_of(std::string_view id) const {
+        return std::lower_bound(
+            owner.cells_.begin(),
+            owner.cells_.end(),
+            id,
+            [](const auto& cell, std::string_view wanted) { return cell->endpoint.id < wanted; }
+        );
+    }
+
+    bool has(std::string_view id) const {
+        const auto at = place_of(id);
+        return at != owner.cells_.end() && (*at)->endpoint.id == id;
+    }
+
+    // Instead of a walk over all endpoints. False, and nothing has happened: it does not lead to a
+    // set of so many.
+    bool take(const EndpointChange& change, std::size_t left) {
+        const auto is_listed = [this](const ServiceEndpoint& one) { return has(one.id); };
+        const bool fits =
+            change.added.size() + change.removed.size() <= kComingsMax &&
+            change.changed.size() <= kChangesMax &&
+            owner.cells_.size() + change.added.size() == left + change.removed.size() &&
+            std::all_of(change.removed.begin(), change.removed.end(), is_listed) &&
+            std::all_of(change.changed.begin(), change.changed.end(), is_listed) &&
+            std::none_of(change.added.begin(), change.added.end(), is_listed);
+        if (!fits) return false;
+        for (const ServiceEndpoint& one : change.removed) {
+            const auto at = place_of(one.id);
+            unlist(std::move(*at));
+            owner.cells_.erase(at);
+        }
+        for (const ServiceEndpoint& one : change.changed) {
+            const auto at = place_of(one.id);
+            *at = list(std::move(*at), one);
+        }
+        for (const ServiceEndpoint& one : change.added) {
+            auto cell = list(nullptr, one);
+            owner.cells_.insert(place_of(one.id), std::move(cell));
+        }
+        return true;
+    }
+
+    void publish() {
+        if (moves_dependencies) owner.dependencies_ = dependencies_of(owner.cells_);
+        std::vector<Cell*> gone;
+        gone.reserve(unlisted.size());
+        auto& leaving = owner.leaving_;
+        for (auto& cell : unlisted) {
+            cell->is_listed = false;
+            ++cell->retirements;
+            gone.push_back(cell.get());
+            leaving.push_back(std::move(cell));
+        }
+        std::sort(leaving.begin(), leaving.end(), [](const auto& a, const auto& b) {
+            return a->endpoint.id < b->endpoint.id;
+        });
+        owner.publish_table(std::move(gone), now);
+        owner.collect();
+    }
+
+    // One by one: each that comes or goes moves those behind it.
+    static constexpr std::size_t kComingsMax = 16;
+    static constexpr std::size_t kChangesMax = 256;
+};
+
+void ServicePolicies::update(const EndpointSetPtr& set, Instant now, const SetStep& step) {
     const std::lock_guard guard(mutex_);
-    last_set_ = rules().subset.empty() ? nullptr : set;
-    list(*set, now);
+    const bool is_all = rules().subset.empty();
+    last_set_ = is_all ? nullptr : set;
+    const bool is_next = step.change != nullptr && step.from != 0 && step.from == listed_;
+    listed_ = set->generation;
+    Listing listing{.owner = *this, .now = now};
+    if (is_all && is_next && listing.take(*step.change, set->endpoints.size())) {
+        listing.publish();
+    } else {
+        list(*set, now);
+    }
 }
 
 void ServicePolicies::update(const EndpointSet& set, Instant now) {
     const std::lock_guard guard(mutex_);
     last_set_ = rules().subset.empty() ? nullptr : std::make_shared<const EndpointSet>(set);
+    listed_ = 0;
     list(set, now);
 }
 
 void ServicePolicies::list(const EndpointSet& set, Instant now) {
+    Listing listing{.owner = *this, .now = now};
     std::vector<std::unique_ptr<Cell>> listed;
-    std::vector<std::unique_ptr<Cell>> unlisted;
     listed.reserve(set.endpoints.size());
     std::size_t old = 0;
     std::uint32_t outside = 0;
-    const bool starts_slowly = rules().slow_start.window > Duration::zero() && !cells_.empty();
     // Both are sorted by id: one walk finds who stays, who leaves and who is new.
     for (const ServiceEndpoint& endpoint : set.endpoints) {
         if (!rules().subset.matches(endpoint)) {
@@ -84,48 +206,16 @@ void ServicePolicies::list(const EndpointSet& set, Instant now) {
             continue;
         }
         while (old < cells_.size() && cells_[old]->endpoint.id < endpoint.id) {
-            unlisted.push_back(std::move(cells_[old++]));
+            listing.unlist(std::move(cells_[old++]));
         }
-        std::unique_ptr<Cell> cell;
-        std::optional<Instant> fresh_since;
-        if (old < cells_.size() && cells_[old]->endpoint.id == endpoint.id) {
-            const Cell& before = *cells_[old];
-            // With other weights or metadata it is another cell, but has been warm as long.
-            const bool was_here =
-                before.endpoint.host == endpoint.host && before.endpoint.port == endpoint.port;
-            if (was_here && before.health != Health::critical) fresh_since = before.fresh_since;
-            const bool stays = is_same(before.endpoint, endpoint);
-            (stays ? cell : unlisted.emplace_back()) = std::move(cells_[old++]);
-        }
-        const bool is_new = cell == nullptr;
-        if (is_new) cell = cell_for(endpoint, now);
-        // Also who was critical begins slowly; but nobody does in a service that begins itself.
-        if (starts_slowly) cell->fresh_since = fresh_since.value_or(now);
-        if (is_new || cell->health != endpoint.health) {
-            cell->health = endpoint.health;
-            const std::lock_guard cell_guard(cell->lock);
-            cell->results.usable = endpoint.healthy();
-        }
-        listed.push_back(std::move(cell));
+        const bool is_known = old < cells_.size() && cells_[old]->endpoint.id == endpoint.id;
+        std::unique_ptr<Cell> before = is_known ? std::move(cells_[old++]) : nullptr;
+        listed.push_back(listing.list(std::move(before), endpoint));
     }
-    while (old < cells_.size()) unlisted.push_back(std::move(cells_[old++]));
+    while (old < cells_.size()) listing.unlist(std::move(cells_[old++]));
     cells_ = std::move(listed);
-
-    dependencies_ = dependencies_of(cells_);
-    std::vector<Cell*> gone;
-    gone.reserve(unlisted.size());
-    for (auto& cell : unlisted) {
-        cell->is_listed = false;
-        ++cell->retirements;
-        gone.push_back(cell.get());
-        leaving_.push_back(std::move(cell));
-    }
-    std::sort(leaving_.begin(), leaving_.end(), [](const auto& a, const auto& b) {
-        return a->endpoint.id < b->endpoint.id;
-    });
     outside_ = outside;
-    publish_table(std::move(gone), now);
-    collect();
+    listing.publish();
 }
 
 Result<> ServicePolicies::force_breaker(BreakerForce how, std::string_view endpoint, Instant now) {

@@ -3,6 +3,8 @@
 // EndpointTable: a service's endpoints as its calls pick from them, immutable; ServicePolicies
 // publishes one after another (endpoint_table.cpp).
 
+#include <datapunk/mesh/endpoint.h>
+
 #include <cstdint>
 #include <vector>
 
@@ -23,6 +25,12 @@ struct EndpointTable {
     std::uint32_t outside = 0;
     std::uint32_t called = 0;  // of the groups that get calls
     bool is_panic = false;
+};
+
+// How a set came to be, where that is known: by this change from the set of that generation.
+struct SetStep {
+    const EndpointChange* change = nullptr;
+    std::uint64_t from = 0;
 };
 
 // What outlier ejection judges by.

@@ -1,8 +1,14 @@
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <atomic>
+#include <memory>
+#include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
+#include "core/rng.h"
 #include "policy/service_policies.h"
 #include "policy/test_service.h"
 
@@ -183,6 +189,121 @@ TEST(EndpointTable, HalfOpenProbesAreBoundedAcrossThreads) {
     }
     for (auto& thread : threads) thread.join();
     EXPECT_EQ(admitted, 5);
+}
+
+EndpointSetPtr as_shared(EndpointSet set, std::uint64_t generation) {
+    set.generation = generation;
+    return std::make_shared<const EndpointSet>(std::move(set));
+}
+
+// From one to the other, as discovery tells it.
+EndpointChange change_of(const EndpointSet& before, const EndpointSetPtr& after) {
+    EndpointChange change{.all = after};
+    const auto find = [](const EndpointSet& set, const std::string& id) {
+        return std::find_if(set.endpoints.begin(), set.endpoints.end(), [&](const auto& one) {
+            return one.id == id;
+        });
+    };
+    for (const ServiceEndpoint& one : after->endpoints) {
+        const auto old = find(before, one.id);
+        if (old == before.endpoints.end()) {
+            change.added.push_back(one);
+        } else if (!(*old == one)) {
+            change.changed.push_back(one);
+        }
+    }
+    for (const ServiceEndpoint& one : before.endpoints) {
+        if (find(*after, one.id) == after->endpoints.end()) change.removed.push_back(one);
+    }
+    return change;
+}
+
+// What one learned by steps and one that was told everything say of themselves.
+std::string said(const ServicePolicies& policies, Instant now) {
+    std::string out;
+    for (const EndpointView& one : policies.view(now).endpoints) {
+        out += one.id + " " + std::to_string(static_cast<int>(one.health)) + " " +
+               std::to_string(one.successes) + " " + std::to_string(one.failures) + " " +
+               std::to_string(one.is_leaving) + "; ";
+    }
+    return out;
+}
+
+TEST(EndpointTable, StepsLeadWhereWholeSetsDo) {
+    core::Rng rng(20261122);
+    const ServicePolicy policy{.balance = RoundRobin{}};
+    ServicePolicies stepped("api_service", policy, 1);
+    ServicePolicies whole("api_service", policy, 1);
+    EndpointSetPtr set = as_shared(test_set(20), 1);
+    stepped.update(set, kStart);
+    whole.update(set, kStart);
+    for (std::uint64_t round = 2; round < 1500; ++round) {
+        const Instant now = at(milliseconds(100 * round));
+        EndpointSet fresh = *set;
+        for (std::uint64_t left = rng.below(4); left > 0; --left) {
+            ServiceEndpoint& one = fresh.endpoints[rng.below(fresh.endpoints.size())];
+            switch (rng.below(4)) {
+                case 0:
+                    one.health = static_cast<Health>(rng.below(3));
+                    break;
+                case 1:
+                    one.tags = {"v" + std::to_string(rng.below(3))};
+                    break;
+                case 2:
+                    if (fresh.endpoints.size() > 5)
+                        fresh.endpoints.erase(
+                            fresh.endpoints.begin() + (&one - fresh.endpoints.data())
+                        );
+                    break;
+                default:
+                    fresh = *set;
+                    for (const ServiceEndpoint& other : test_set(20).endpoints) {
+                        const auto place = std::lower_bound(
+                            fresh.endpoints.begin(),
+                            fresh.endpoints.end(),
+                            other,
+                            [](const auto& a, const auto& b) { return a.id < b.id; }
+                        );
+                        const bool is_there =
+                            place != fresh.endpoints.end() && place->id == other.id;
+                        if (!is_there && rng.chance(0.5)) fresh.endpoints.insert(place, other);
+                    }
+            }
+        }
+        const EndpointSetPtr next = as_shared(std::move(fresh), round);
+        const EndpointChange change = change_of(*set, next);
+        // Sometimes a step is lost, or another one than this.
+        const std::uint64_t from = rng.chance(0.1) ? round - 2 : round - 1;
+        stepped.update(next, now, {.change = &change, .from = from});
+        whole.update(next, now);
+        set = next;
+        for (int i = 0; i < 3; ++i) {
+            const Outcome outcome = rng.chance(0.9) ? Outcome::success : Outcome::server_error;
+            EXPECT_EQ(ask(stepped, now, outcome), ask(whole, now, outcome)) << "round " << round;
+        }
+        if (round % 7 == 0) {
+            stepped.tick(now);
+            whole.tick(now);
+        }
+        ASSERT_EQ(said(stepped, now), said(whole, now)) << "round " << round;
+    }
+}
+
+TEST(EndpointTable, AStepThatDoesNotFitIsNotTaken) {
+    ServicePolicies policies("api_service", {}, 1);
+    const EndpointSetPtr first = as_shared(test_set(5), 1);
+    policies.update(first, kStart);
+    const EndpointSetPtr second = as_shared(test_set(4), 2);
+    EndpointChange nothing{.all = second};
+    policies.update(second, kStart, {.change = &nothing, .from = 1});  // one has gone, it says
+    policies.tick(kStart);
+    EXPECT_EQ(policies.view(kStart).endpoints.size(), 4U);
+    EndpointChange stranger{.all = first};
+    stranger.added = {first->endpoints[4]};
+    stranger.changed = {first->endpoints[4]};
+    const EndpointSetPtr third = as_shared(test_set(5), 3);
+    policies.update(third, kStart, {.change = &stranger, .from = 2});
+    EXPECT_EQ(policies.view(kStart).endpoints.size(), 5U);
 }
 
 }  // namespace
