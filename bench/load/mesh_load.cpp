@@ -188,6 +188,8 @@ void change(std::uint16_t port, std::uint64_t endpoints, std::uint64_t rounds) {
     std::vector<double> idle;
     std::vector<double> spent;
     for (std::uint64_t round = 0; round < rounds; ++round) {
+        // Not in step with what it does each second.
+        std::this_thread::sleep_for(milliseconds(round * 137 % 1000));
         // What it does anyway, in as long a time.
         const double before_idle = cpu_of_mesh();
         std::this_thread::sleep_for(2 * kBetween);
