@@ -264,7 +264,14 @@ void Apply::operator()(UpdateCheck& c) {
     CheckRow& check = checks.find(c.check_id)->second;
     const bool speaks = check.output != c.output;
     check.output = std::move(c.output);
+    if (speaks) note_output(node, instance);
     set_status(node, instance, check, c.status, speaks && c.sync_output);
+}
+
+// What is no news and moves no index is found in the next changes all the same.
+void Apply::note_output(const CatalogNode& node, const Instance* instance) {
+    if (instance != nullptr) return note_change(node, instance->row);
+    for (const auto& [id, each] : node.services) note_change(node, each.row);
 }
 
 // `speaks`: its output is news as well, also if its status is not.
@@ -294,6 +301,7 @@ void Apply::follow_aliases() {
         CheckRow& alias = checks.find(*id)->second;
         AliasVerdict verdict = alias_verdict(catalog_, alias);
         verdict.output.resize(std::min(verdict.output.size(), kOutputBytesMax));
+        if (alias.output != verdict.output) note_output(node, instance);
         alias.output = std::move(verdict.output);
         set_status(node, instance, alias, verdict.status, false);
     }

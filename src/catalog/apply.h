@@ -97,6 +97,7 @@ struct Apply {
     void touch_instance(CatalogNode& node, const ServiceRow& service);
     // For who asks what has changed: this instance of that service.
     void note_change(const CatalogNode& node, const ServiceRow& service);
+    void note_output(const CatalogNode& node, const Instance* instance);
     void touch_check(const CatalogNode& node, const ServiceRow* service, const CheckRow& check);
     // A service, or the whole node, that aliases may follow.
     void alias_target_moved(const CatalogNode& node, std::string_view service_id);

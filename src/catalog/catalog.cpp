@@ -171,6 +171,11 @@ std::size_t Catalog::instances_of(std::string_view name) const {
     return found == nullptr ? 0 : found->instances.size();
 }
 
+std::uint64_t Catalog::notes_of(std::string_view name) const {
+    const NamedService* found = named(name);
+    return found == nullptr ? 0 : found->changes.notes();
+}
+
 std::optional<ServiceChanges> Catalog::health_changes(std::string_view name, std::uint64_t since)
     const {
     const NamedService* found = named(name);

@@ -145,6 +145,9 @@ class Catalog {
     // as rows.
     std::optional<ServiceChanges> health_changes(std::string_view name, std::uint64_t since) const;
     std::size_t instances_of(std::string_view name) const;
+    // Another number for the same index: something that is no news has changed since, such as the
+    // output of a check. health_changes() tells it.
+    std::uint64_t notes_of(std::string_view name) const;
     // Whether this instance passes the filter that select lists by.
     static bool matches(const InstanceRef& ref, const ServiceFilter& filter);
     Indexed<std::vector<CheckRef>> health_checks(std::string_view service) const;

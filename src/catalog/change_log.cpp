@@ -7,11 +7,12 @@ namespace datapunk::mesh::catalog {
 void ChangeLog::note(
     std::uint64_t index, std::string_view node, std::string_view id, std::size_t instances
 ) {
+    ++notes_;
     if (!entries_.empty()) {
         const Entry& last = entries_.back();
         if (last.index == index && last.id == id && last.node == node) return;
     }
-    const std::size_t kept = std::min(kKeptMax, 16 + instances / 4);
+    const std::size_t kept = std::min(kKeptMax, (instances < 16 ? 4 : 16) + instances / 4);
     if (entries_.size() >= kept) {
         // A quarter at a time, so that this is rare; never a part of one index.
         auto end = entries_.begin() + static_cast<std::ptrdiff_t>(entries_.size() - kept * 3 / 4);

@@ -6,8 +6,9 @@
 //     forgotten │ kept: (index, node, id), oldest first
 //               └ floor: histories that begin here or later are whole
 //
-// Bounded: a quarter as many entries as the service has instances and 16, 1,024 at most; beyond,
-// whoever asks had better read everything. Not part of the catalog's state: after a start or a
+// Bounded: a quarter as many entries as the service has instances and 16 (4 if those are fewer than
+// 16: who follows small services reads them whole), 1,024 at most; beyond, whoever asks had better
+// read everything. Not part of the catalog's state: after a start or a
 // restore it begins anew. A value; not thread-safe; O(1) a note, amortised.
 
 #include <cstdint>
@@ -48,8 +49,12 @@ class ChangeLog {
 
     std::size_t size() const noexcept { return entries_.size(); }
 
+    // How many were noted, ever: another number, another history.
+    std::uint64_t notes() const noexcept { return notes_; }
+
   private:
     std::uint64_t floor_;
+    std::uint64_t notes_ = 0;
     std::vector<Entry> entries_;
 };
 

@@ -79,7 +79,8 @@ void* allocate_block(std::size_t bytes) {
 
 void free_block(void* memory, std::size_t bytes) noexcept {
     const std::size_t at = (bytes - 1) / kClassBytes;
-    if (!kBlocksArePooled || at >= kClasses || pool.free[at].count >= pool.kept_max) {
+    if (!kBlocksArePooled || at >= kClasses ||
+        pool.free[at].count + pool.unused[at].count >= pool.kept_max) {
         const bool is_first = kBlocksArePooled && pool.kept_max == 0 && !pool.closed;
         if (is_first) guard_pool();
         ::operator delete(memory);

@@ -26,7 +26,7 @@ namespace {
 constexpr int kAskedMax = 16;
 
 // First attempts that a thread keeps to itself before it tells the budget. The budget may so know
-// up to 15 calls per thread too few, never too many.
+// up to 15 calls per thread too few, and hear of them later than they began.
 constexpr std::uint32_t kDepositsMax = 16;
 
 // What one attempt's picks leave out: what the call has tried, and who refused it just now.

@@ -290,7 +290,10 @@ void ServicePolicies::distrust(std::string_view endpoint, Instant now) {
 
 void ServicePolicies::collect() {
     retired_.collect();
-    std::erase_if(former_limits_, [](const auto& limits) { return limits->is_idle(); });
+    // One by one: two of them may have one table of callers, and then the last one keeps it.
+    for (auto at = former_limits_.begin(); at != former_limits_.end();) {
+        at = (*at)->is_idle() ? former_limits_.erase(at) : at + 1;
+    }
     std::erase_if(leaving_, [this](const auto& cell) {
         const bool is_over =
             cell->retirements == 0 && cell->load.in_flight.load(std::memory_order_acquire) == 0;

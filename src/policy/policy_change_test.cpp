@@ -4,6 +4,7 @@
 #include <atomic>
 #include <thread>
 
+#include "core/epoch.h"
 #include "core/rng.h"
 #include "policy/test_service.h"
 
@@ -500,6 +501,34 @@ TEST(PolicyChange, CallsOfManyThreadsAreSafeMeanwhile) {
     for (const EndpointView& endpoint : policies.view(at(1h)).endpoints) {
         EXPECT_EQ(endpoint.in_flight, 0U);
     }
+}
+
+// Two sets of limits that have one table of callers may be retired together; a call that is in the
+// table still has its place there.
+TEST(PolicyChange, ACallersPlaceOutlivesTheLimitsThatGaveIt) {
+    ServicePolicy policy;
+    policy.limits.callers.requests = 2;
+    ServicePolicies policies("api_service", policy, 1);
+    policies.update(test_set(2), at(0s));
+    {
+        CallState call = call_at(at(0s));
+        call.caller = 7;
+        auto begun = policies.begin_attempt(call, at(0s));
+        auto* held = std::get_if<HeldEndpoint>(&begun);
+        ASSERT_NE(held, nullptr);
+        {
+            const core::EpochGuard reading;
+            policy.limits.rate = {.calls = 100, .per = 1s};
+            policies.set_policy(policy, at(1s));
+            policy.limits.callers = {};
+            policies.set_policy(policy, at(2s));
+        }
+        policies.tick(at(3s));
+        policies.finish_attempt(std::move(*held), resilience::Outcome::success, at(4s));
+    }
+    policies.tick(at(5s));
+    EXPECT_EQ(policies.totals().in_flight, 0U);
+    EXPECT_EQ(policies.view(at(5s)).callers, 0U);
 }
 
 }  // namespace

@@ -18,13 +18,14 @@ namespace {
 // and no policy changes, the rights of one token stay.
 std::string token_of(const Context& context, const Call& call, const HealthView& view) {
     const std::uint64_t run = context.digests->seed();
-    const std::string scope = fmt::format(
-        "{}\n{}\n{}\n{}",
-        context.catalog().acl().index(),
-        call.secret.size(),
-        call.secret,
-        view.name
-    );
+    // Who may everything sees the same as all who may, whatever becomes of other tokens.
+    const std::string rights =
+        call.access.may_everything()
+            ? std::string("all")
+            : fmt::format(
+                  "{} {}:{}", context.catalog().acl().index(), call.secret.size(), call.secret
+              );
+    const std::string scope = rights + view.name;
     return fmt::format("{:016x}-{:016x}", run, core::hash64(scope, ~run));
 }
 
@@ -148,11 +149,16 @@ void InstanceDigests::Service::forget(std::string_view node, std::string_view id
 const InstanceDigests::Service& InstanceDigests::of(
     const catalog::Catalog& catalog, const std::string& name, std::string_view datacenter
 ) {
-    // Those of services that are gone are not looked for one by one.
-    if (services_.size() >= kServicesKept && !services_.contains(name)) services_.clear();
+    if (!services_.contains(name)) {
+        // Those that have gone since, or shrunk, are not asked for again.
+        std::erase_if(services_, [&](const auto& kept) {
+            return catalog.instances_of(kept.first) < registry::kDeltaInstancesMin;
+        });
+    }
     Service& service = services_[name];
     const std::uint64_t index = catalog.index_of({catalog::WatchTopic::health_service, name});
-    if (service.index_ == index) return service;
+    const std::uint64_t notes = catalog.notes_of(name);
+    if (service.index_ == index && service.notes_ == notes) return service;
     auto changes = catalog.health_changes(name, service.index_);
     if (service.index_ == 0 || !changes) {
         service = Service();
@@ -162,6 +168,7 @@ const InstanceDigests::Service& InstanceDigests::of(
     for (const catalog::InstanceRef& ref : changes->changed) service.put(ref, datacenter);
     for (const auto& [node, id] : changes->gone) service.forget(node, id);
     service.index_ = index;
+    service.notes_ = notes;
     return service;
 }
 
@@ -190,6 +197,7 @@ std::optional<http::Response> delta_answer(
         add_index(response, view.index, options);
         sight.visible().tell(response);
     }
+    response.headers.push_back({"Vary", std::string(registry::kDeltaHeader)});
     response.headers.push_back({std::string(registry::kDeltaHeader), token});
     response.headers.push_back(
         {std::string(registry::kDeltaSinceHeader), fmt::format("{}", options.index)}
@@ -202,6 +210,7 @@ void offer_delta(
 ) {
     if (!wants_delta(call)) return;
     if (context.catalog().instances_of(call.name) < registry::kDeltaInstancesMin) return;
+    whole.headers.push_back({"Vary", std::string(registry::kDeltaHeader)});
     whole.headers.push_back({std::string(registry::kDeltaHeader), token_of(context, call, view)});
 }
 

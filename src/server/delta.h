@@ -7,9 +7,8 @@
 //     every instance's JSON ──hash64──> fingerprint ──sum of what the caller sees──> Digest
 //
 // Fingerprints are kept for services that somebody follows so, and brought up to date by the same
-// history. Some 60 bytes an instance, 100,000 of them at most (catalog::kServicesMax), and 4,096
-// services. One loop's objects. Cost: O(changes); where a filter or rights narrow the view,
-// O(instances).
+// history. Some 60 bytes an instance; those of services that have gone go when another is followed.
+// One loop's objects. Cost: O(changes); where a filter or rights narrow the view, O(instances).
 
 #include <cstdint>
 #include <map>
@@ -47,6 +46,7 @@ class InstanceDigests {
 
         std::uint64_t seed_ = 0;
         std::uint64_t index_ = 0;  // as of
+        std::uint64_t notes_ = 0;  // and of what moved no index
         std::uint64_t sum_ = 0;
         std::unordered_map<std::uint64_t, std::uint64_t> fingerprints_;
         std::string buffer_;
@@ -57,8 +57,6 @@ class InstanceDigests {
     );
 
   private:
-    static constexpr std::size_t kServicesKept = 4096;
-
     std::uint64_t seed_;
     std::map<std::string, Service> services_;
 };

@@ -296,6 +296,44 @@ TEST_F(Delta, OtherParametersAreAnotherView) {
     EXPECT_EQ(elements(answer.body).size(), 1U);
 }
 
+// The output of an alias follows its target's and is no news: no index moves. Who has read the old
+// one and who has read the new one are both told what is.
+TEST_F(Delta, OutputsThatAreNoNewsComeWithTheNextAnswer) {
+    fill(40);
+    desk_->put("/v1/agent/service/register", R"({"ID":"db","Name":"db","Check":{"TTL":"1h"}})");
+    desk_->put(
+        "/v1/agent/service/register",
+        R"({"ID":"like","Name":"api","Port":80,"Checks":[{"CheckID":"alias","AliasService":"db"}]})"
+    );
+    desk_->put("/v1/agent/check/fail/service:db?note=one");
+    Follower early(*desk_, kApi);
+    early.ask();
+    const std::uint64_t index = early.index();
+    loop_.run_for(std::chrono::minutes(10));
+    desk_->put("/v1/agent/check/fail/service:db?note=two");
+    loop_.run_for(std::chrono::minutes(10));
+    Follower late(*desk_, "/v1/health/service/api?near=_agent");
+    late.ask();
+    EXPECT_EQ(late.index(), index);
+    EXPECT_NE(late.texts(), early.texts()) << "or there is nothing to see here";
+    for (Follower* one : {&early, &late}) EXPECT_TRUE(one->ask());
+    EXPECT_EQ(late.texts(), early.texts());
+    judge("i007", "pass");
+    for (Follower* one : {&early, &late}) EXPECT_TRUE(one->ask());
+    EXPECT_EQ(early.texts(), elements(desk_->get(kApi)));
+    EXPECT_EQ(late.texts(), early.texts());
+}
+
+// Answers are kept by what was asked: no value may read as two.
+TEST_F(Delta, AValueWithALineBreakIsOneValue) {
+    fill(3);
+    EXPECT_EQ(desk_->get("/v1/health/service/api?stale&tag=a%0At1%3Ab"), "[]");
+    add("both", R"(,"Tags":["a","b"])");
+    EXPECT_EQ(desk_->get("/v1/health/service/api?stale&tag=a%0Atb"), "[]");
+    EXPECT_EQ(desk_->get("/v1/health/service/api?stale&tag=a%0At1%3Ab"), "[]");
+    EXPECT_EQ(elements(desk_->get("/v1/health/service/api?stale&tag=a&tag=b")).size(), 1U);
+}
+
 // Whatever happens, in whichever view: what a follower has patched together is what it would be
 // told in full, byte for byte.
 TEST_F(Delta, PatchedIsWhole) {

@@ -1,7 +1,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "server/delta.h"
@@ -28,15 +31,23 @@ std::optional<bool> passing_only(const Call& call) {
     return std::nullopt;
 }
 
-// Names the answer: the same text, the same bytes for one index.
+// Names the answer: the same text, the same bytes for one index. What comes from outside is told
+// with its length, so that no value reads as two.
 std::string answer_name(const Call& call, const catalog::ServiceFilter& filter) {
-    std::string name = "health\n" + call.name;
+    std::string name;
+    const auto add = [&name](char what, std::string_view value) {
+        fmt::format_to(std::back_inserter(name), "\n{}{}:{}", what, value.size(), value);
+    };
+    add('s', call.name);
     name += filter.passing_only ? "\np" : "\na";
     name += call.is_pretty ? "p" : "-";
-    for (const std::string& tag : filter.tags) name += "\nt" + tag;
-    for (const auto& [key, value] : filter.node_meta) name += "\nm" + key + "\n" + value;
-    if (const auto near = call.query.value("near")) name += "\nn" + std::string(*near);
-    if (const auto text = call.query.value("filter")) name += "\nf" + std::string(*text);
+    for (const std::string& tag : filter.tags) add('t', tag);
+    for (const auto& [key, value] : filter.node_meta) {
+        add('k', key);
+        add('v', value);
+    }
+    if (const auto near = call.query.value("near")) add('n', *near);
+    if (const auto text = call.query.value("filter")) add('f', *text);
     return name;
 }
 

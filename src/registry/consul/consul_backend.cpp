@@ -8,6 +8,7 @@
 #include "core/health_check.h"
 #include "core/strings.h"
 #include "io/files.h"
+#include "registry/answer_text.h"
 #include "registry/consul/health_memory.h"
 #include "registry/consul/messages.h"
 #include "registry/delta_protocol.h"
@@ -394,6 +395,11 @@ io::Task<Result<News>> ConsulBackend::follow(
     auto index = parse_index(*response);
     if (!index) co_return explained(asked, std::move(index).error());
     const std::string_view since = response->header(kDeltaSinceHeader);
+    if (!since.empty() && memory == nullptr) {
+        co_return explained(
+            asked, malformed_answer(response->body, "changes since an answer that we do not have")
+        );
+    }
     const HealthAnswer answer{
         .body = response->body,
         .token = response->header(kDeltaHeader),

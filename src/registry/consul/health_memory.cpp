@@ -155,6 +155,9 @@ void tidy(Patch& patch) {
     const auto by_id = [](const auto& a, const auto& b) { return a.id < b.id; };
     std::sort(patch.changed.begin(), patch.changed.end(), by_id);
     std::sort(patch.removed.begin(), patch.removed.end());
+    // An id that several nodes had.
+    const auto twice = std::unique(patch.removed.begin(), patch.removed.end());
+    patch.removed.erase(twice, patch.removed.end());
     std::erase_if(patch.removed, [&](const std::string& id) {
         const auto at = std::lower_bound(
             patch.changed.begin(),
