@@ -5,10 +5,8 @@ Counts, not times: they hardly depend on what else the machine does. Exit status
 """
 import argparse
 import datetime
-import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -246,11 +244,8 @@ def measured(args, folder):
 
 def main():
     args = arguments()
-    os.environ['PATH'] += run.PATH_OF_SBIN
-    for program in 'nginx', 'h2load', 'curl', 'valgrind', 'strip', 'strace':
-        if not shutil.which(program):
-            say(f'{program} is not installed')
-            return 2
+    if not run.has('nginx', 'h2load', 'curl', 'valgrind', 'strip', 'strace'):
+        return 2
     with tempfile.TemporaryDirectory(prefix='mesh-cost-') as name:
         folder = pathlib.Path(name)
         folder.chmod(0o755)  # nginx' worker is another user when we are root

@@ -5,7 +5,6 @@ Exit status: 0 measured, 1 a proxy failed, 2 nothing can be measured here.
 """
 import argparse
 import datetime
-import json
 import os
 import pathlib
 import shutil
@@ -213,11 +212,8 @@ def write(args, lines, found, part):
     print('\n'.join(lines))
     if args.quick:
         return
-    results = HERE / 'results'
-    results.mkdir(exist_ok=True)
-    stem = f'{date}-{measure.slug(about)}-{part}'
-    (results / f'{stem}.txt').write_text('\n'.join(lines) + '\n')
-    (results / f'{stem}.json').write_text(json.dumps({f'{row} {name}': rounds for (row, name), rounds in found.items()}, indent=1) + '\n')
+    data = {f'{row} {name}': rounds for (row, name), rounds in found.items()}
+    measure.keep(f'{date}-{measure.slug(about)}-{part}', lines, data)
 
 
 def main():

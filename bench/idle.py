@@ -5,10 +5,7 @@ Exit status: 0 measured, 1 a proxy failed, 2 nothing can be measured here.
 """
 import argparse
 import datetime
-import json
-import os
 import pathlib
-import shutil
 import signal
 import socket
 import statistics
@@ -67,7 +64,7 @@ def latencies(args, folder, cores, proxies):
     for number in range(args.rounds):
         for proxy in proxies:
             per_s, took, bad = h2load(proxy, folder, cores['load'], args.seconds, rate)
-            one = {'per_s': per_s, 'errors': bad} | {f'p{name}_us': took[min(len(took) - 1, int(len(took) * share))]
+            one = {'per_s': per_s, 'errors': bad} | {f'p{name}_us': measure.quantile(took, share)
                                                       for name, share in (('50', .5), ('99', .99), ('99.9', .999))}
             say(f'round {number + 1}/{args.rounds} {proxy.name:<8} ' + ', '.join(f'{key} {value:.0f}' for key, value in one.items()))
             rounds[proxy.name].append(one)
@@ -113,11 +110,8 @@ def memory(args, proxies, fresh):
 
 def main():
     args = arguments()
-    os.environ['PATH'] += run.PATH_OF_SBIN
-    for program in 'nginx', 'h2load':
-        if not shutil.which(program):
-            say(f'{program} is not installed')
-            return 2
+    if not run.has('nginx', 'h2load'):
+        return 2
     cores = run.choose_cores()
     with tempfile.TemporaryDirectory(prefix='mesh-idle-') as name:
         folder = pathlib.Path(name)
@@ -146,11 +140,7 @@ def main():
     for what in failed:
         say(f'FAILED: {what}')
     if not args.quick:
-        results = measure.HERE / 'results'
-        results.mkdir(exist_ok=True)
-        stem = f'{date}-{measure.slug(about)}-idle'
-        (results / f'{stem}.txt').write_text('\n'.join(lines) + '\n')
-        (results / f'{stem}.json').write_text(json.dumps({'latency': seen, 'memory': held}, indent=1) + '\n')
+        measure.keep(f'{date}-{measure.slug(about)}-idle', lines, {'latency': seen, 'memory': held})
     return 1 if failed else 0
 
 

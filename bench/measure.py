@@ -200,6 +200,18 @@ def machine():
             'kernel': '.'.join(platform.release().split('.')[:2])}
 
 
+def quantile(sorted_values, share):
+    return sorted_values[min(len(sorted_values) - 1, int(len(sorted_values) * share))]
+
+
+def keep(stem, lines, data):
+    """Into bench/results, as text and as JSON."""
+    results = HERE / 'results'
+    results.mkdir(exist_ok=True)
+    (results / f'{stem}.txt').write_text('\n'.join(lines) + '\n')
+    (results / f'{stem}.json').write_text(json.dumps(data, indent=1) + '\n')
+
+
 def slug(about):
     text = f'{about["cpu"]} {about["cores"]} cores'.lower()
     return re.sub(r'[^a-z0-9]+', '-', text).strip('-')

@@ -290,11 +290,8 @@ def run(args, folder):
     data['seconds_total'], data['load_after'] = time.monotonic() - began, os.getloadavg()
     lines.append(f'The whole run: {data["seconds_total"]:.0f} s, the cores were busy {used / data["seconds_total"] / about["cores"]:.0%} of it.')
     print('\n'.join(lines))
-    results = HERE / 'results'
-    results.mkdir(exist_ok=True)
     stem = f'{data["date"]}-{measure.slug(about)}-registry' + ('-quick' if args.quick else '')
-    (results / f'{stem}.txt').write_text('\n'.join(lines) + '\n')
-    (results / f'{stem}.json').write_text(json.dumps(data, indent=1) + '\n')
+    measure.keep(stem, lines, data)
     say(f'written: bench/results/{stem}.txt and .json')
 
 

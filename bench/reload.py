@@ -5,10 +5,7 @@ Exit status: 0 measured, 1 the agent failed, 2 nothing can be measured here.
 """
 import argparse
 import datetime
-import json
-import os
 import pathlib
-import shutil
 import signal
 import statistics
 import sys
@@ -71,10 +68,6 @@ class Agent(run.Proxy):
         return (time.monotonic() - began) * 1000
 
 
-def quantile(sorted_values, share):
-    return sorted_values[min(len(sorted_values) - 1, int(len(sorted_values) * share))]
-
-
 def latencies(args, folder, cores, agent):
     """Rounds without and with a replacement of all services, in turn: [{p50, p99, ...}] of each."""
     agent.configure('blue', args.services)
@@ -100,7 +93,7 @@ def latencies(args, folder, cores, agent):
                 timer.join()
             if failed:
                 raise RuntimeError(str(failed[0]))
-            one = {'errors': bad, 'p50_us': quantile(took, .5), 'p99_us': quantile(took, .99), 'max_us': took[-1], 'reload_ms': took_ms[0] if took_ms else 0}
+            one = {'errors': bad, 'p50_us': measure.quantile(took, .5), 'p99_us': measure.quantile(took, .99), 'max_us': took[-1], 'reload_ms': took_ms[0] if took_ms else 0}
             say(f'round {number + 1}/{args.rounds} {kind:<6} ' + ', '.join(f'{key} {value:.0f}' for key, value in one.items()))
             found.append(one)
     return rounds
@@ -120,11 +113,8 @@ def memory(args, agent):
 
 def main():
     args = arguments()
-    os.environ['PATH'] += run.PATH_OF_SBIN
-    for program in 'nginx', 'h2load':
-        if not shutil.which(program):
-            say(f'{program} is not installed')
-            return 2
+    if not run.has('nginx', 'h2load'):
+        return 2
     if not (args.build / 'dpmesh').exists():
         say('dpmesh is not built')
         return 2
@@ -152,11 +142,7 @@ def main():
     lines += ['', f'MiB over {args.reloads} reloads of 10 services: ' + ', '.join(f'{each:.1f}' for each in mib)]
     print('\n'.join(lines))
     if not args.quick:
-        results = measure.HERE / 'results'
-        results.mkdir(exist_ok=True)
-        stem = f'{date}-{measure.slug(about)}-reload'
-        (results / f'{stem}.txt').write_text('\n'.join(lines) + '\n')
-        (results / f'{stem}.json').write_text(json.dumps({'latency': rounds, 'memory_mib': mib}, indent=1) + '\n')
+        measure.keep(f'{date}-{measure.slug(about)}-reload', lines, {'latency': rounds, 'memory_mib': mib})
     return 0
 
 

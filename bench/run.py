@@ -34,6 +34,16 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+def has(*programs):
+    """Whether all of them are installed; says which one is not. What is in /usr/sbin counts."""
+    os.environ['PATH'] = os.environ.get('PATH', '') + PATH_OF_SBIN
+    for program in programs:
+        if not shutil.which(program):
+            say(f'{program} is not installed')
+            return False
+    return True
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--build', type=pathlib.Path, default=HERE.parent / 'build/release', help='where dpmesh and *_bench are')

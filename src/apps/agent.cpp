@@ -351,17 +351,8 @@ io::Task<void> Agent::tick_loop() {
         forget_removed();
         collect();
         note_registry();
-        note_clock();
+        clock_watch_.look(loop_.now(), loop_.wall_now(), log_);
     }
-}
-
-void Agent::note_clock() {
-    const Duration by = clock_watch_.look(loop_.now(), loop_.wall_now());
-    if (by == Duration::zero()) return;
-    log_.warn(
-        "the wall clock was set; times to live and deadlines go by another one",
-        {{"seconds", std::chrono::duration<double>(by).count()}}
-    );
 }
 
 io::Task<void> Agent::stop() {

@@ -163,7 +163,6 @@ class Agent {
     http::Response endpoints_page(const http::Request& request) const;
     io::Task<void> tick_loop();
     void note_registry();
-    void note_clock();
     void note_event(policy::PolicyEvent event);
     std::vector<Unready> unready() const;
 

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <utility>
+
+#include "core/kept.h"
 
 namespace datapunk::mesh::http {
 
@@ -15,68 +17,57 @@ namespace {
 // A held head in a block leaves at least this much to read into, or what follows it moves.
 constexpr std::size_t kRoomMin = kBlockBytes / 2;
 
-struct FreeList {
-    static constexpr std::size_t kBlocksMax = 64;
-
-    std::size_t bytes;  // of each block
-    std::size_t count_max;
-    std::array<char*, kBlocksMax> blocks{};
-    std::size_t count = 0;
-    std::size_t unused = 0;  // the fewest that lay here since the last sweep
-    bool alive = true;
-
-    ~FreeList() {
-        alive = false;
-        while (count > 0) ::operator delete(blocks[--count]);
-    }
-
-    char* take() noexcept {
-        char* const block = blocks[--count];
-        unused = std::min(unused, count);
-        return block;
-    }
-
-    // Half of what has not been needed since the last time goes.
-    void sweep() noexcept {
-        for (std::size_t left = (unused + 1) / 2; left > 0; --left) {
-            ::operator delete(blocks[--count]);
-        }
-        unused = count;
-    }
+struct FreeBytes {
+    void operator()(char* bytes) const noexcept { ::operator delete(bytes); }
 };
 
-// At most 1 MiB and 512 KiB a thread; a burst's memory goes back to the heap.
-thread_local FreeList free_blocks{.bytes = kBlockBytes, .count_max = FreeList::kBlocksMax};
-thread_local FreeList free_wide_blocks{.bytes = kWideBlockBytes, .count_max = 16};
+using FreeBlocks = core::Kept<std::unique_ptr<char, FreeBytes>>;
 
-FreeList* list_of(std::size_t bytes) noexcept {
-    if (bytes == kBlockBytes) return &free_blocks;
-    return bytes == kWideBlockBytes ? &free_wide_blocks : nullptr;
+// A burst's memory goes back to the heap: at most 1 MiB and 512 KiB a thread stay.
+constexpr std::size_t kFreeMax = 64;
+constexpr std::size_t kFreeWideMax = 16;
+
+// Trivially destroyed, so that blocks that are freed while the thread ends still find it.
+thread_local constinit bool thread_is_over = false;
+
+struct ThreadBlocks {
+    FreeBlocks usual{kFreeMax};
+    FreeBlocks wide{kFreeWideMax};
+
+    ThreadBlocks() {
+        usual.reserve();
+        wide.reserve();
+    }
+
+    ~ThreadBlocks() { thread_is_over = true; }
+};
+
+thread_local ThreadBlocks thread_blocks;
+
+FreeBlocks* free_blocks(std::size_t bytes) {
+    if (thread_is_over) return nullptr;
+    if (bytes == kBlockBytes) return &thread_blocks.usual;
+    return bytes == kWideBlockBytes ? &thread_blocks.wide : nullptr;
 }
 
 }  // namespace
 
 Block::Block(std::size_t bytes) : size_(std::max(bytes, kBlockBytes)) {
-    FreeList* const list = list_of(size_);
-    bytes_ = list != nullptr && list->count > 0 ? list->take()
-                                                : static_cast<char*>(::operator new(size_));
+    FreeBlocks* const free = free_blocks(size_);
+    bytes_ = free != nullptr && !free->empty() ? free->take().release()
+                                               : static_cast<char*>(::operator new(size_));
 }
 
 void Block::reset() noexcept {
     if (bytes_ == nullptr) return;
-    FreeList* const list = list_of(size_);
-    if (list != nullptr && list->alive && list->count < list->count_max) {
-        list->blocks[list->count++] = bytes_;
-    } else {
-        ::operator delete(bytes_);
-    }
-    bytes_ = nullptr;
-    size_ = 0;
+    std::unique_ptr<char, FreeBytes> bytes(std::exchange(bytes_, nullptr));
+    FreeBlocks* const free = free_blocks(std::exchange(size_, 0));
+    if (free != nullptr && !free->full()) free->put(std::move(bytes));
 }
 
 void sweep_free_blocks() noexcept {
-    free_blocks.sweep();
-    free_wide_blocks.sweep();
+    thread_blocks.usual.sweep();
+    thread_blocks.wide.sweep();
 }
 
 void Input::consume(std::size_t bytes) noexcept {

@@ -90,17 +90,8 @@ io::Task<void> Control::tick_each_second() {
         if (shared_breakers_ != nullptr) shared_breakers_->tick(all);
         if (shared_tokens_ != nullptr) shared_tokens_->tick(all);
         discovery_collector_.update(discovery_);
-        note_clock();
+        clock_watch_.look(loop_.now(), loop_.wall_now(), log_);
     }
-}
-
-void Control::note_clock() {
-    const Duration by = clock_watch_.look(loop_.now(), loop_.wall_now());
-    if (by == Duration::zero()) return;
-    log_.warn(
-        "the wall clock was set; times to live and deadlines go by another one",
-        {{"seconds", std::chrono::duration<double>(by).count()}}
-    );
 }
 
 void Control::tick(ServiceState& service) {

@@ -107,7 +107,6 @@ class Control {
     io::Task<void> answer_stop(Instant deadline, Done<Ok> done);
 
     void tick(ServiceState& service);
-    void note_clock();
     static void deliver(const Elsewhere& elsewhere, const std::shared_ptr<WatchState>& watch);
     void add_cache_levels(io::Network* network, const ServiceDiscoveryConfig& config);
 

@@ -4,13 +4,14 @@
 // on. Nothing here is measured by the wall clock but what calendars are for (certificates, tokens,
 // the age of a snapshot on the disk), and those are what a jump explains. One owner; O(1).
 //
-//     every second: look(now, wall) ── wall went on by about as much as now ──> zero
-//                          └── by kNoticed more or less ──> counted; by how much
+//     every second: look(…) ── wall went on by about as much as now ──> zero
+//                    └── by kNoticed more or less ──> counted, said; by how much
 
 #include <datapunk/mesh/time.h>
 
 #include <optional>
 
+#include "core/log.h"
 #include "metrics/metric_registry.h"
 
 namespace datapunk::mesh::metrics {
@@ -23,9 +24,9 @@ class ClockWatch {
 
     explicit ClockWatch(MetricRegistry& registry);
 
-    // By how much the wall clock was set since the last look, forward or (negative) back; zero if
-    // it was not.
-    Duration look(Instant now, WallTime wall);
+    // By how much the wall clock was set since the last look, forward or (negative) back, which is
+    // counted and said; zero if it was not.
+    Duration look(Instant now, WallTime wall, const core::Logger& log);
 
   private:
     Counter jumps_;

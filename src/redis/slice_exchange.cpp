@@ -156,11 +156,7 @@ io::Task<void> SliceExchange::exchange(
         std::to_string(kProcessMs)
     };
     const auto got = co_await call(std::move(words), asked.wanted);
-    end_of_exchange(name, slice);
-    if (got)
-        slice->granted(got->first, got->second, loop_.now());
-    else
-        slice->failed(loop_.now());
+    end_exchange(name, slice, got);
 }
 
 io::Task<void> SliceExchange::exchange_window(
@@ -186,16 +182,18 @@ io::Task<void> SliceExchange::exchange_window(
         std::to_string(kProcessMs)
     };
     const auto got = co_await call(std::move(words), asked.wanted);
-    end_of_exchange(name, window);
-    if (got)
-        window->granted(got->first, got->second, loop_.now());
-    else
-        window->failed(loop_.now());
+    end_exchange(name, window, got);
 }
 
-void SliceExchange::end_of_exchange(const std::string& name, const resilience::Leased& leased) {
+void SliceExchange::end_exchange(
+    const std::string& name, const resilience::Leased& leased, const std::optional<Granted>& got
+) {
     const auto entry = entries_.find(name);
     if (entry != entries_.end() && entry->second.leased == leased) entry->second.is_asking = false;
+    if (!got) return fail(leased, loop_.now());
+    std::visit(
+        [&](const auto& its) { its->granted(got->first, got->second, loop_.now()); }, leased
+    );
 }
 
 // What is granted, and how many share it.

@@ -95,7 +95,10 @@ class SliceExchange {
         resilience::LeasedWindow::Ask asked
     );
     io::Task<std::optional<Granted>> call(std::vector<std::string> words, std::int64_t wanted);
-    void end_of_exchange(const std::string& name, const resilience::Leased& leased);
+    // `got`: nothing if it failed.
+    void end_exchange(
+        const std::string& name, const resilience::Leased& leased, const std::optional<Granted>& got
+    );
     void note_failure(std::string_view what);
 
     io::Network& network_;

@@ -94,18 +94,12 @@ LeasedWindow::Ask LeasedWindow::ask(Instant now) noexcept {
     const std::int64_t most = goal();
     std::int64_t held = held_.load(std::memory_order_relaxed);
     bool is_other = false;
-    if (is_forgotten(now)) {
-        // The keeper may have handed out to others what is still here.
-        while (held > 0 && !held_.compare_exchange_weak(held, 0, std::memory_order_relaxed)) {
-        }
-        received_ -= std::max<std::int64_t>(0, held);
-        held = std::min<std::int64_t>(0, held);
-        is_other = true;
-    }
-    while (held > most + most / 2) {
-        if (held_.compare_exchange_weak(held, most, std::memory_order_relaxed)) {
-            received_ -= held - most;
-            held = most;
+    // What the keeper has forgotten it may have handed out to others.
+    const std::int64_t kept = is_forgotten(now) ? 0 : most;
+    while (held > kept + kept / 2) {
+        if (held_.compare_exchange_weak(held, kept, std::memory_order_relaxed)) {
+            received_ -= held - kept;
+            held = kept;
             is_other = true;
         }
     }

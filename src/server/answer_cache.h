@@ -34,14 +34,9 @@ class AnswerCache {
         Body fields;  // of its head
     };
 
-    // The stored body for this request and index, or what `encode()` gives now.
-    template <class Encode>
-    Body get(const std::string& request, std::uint64_t index, Encode encode) {
-        return entry(request, index, encode).body;
-    }
-
-    // The same with the fields of its head under that label (less than kLabels), or what `label()`
-    // gives now.
+    // The stored answer for this request and index, or with the body that `encode()` gives now;
+    // with the fields of its head under that label (less than kLabels), or what `label()` gives
+    // now.
     template <class Encode, class Label>
     Answer get(
         const std::string& request,

@@ -505,10 +505,11 @@ TEST(AnswerCacheTest, IsBoundedAndForgetsTheLeastUsed) {
     AnswerCache cache(100);
     int encoded = 0;
     const auto get = [&](const std::string& name, std::uint64_t index) {
-        cache.get(name, index, [&] {
+        const auto encode = [&] {
             ++encoded;
             return std::string(39, 'x');
-        });
+        };
+        cache.get(name, index, encode, 0, [] { return std::string(); });
     };
     get("a", 1);
     get("b", 1);
